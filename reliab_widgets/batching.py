@@ -1,0 +1,405 @@
+"""Forward passes that fit the machine, and leave its global settings as they found them."""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+CGROUP = Path("/sys/fs/cgroup")
+PROC = Path("/proc")
+
+LARGEST_BATCH = 256
+LARGEST_BUDGET = 300_000_000  # bytes: what a 2 GB classroom container can spare
+LONGEST_PASS = 0.1  # seconds, so that Cancel, which comes between two batches, answers in time
+PROBE_TIME = 0.4  # seconds
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many images a pass takes, in which memory format, on how many threads.
+
+    Examples
+    --------
+    >>> Plan(64).halved()
+    Plan(batch=32, channels_last=False, threads=1)
+    """
+
+    batch: int
+    channels_last: bool = False
+    threads: int = 1
+
+    def halved(self) -> Plan:
+        """Return the plan to go on with when memory ran out."""
+        return replace(self, batch=max(1, self.batch // 2))
+
+
+def in_batches(
+    run: Callable[[Tensor, bool], Tensor], images: Tensor, plan: Plan
+) -> tuple[Tensor, Plan]:
+    """Run a function over images batch by batch; out of memory, go on with half the batch.
+
+    Parameters
+    ----------
+    run : callable
+        ``run(images, channels_last)`` for a part of ``images``; gives one row per image.
+    images : Tensor
+        (n, C, H, W) with n >= 1.
+    plan : Plan
+        What to begin with.
+
+    Returns
+    -------
+    tuple of Tensor and Plan
+        The rows of all images, and the plan that worked.
+
+    Raises
+    ------
+    MemoryError
+        If not even one image fits.
+
+    Examples
+    --------
+    >>> images = torch.ones(5, 1, 2, 2)
+    >>> rows, plan = in_batches(lambda images, _: images.mean((2, 3)), images, Plan(2))
+    >>> rows.shape, plan.batch
+    (torch.Size([5, 1]), 2)
+    """
+    parts: list[Tensor] = []
+    start = 0
+    with threads(plan.threads):
+        while start < len(images):
+            part = images[start : start + plan.batch]
+            try:
+                parts.append(run(part, plan.channels_last))
+                start += len(part)
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+                if len(part) == 1:
+                    raise MemoryError(
+                        f"one image does not fit into memory: got {tuple(part.shape[1:])}, with "
+                        f"{memory_budget() / 1e6:.0f} MB of main memory to spare. Free some "
+                        "memory, give smaller images=, or choose another device=."
+                    ) from error
+                plan = replace(plan, batch=len(part)).halved()
+    return torch.cat(parts), plan
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Tell whether this is how torch, on any device, says that memory ran out.
+
+    Examples
+    --------
+    >>> out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ..."))
+    True
+    """
+    text = str(error).lower()
+    return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or any(
+        words in text for words in ("can't allocate memory", "not enough memory", "out of memory")
+    )
+
+
+def probe(
+    run: Callable[[int, bool], object], image_bytes: int, budget: int, most_threads: int
+) -> Plan:
+    """Find a good plan by timing a few passes, for less than half a second on a small network.
+
+    A batch never takes more than the memory budget or, as far as one can tell, 100 ms. Threads and
+    memory format are compared by their worst pass, not their typical one: on a shared machine two
+    threads that wait for each other can be ten times slower now and then.
+
+    Parameters
+    ----------
+    run : callable
+        ``run(batch, channels_last)`` makes one pass; it may raise where the network cannot work
+        with that memory format or where memory runs out, then that choice is not taken.
+    image_bytes : int
+        What one image needs, in bytes.
+    budget : int
+        What a batch may need, in bytes.
+    most_threads : int
+        The largest number of threads to try.
+
+    Returns
+    -------
+    Plan
+        The best that was measured.
+
+    Examples
+    --------
+    >>> probe(lambda batch, channels_last: None, image_bytes=100, budget=250, most_threads=1).batch
+    2
+    """
+    fits = min(LARGEST_BATCH, max(1, budget // max(1, image_bytes)))
+    one = _seconds(run, Plan(1))
+    if one < PROBE_TIME / 8:  # the first pass of a network is slow and tells little
+        one = min(_seconds(run, Plan(1)) for _ in range(3))
+
+    # Eight at least, unless the network is large: what one image costs alone is mostly overhead.
+    few = 8 if one < LONGEST_PASS / 8 else 1
+    sample = _power_of_two(min(fits, max(few, 0.02 / max(one, 1e-6))))
+    choices = [Plan(sample, last, n) for last in (False, True) for n in sorted({1, most_threads})]
+    times: dict[Plan, list[float]] = {plan: [] for plan in choices}
+    until = perf_counter() + PROBE_TIME / 2
+    for turn in range(4):  # in turns, so that a busy moment hits all
+        for plan in choices:
+            needed = turn == 0 and not plan.channels_last
+            if needed or perf_counter() < until:
+                times[plan].append(_seconds(run, plan))
+    # The first time warms up, and counts only where there is no other.
+    worst = {plan: max(found[1:] or found) for plan, found in times.items() if found}
+    best = min(worst, key=worst.__getitem__)
+    if math.isinf(worst[best]):
+        return Plan(1)
+
+    pace = min(times[best]) / sample
+    batch, until = 2 * sample, perf_counter() + PROBE_TIME / 2
+    while batch <= fits and batch * pace < LONGEST_PASS and perf_counter() < until:
+        larger = replace(best, batch=batch)
+        found = min(_seconds(run, larger) for _ in range(2))
+        if found > LONGEST_PASS or batch > 4 * best.batch:
+            break
+        if found / batch < 0.95 * pace:
+            best, pace = larger, found / batch
+        batch *= 2
+    return best
+
+
+def _seconds(run: Callable[[int, bool], object], plan: Plan) -> float:
+    with threads(plan.threads):
+        start = perf_counter()
+        try:
+            run(plan.batch, plan.channels_last)
+        except (RuntimeError, MemoryError) as error:
+            # `view` refuses channels_last; anything else is for the real pass to report.
+            if plan.channels_last or out_of_memory(error):
+                return math.inf
+            raise
+        return perf_counter() - start
+
+
+def _power_of_two(value: float) -> int:
+    return 2 ** max(0, int(math.log2(max(1.0, value))))
+
+
+def trace(model: nn.Module, run: Callable[[], object]) -> dict[str, int]:
+    """Name the leaf modules that take part in a pass, in order, with the bytes of their output.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Left without hooks afterwards; passes of other threads are not counted.
+    run : callable
+        Makes the pass.
+
+    Returns
+    -------
+    dict
+        Bytes by module name; their sum is what a backward pass would have to keep.
+
+    Examples
+    --------
+    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    >>> trace(model, lambda: model(torch.zeros(1, 1, 2, 2)))
+    {'0': 16, '1': 8}
+    """
+    sizes: dict[str, int] = {}
+    me = threading.get_ident()
+
+    def note(name: str, output: object) -> None:
+        # A hook belongs to the module, not to the thread that asked for it.
+        if threading.get_ident() == me and isinstance(output, Tensor):
+            sizes[name] = sizes.get(name, 0) + output.nbytes
+
+    leaves = [
+        (name, module) for name, module in model.named_modules() if not any(module.children())
+    ]
+    handles = [
+        module.register_forward_hook(lambda _m, _i, output, name=name: note(name, output))
+        for name, module in leaves
+    ]
+    try:
+        run()
+    finally:
+        for handle in handles:
+            handle.remove()
+    return sizes
+
+
+# --- what the machine gives -------------------------------------------------------------------
+
+
+def memory_budget(device: torch.device | None = None) -> int:
+    """Return the bytes that one batch may take: a quarter of what is free, at most 300 MB on a CPU.
+
+    What is free is the least of what the machine, the container (cgroup 1 or 2) and a JupyterHub's
+    ``MEM_LIMIT`` leave; on a GPU, what the GPU says.
+
+    Examples
+    --------
+    >>> 0 <= memory_budget() <= 300_000_000
+    True
+    """
+    if device is not None and device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] // 4
+    return min(LARGEST_BUDGET, max(0, min(_free_memory(), default=4 * LARGEST_BUDGET)) // 4)
+
+
+def _free_memory() -> Iterator[int]:
+    for line in _read(PROC / "meminfo").splitlines():
+        if line.startswith("MemAvailable:"):
+            yield 1024 * int(line.split()[1])
+    limit, pages = os.environ.get("MEM_LIMIT", ""), _read(PROC / "self/statm").split()
+    if limit.isdecimal():
+        resident = int(pages[1]) * os.sysconf("SC_PAGE_SIZE") if pages else 0
+        yield int(limit) - resident
+    for group in _groups("memory"):
+        stat = dict(line.split() for line in _read(group / "memory.stat").splitlines())
+        for most, used, file in (
+            ("memory.max", "memory.current", "inactive_file"),
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+        ):
+            bounds = _read(group / most).strip(), _read(group / used).strip()
+            if all(bound.isdecimal() for bound in bounds):
+                # Pages of files are counted as used, but are given back on demand.
+                yield int(bounds[0]) - int(bounds[1]) + int(stat.get(file, 0))
+
+
+def cores() -> int:
+    """Return how many threads are worth trying: torch's number, unless the container gives less.
+
+    On a crowded machine that is one: threads that wait for each other there can turn a pass of
+    milliseconds into seconds, so that even trying costs too much.
+
+    Examples
+    --------
+    >>> 1 <= cores() <= torch.get_num_threads()
+    True
+    """
+    if hasattr(os, "getloadavg") and os.getloadavg()[0] > 1.5 * (os.cpu_count() or 1):
+        return 1
+    found: list[float] = [_outside if _inside_anywhere else torch.get_num_threads()]
+    if hasattr(os, "sched_getaffinity"):
+        found.append(len(os.sched_getaffinity(0)))
+    with suppress(KeyError, ValueError):
+        found.append(float(os.environ["CPU_LIMIT"]))
+    for group in _groups("cpu"):
+        quota = _read(group / "cpu.max").split() or [
+            _read(group / f"cpu.cfs_{word}_us").strip() for word in ("quota", "period")
+        ]
+        if all(word.isdecimal() and int(word) > 0 for word in quota):
+            found.append(int(quota[0]) / int(quota[1]))
+    return max(1, math.ceil(min(found)))
+
+
+def _groups(controller: str) -> Iterator[Path]:
+    """Yield the folders of the control groups that this process is in, innermost first."""
+    for line in _read(PROC / "self/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and controller not in controllers.split(","):
+            continue
+        root = CGROUP / controllers  # version 2 names no controllers and has one tree
+        group = root / path.lstrip("/")
+        yield group
+        while group != root:
+            group = group.parent
+            yield group
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+# --- what is put back -------------------------------------------------------------------------
+
+_lock = threading.Lock()
+_here = threading.local()
+_outside = 1  # the number of threads while no pass runs
+_inside_anywhere = 0  # how many Python threads are in a pass
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Let torch use this many threads inside the block; nested in another block, do nothing.
+
+    Examples
+    --------
+    >>> before = torch.get_num_threads()
+    >>> with threads(1):
+    ...     torch.get_num_threads()
+    1
+    >>> torch.get_num_threads() == before
+    True
+    """
+    global _inside_anywhere, _outside
+    if getattr(_here, "inside", False):
+        yield
+        return
+    with _lock:
+        # A Python thread that is new inherits the number another pass has just set, so what to
+        # go back to is what the first of the passes that overlap has found.
+        if _inside_anywhere == 0:
+            _outside = torch.get_num_threads()
+        _inside_anywhere += 1
+        if torch.get_num_threads() != count:
+            torch.set_num_threads(count)
+    _here.inside = True
+    try:
+        yield
+    finally:
+        _here.inside = False
+        with _lock:
+            _inside_anywhere -= 1
+            if torch.get_num_threads() != _outside:
+                torch.set_num_threads(_outside)
+
+
+_GENERATORS: tuple[tuple[Callable, Callable, Callable], ...] = (
+    (random.getstate, random.setstate, random.seed),
+    (np.random.get_state, np.random.set_state, np.random.seed),
+    (torch.get_rng_state, torch.set_rng_state, torch.default_generator.manual_seed),
+)
+_generators_lock = threading.RLock()
+
+
+@contextmanager
+def own_generators(seed: int = 0) -> Iterator[None]:
+    """Seed the global random generators of Python, numpy and torch, and put them back afterwards.
+
+    For code of others that draws from them: data sets with random transforms, networks with
+    dropout that is always on.
+
+    Examples
+    --------
+    >>> with own_generators(seed=1):
+    ...     first = torch.rand(1)
+    >>> with own_generators(seed=1):
+    ...     torch.equal(torch.rand(1), first)
+    True
+    """
+    # Before its first use CUDA has no state to keep, and seeding it would be noticed later.
+    gpus = torch.cuda.default_generators if torch.cuda.is_initialized() else ()
+    generators = [*_GENERATORS, *((gpu.get_state, gpu.set_state, gpu.manual_seed) for gpu in gpus)]
+    with _generators_lock:
+        states = [get() for get, _, _ in generators]
+        for _, _, seed_it in generators:
+            seed_it(seed % 2**32)
+        try:
+            yield
+        finally:
+            for (_, put, _), state in zip(generators, states, strict=True):
+                put(state)

@@ -1,0 +1,177 @@
+"""Figures without pyplot: drawn once, updated after, shown as SVG with hover titles or as PNG.
+
+Matplotlib is not thread-safe and callbacks of widgets come on any thread, so everything that
+draws holds `LOCK`.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+import threading
+from functools import lru_cache
+from typing import Any, Self
+
+from matplotlib.artist import Artist
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import RendererSVG
+from matplotlib.figure import Figure
+from matplotlib.textpath import text_to_path
+
+LOCK = threading.RLock()
+
+# Okabe and Ito's colours, which people with the common colour-vision deficiencies tell apart.
+BLUE, VERMILLION, GREEN, SKY, YELLOW = "#0072B2", "#D55E00", "#009E73", "#56B4E9", "#E69F00"
+GREY = "#808080"
+# Text and axes. In an SVG it becomes the colour of the page's own text: dark themes stay readable.
+INK = "#212223"
+
+
+class Picture(Figure):
+    """A figure that shows itself at the end of a cell, with or without ``%matplotlib inline``."""
+
+    def _repr_png_(self) -> bytes:
+        return png(self)
+
+
+class Drawing:
+    """The artists of one kind of picture: made once per figure, given new numbers ever after.
+
+    A subclass makes its axes and artists in ``__init__`` and sets ``size`` (inches).
+    """
+
+    size: tuple[float, float] = (6.6, 3.3)
+
+    def __init__(self, figure: Figure) -> None:
+        self.figure = figure
+        self.titles: dict[str, str] = {}
+
+    @classmethod
+    def on(cls, figure: Figure) -> Self:
+        """Return the drawing that ``figure`` already carries, or begin a new one on it."""
+        drawing = getattr(figure, "_drawing", None)
+        if type(drawing) is not cls or not figure.axes:  # no axes: somebody cleared the figure
+            figure.clear()
+            figure.set_size_inches(*cls.size)
+            drawing = cls(figure)
+            figure._drawing = drawing  # type: ignore[attr-defined]
+        return drawing
+
+    def hover(self, artist: Artist, text: str) -> None:
+        """Let ``artist`` show ``text`` when pointed at; a new text replaces the old one."""
+        gid = artist.get_gid() or f"mark{len(self.titles)}"
+        artist.set_gid(gid)
+        self.titles[gid] = text
+
+
+class _TextSVG(RendererSVG):
+    """Writes text as text whatever the user's rcParams say: selectable, small, read aloud.
+
+    A renderer lives for one picture, and measuring text is half of what drawing costs, so the
+    measures are remembered here rather than in the renderer.
+    """
+
+    def get_text_width_height_descent(self, s: str, prop: Any, ismath: Any) -> Any:
+        return _extent(s, prop, ismath)
+
+    def _get_font_height_metrics(self, prop: Any) -> tuple[float, float, float]:
+        # Matplotlib would otherwise read the font's tables for every text (3.11); one line of
+        # text needs no more than this.
+        _, height, descent = _extent("lp", prop, False)
+        return height - descent, descent, 0.0
+
+    def _draw_text_as_path(self, *args: Any) -> None:
+        self._draw_text_as_text(*args)
+
+
+@lru_cache(maxsize=4096)
+def _extent(text: str, prop: Any, ismath: Any) -> Any:
+    return text_to_path.get_text_width_height_descent(text, prop, ismath)
+
+
+def svg(figure: Figure, prefix: str = "", *, themed: bool = False) -> str:
+    """Return ``figure`` as an ``<svg>`` element whose marks carry their hover titles.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        Drawn by a `Drawing`, or any other.
+    prefix : str
+        Put before every id, so that several pictures can stand on one page.
+    themed : bool
+        Follow the page's text colour and let its background through.
+    """
+    stream = io.StringIO()
+    with LOCK:
+        dpi, alpha = figure.dpi, figure.patch.get_alpha()
+        width, height = figure.get_size_inches()
+        try:
+            figure.dpi = 72
+            if themed:
+                figure.patch.set_alpha(0.0)
+            renderer = _TextSVG(width * 72, height * 72, stream, image_dpi=144)
+            figure.draw(renderer)
+            renderer.finalize()
+        finally:
+            figure.dpi = dpi
+            figure.patch.set_alpha(alpha)
+        titles = dict(getattr(getattr(figure, "_drawing", None), "titles", {}))
+    text = stream.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, count=1, flags=re.DOTALL)
+    # A style sheet in a picture would restyle every icon of the page: what it says is inherited
+    # from the element instead.
+    sheet = r"\s*<defs>\s*<style [^>]*>\*{(?P<rules>[^}<]*)}</style>\s*</defs>"
+    rules = re.search(sheet, text)
+    if rules is not None:
+        text = text[: rules.start()] + text[rules.end() :]
+        text = text.replace("<svg ", f'<svg style="{rules["rules"]}" ', 1)
+
+    def tag(match: re.Match[str]) -> str:
+        tag = match[0]
+        if prefix:
+            tag = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}-", tag)
+        if themed:
+            tag = tag.replace(INK, "currentColor")
+        mark = re.match(r'<g id="[^"]*?(mark\d+)">', tag)
+        words = titles.get(mark[1]) if mark else None
+        return tag if words is None else f"{tag}<title>{html.escape(words)}</title>"
+
+    return re.sub("<[^>]+>", tag, text)  # only tags: what a text says stays as it is
+
+
+def png(figure: Figure, dpi: int = 200) -> bytes:
+    """Return ``figure`` as the bytes of a PNG file, at twice the screen's usual resolution.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        Any figure; it is as before afterwards.
+    dpi : int
+        Pixels per inch.
+
+    Returns
+    -------
+    bytes
+    """
+    stream = io.BytesIO()
+    with LOCK:
+        old, canvas = figure.dpi, figure.canvas
+        try:
+            figure.dpi = dpi
+            FigureCanvasAgg(figure).print_png(stream)
+        finally:
+            figure.dpi = old
+            figure.set_canvas(canvas)
+    return stream.getvalue()
+
+
+def plain(axes: Any) -> None:
+    """Give axes the house style: two spines, small ticks, the page's ink."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(INK)
+    axes.tick_params(colors=INK, labelsize=8, length=3)
+    axes.set_facecolor("none")
+    for label in (axes.xaxis.label, axes.yaxis.label, axes.title):
+        label.set(color=INK, fontsize=9)

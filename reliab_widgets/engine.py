@@ -1,0 +1,229 @@
+"""Running work: over items, watched, stoppable, remembered. There is no scheduler here."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from . import __version__
+from .result import Record, load
+
+if TYPE_CHECKING:
+    from .subject import Subject
+
+Tick: TypeAlias = Callable[[int, int], None]
+Progress: TypeAlias = Tick | Literal[True] | None
+
+
+class Cancelled(Exception):
+    """Raised by a progress callable to stop the work that calls it."""
+
+
+def stream(
+    fn: Callable[[Subject, Any], Any],
+    subject: Subject,
+    items: Iterable[Any],
+    *,
+    executor: Any = None,
+    progress: Progress = None,
+) -> Iterator[Any]:
+    """Yield ``fn(subject, item)`` for every item, in order, as each is done.
+
+    Parameters
+    ----------
+    fn : callable
+        A function of a module (processes and clusters find it by its name).
+    subject : Subject
+        Handed to every call; sent to a cluster once.
+    items : iterable
+        Small descriptions of the work, such as spans of indices. Keep an item between 50 and
+        500 ms: that is how long stopping takes.
+    executor : concurrent.futures.Executor or dask.distributed.Client, optional
+        Where to run; by default here, one after the other.
+    progress : callable or True, optional
+        Called as ``progress(done, total)`` at the start and after each item; ``True`` shows a
+        tqdm bar. Raising `Cancelled` from it ends the work: what has not begun never begins.
+
+    Yields
+    ------
+    object
+        The values, in the order of ``items``.
+    """
+    items = list(items)
+    with ticking(progress) as tick:
+        tick(0, len(items))
+        values = _map(fn, subject, items, executor)
+        try:
+            for done, value in enumerate(values, 1):
+                yield value
+                tick(done, len(items))
+        finally:
+            # Closing the iterator of an executor's map cancels what is left in its queue.
+            getattr(values, "close", lambda: None)()
+
+
+def sweep(
+    fn: Callable[[Subject, Any], Any],
+    subject: Subject,
+    items: Iterable[Any],
+    *,
+    executor: Any = None,
+    progress: Progress = None,
+) -> list[Any]:
+    """Return ``[fn(subject, item) for item in items]``, computed by any executor.
+
+    Parameters and the ways to watch and to stop are those of `stream`.
+
+    Examples
+    --------
+    >>> sweep(lambda subject, item: subject * item, 10, [1, 2, 3])
+    [10, 20, 30]
+    """
+    return list(stream(fn, subject, items, executor=executor, progress=progress))
+
+
+def _map(
+    fn: Callable[[Subject, Any], Any], subject: Subject, items: list[Any], executor: Any
+) -> Iterator[Any]:
+    if executor is None:
+        return map(fn, [subject] * len(items), items)
+    if hasattr(executor, "get_executor"):  # a Dask client: send the subject once, not per item
+        subject = executor.scatter(subject, broadcast=True)
+        executor = executor.get_executor()
+    if not hasattr(executor, "map"):
+        raise TypeError(
+            f"executor cannot run work: got {type(executor).__name__}, which has no `map`. Pass a "
+            "concurrent.futures executor, a dask.distributed Client, or nothing."
+        )
+    return executor.map(fn, [subject] * len(items), items)
+
+
+@contextmanager
+def ticking(progress: Progress) -> Iterator[Tick]:
+    """Turn any ``progress`` argument into a plain callable; close the bar if there was one.
+
+    Examples
+    --------
+    >>> with ticking(None) as tick:
+    ...     tick(1, 2)
+    """
+    if progress is None:
+        yield lambda done, total: None
+    elif progress is True:
+        from tqdm.auto import tqdm
+
+        with tqdm() as bar:
+
+            def show(done: int, total: int) -> None:
+                bar.total = total
+                bar.update(done - bar.n)
+
+            yield show
+    elif callable(progress):
+        yield progress
+    else:
+        raise TypeError(
+            f"progress is not something to call: got {progress!r}. Pass a function of "
+            "(done, total), True for a tqdm bar, or nothing."
+        )
+
+
+class Cache:
+    """Remembers what analyses returned, in memory and, if a folder is given, on disk.
+
+    What was computed is known by the function, the subject's fingerprint, and the knobs. Knobs
+    that cannot be hashed (lists, arrays) are not remembered.
+
+    Parameters
+    ----------
+    folder : str or path, optional
+        Where results of this package's analyses are kept as ``.npz`` files. A lab can ship a
+        filled folder, so that heavy settings answer at once. Your own functions are remembered in
+        memory only, because their code may change.
+    keep : int
+        How many results stay in memory; the one not used for the longest time goes first.
+
+    Examples
+    --------
+    >>> import reliab_widgets as rw
+    >>> cache = rw.Cache()
+    >>> subject = rw.demo("resnet20")[:64]
+    >>> cache(rw.reliability, subject) is cache(rw.reliability, subject)
+    True
+    """
+
+    def __init__(self, folder: str | os.PathLike[str] | None = None, keep: int = 64) -> None:
+        self.folder = None if folder is None else Path(folder)
+        self.keep = keep
+        self._memory: OrderedDict[Hashable, Any] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __call__(
+        self,
+        analysis: Callable[..., Any],
+        subject: Subject,
+        *,
+        executor: Any = None,
+        progress: Progress = None,
+        **knobs: Any,
+    ) -> Any:
+        """Return ``analysis(subject, **knobs)``, computed once unless two threads ask at once.
+
+        ``executor`` and ``progress`` are handed on when given and are no part of the memory.
+        """
+        how = {"executor": executor, "progress": progress}
+        given = {name: value for name, value in how.items() if value is not None}
+        named = {name: _named(value) for name, value in sorted(knobs.items())}
+        # Equal is not the same: bins=1 and bins=True are different questions.
+        key = (analysis, _named(subject), *((n, type(v), v) for n, v in named.items()))
+        try:
+            hash(key)
+        except TypeError:
+            return analysis(subject, **knobs, **given)
+        with self._lock:
+            if key in self._memory:
+                self._memory.move_to_end(key)
+                return self._memory[key]
+        path = self._path(analysis, repr((_named(subject), named)))
+        result = _read(path)
+        if result is None:
+            result = analysis(subject, **knobs, **given)
+            if path is not None and isinstance(result, Record):
+                result.save(path)
+        with self._lock:
+            self._memory[key] = result
+            while len(self._memory) > self.keep:
+                self._memory.popitem(last=False)
+        return result
+
+    def _path(self, analysis: Callable[..., Any], question: str) -> Path | None:
+        module = getattr(analysis, "__module__", None) or ""
+        if self.folder is None or not module.startswith(f"{__package__}."):
+            return None
+        text = "\n".join([__version__, module, analysis.__qualname__, question])
+        return self.folder / f"{analysis.__name__}-{sha256(text.encode()).hexdigest()[:24]}.npz"
+
+
+def _read(path: Path | None) -> Record | None:
+    if path is None or not path.exists():
+        return None
+    try:
+        return load(path)
+    except ValueError as error:
+        logging.getLogger(__name__).warning("computing again what a cache file held: %s", error)
+        return None
+
+
+def _named(value: Any) -> Any:
+    """Return what stands for a value in a key: for a subject, its name and fingerprints."""
+    if not hasattr(value, "fingerprint"):
+        return value
+    validation = getattr(value, "validation", None)
+    return (value.name, value.fingerprint, validation and validation.fingerprint)

@@ -1,0 +1,1 @@
+"""Mathematics that several analyses share: calibration (numpy) and image shifts (torch)."""

@@ -1,0 +1,200 @@
+"""Image shifts: noise, blur and less contrast at five severities, and flips and small moves.
+
+Each is a hashable callable ``(images (n, C, H, W), indices (n,)) -> images`` in pixel units, so
+that `Subject.evaluate` can keep what it computed for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+# CIFAR-10-C's own numbers (Hendrycks and Dietterich 2019): standard deviation of the noise in
+# pixel units, standard deviation of the blur in pixels, factor of the contrast.
+SEVERITIES = {
+    "noise": (0.04, 0.06, 0.08, 0.09, 0.10),
+    "blur": (0.4, 0.6, 0.7, 0.8, 1.0),
+    "contrast": (0.75, 0.5, 0.4, 0.3, 0.15),
+}
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all shifts, ``"clean"`` first.
+
+    Returns
+    -------
+    tuple of str
+        ``"clean"``, then every kind at its severities.
+
+    Examples
+    --------
+    >>> names()[:3], len(names())
+    (('clean', 'noise 1', 'noise 2'), 16)
+    """
+    levels = (f"{kind} {i + 1}" for kind, values in SEVERITIES.items() for i in range(len(values)))
+    return ("clean", *levels)
+
+
+@dataclass(frozen=True)
+class Shift:
+    """One kind of corruption at one severity, with the parameters of CIFAR-10-C.
+
+    Parameters
+    ----------
+    kind : {"noise", "blur", "contrast"}
+        Gaussian noise; Gaussian blur, edges repeated; contrast lowered towards the image's own mean
+        per channel.
+    severity : int
+        1 to 5.
+    seed : int
+        Seed of the noise. An image's noise depends on the seed and the image's index alone, and
+        severities only scale it.
+
+    Raises
+    ------
+    ValueError
+        No such kind or severity.
+
+    Examples
+    --------
+    >>> grey = torch.full((1, 3, 8, 8), 0.5)
+    >>> images = Shift("noise", 1)(grey, torch.tensor([0]))
+    >>> print(round((images - grey).std().item(), 2))
+    0.04
+    """
+
+    kind: str
+    severity: int
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _known(f"{self.kind} {self.severity}")
+
+    def __call__(self, images: Tensor, indices: Tensor) -> Tensor:
+        """Return the shifted images, (n, C, H, W) in [0, 1].
+
+        Parameters
+        ----------
+        images : Tensor (n, C, H, W)
+            In [0, 1].
+        indices : Tensor (n,)
+            Index of each image in its set.
+        """
+        level = SEVERITIES[self.kind][self.severity - 1]
+        if self.kind == "noise":
+            shifted = _noise(images, indices, self.seed).mul_(level).add_(images)
+        elif self.kind == "blur":
+            height, width = (_blur_matrix(size, level).to(images) for size in images.shape[-2:])
+            shifted = height @ images @ width.T
+        else:
+            mean = images.mean(dim=(2, 3), keepdim=True)
+            shifted = torch.lerp(mean, images, level)
+        return shifted.clamp_(0, 1)
+
+
+def shift(name: str, seed: int = 0) -> Shift | None:
+    """Return the shift of that name, None for ``"clean"``.
+
+    Parameters
+    ----------
+    name : str
+        One of `names`, ``"blur 3"`` for instance.
+    seed : int
+        Seed of the noise.
+
+    Returns
+    -------
+    Shift or None
+        What `Subject.evaluate` takes.
+
+    Raises
+    ------
+    ValueError
+        No such name.
+
+    Examples
+    --------
+    >>> shift("blur 3")
+    Shift(kind='blur', severity=3, seed=0)
+    """
+    _known(name)
+    if name == "clean":
+        return None
+    kind, severity = name.split()
+    return Shift(kind, int(severity), seed)
+
+
+def _known(name: str) -> None:
+    if name not in names():
+        raise ValueError(
+            f"There is no shift of that name; got {name!r}. Choose `shift` from: "
+            f"{', '.join(map(repr, names()))}."
+        )
+
+
+def _noise(images: Tensor, indices: Tensor, seed: int) -> Tensor:
+    # Philox takes (seed, index) as its key: streams of different images cannot overlap.
+    out = np.empty(images.shape, dtype=np.float32)
+    for row, index in zip(out, indices.tolist(), strict=True):
+        key = np.array([seed, index], dtype=np.uint64)
+        np.random.Generator(np.random.Philox(key=key)).standard_normal(out=row, dtype=np.float32)
+    return torch.from_numpy(out).to(images)
+
+
+def _blur_matrix(size: int, sigma: float) -> Tensor:
+    """Matrix (size, size) that blurs a line of pixels, cut at 4 sigma, end pixels repeated."""
+    reach = int(4 * sigma + 0.5)
+    offsets = torch.arange(-reach, reach + 1)
+    weights = torch.exp(-0.5 * (offsets / sigma) ** 2).double()
+    source = (torch.arange(size)[:, None] + offsets).clamp(0, size - 1)
+    matrix = torch.zeros(size, size, dtype=torch.float64)
+    return matrix.scatter_add_(1, source, (weights / weights.sum()).expand(size, -1))
+
+
+@dataclass(frozen=True)
+class Move:
+    """A mirror image, or the image moved by some pixels, the pixels at its edge repeated.
+
+    Parameters
+    ----------
+    flip : bool
+        Mirror left and right.
+    down, right : int
+        Pixels.
+
+    Examples
+    --------
+    >>> row = torch.tensor([[[[0.1, 0.2, 0.3]]]])
+    >>> Move(right=1)(row, torch.tensor([0]))
+    tensor([[[[0.1000, 0.1000, 0.2000]]]])
+    """
+
+    flip: bool = False
+    down: int = 0
+    right: int = 0
+
+    def __call__(self, images: Tensor, indices: Tensor) -> Tensor:
+        """Return the moved images, (n, C, H, W); indices do not matter."""
+        if self.flip:
+            images = images.flip(-1)
+        reach = max(abs(self.down), abs(self.right))
+        if not reach:
+            return images
+        height, width = images.shape[-2:]
+        top, left = reach - self.down, reach - self.right
+        padded = pad(images, (reach, reach, reach, reach), mode="replicate")
+        return padded[..., top : top + height, left : left + width]
+
+
+FLIP_AND_SHIFTS = (
+    Move(flip=True),
+    Move(down=2),
+    Move(down=-2),
+    Move(right=2),
+    Move(right=-2),
+)
+"""The augmented copies that bin-wise scaling is fitted on, beside the images themselves."""

@@ -1,0 +1,1 @@
+"""The generic widget and what it stands on."""

@@ -1,0 +1,65 @@
+"""Pieces of HTML that all widgets show: everything that came from outside is escaped."""
+
+from __future__ import annotations
+
+import html
+import traceback
+
+STYLE = """<style>
+.rw-explorer {max-width: 900px; color: var(--jp-content-font-color1, #212223)}
+.rw-explorer .widget-html-content {line-height: 1.35; font-size: 13px}
+.rw-explorer .rw-title {font-size: 15px; font-weight: 600}
+.rw-explorer .rw-chip {display: inline-block; padding: 0 8px; margin: 0 4px 2px 0;
+  border: 1px solid var(--jp-border-color1, #bdbdbd); border-radius: 9px; font-size: 12px}
+.rw-explorer .rw-picture svg {width: 100%; height: auto; display: block}
+.rw-stale {opacity: .5; outline: 1px dashed #808080}
+.rw-card {border: 2px solid #D55E00; border-radius: 4px; padding: 4px 10px}
+.rw-explorer .widget-readout {min-width: 40px}
+.rw-explorer table {border-collapse: collapse; font-size: 12px}
+.rw-explorer figure {display: inline-block; margin: 0 6px 0 0; text-align: center; font-size: 11px}
+.rw-explorer figure img {display: block; margin: auto; image-rendering: pixelated}
+.rw-explorer textarea {font-family: var(--jp-code-font-family, monospace); font-size: 12px}
+</style>"""
+
+
+def chips(words: list[str]) -> str:
+    """Return short facts, each in its own frame."""
+    return " ".join(f'<span class="rw-chip">{html.escape(word)}</span>' for word in words)
+
+
+def error_card(error: BaseException) -> str:
+    """Return the card for an error: what it says, and the traceback folded."""
+    details = html.escape("".join(traceback.format_exception(error)))
+    name = "" if isinstance(error, ValueError | TypeError) else f"{type(error).__name__}: "
+    return (
+        f'<div class="rw-card" role="alert"><b>✖</b> {html.escape(name + str(error))}'
+        f"<details><summary>Details</summary><pre>{details}</pre></details></div>"
+    )
+
+
+def picture(svg: str, alternative: str) -> str:
+    """Return a picture with its text alternative."""
+    return f'<div class="rw-picture" role="img" aria-label="{html.escape(alternative)}">{svg}</div>'
+
+
+def readout(sentence: str) -> str:
+    """Return the finding, which a screen reader speaks when it changes."""
+    return f'<div aria-live="polite">{html.escape(sentence)}</div>'
+
+
+def status(sentence: str) -> str:
+    """Return what the widget is doing."""
+    return f'<div role="status">{html.escape(sentence)}</div>'
+
+
+def duration(seconds: float) -> str:
+    """Return a time span as a person would say it.
+
+    Examples
+    --------
+    >>> duration(0.084), duration(2.4), duration(150)
+    ('84 ms', '2 s', '2.5 min')
+    """
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"

@@ -1,0 +1,106 @@
+"""One thread for the work of all widgets: the kernel stays free and memory stays bounded.
+
+Callbacks of widgets arrive on whatever thread the front end and ipykernel agree on, so they only
+hand work over. For each owner the running job goes on and only the newest waiting one is kept: a
+slider that moves quickly draws often and never falls behind.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+
+from ..engine import Cancelled
+
+PATIENCE = 1.0
+"""Seconds that a job may run on although its owner asked for something newer."""
+IDLE = 5.0
+"""Seconds without work after which the thread ends."""
+
+
+class Job:
+    """One piece of work. `check`, called often by the work, stops it when it is not wanted."""
+
+    def __init__(self, owner: Hashable, work: Callable[[Job], None]) -> None:
+        self.owner = owner
+        self.work = work
+        self.started = time.monotonic()
+        self.cancelled = False
+
+    def check(self) -> None:
+        """Raise `Cancelled` when somebody cancelled, or when a newer job has waited long enough."""
+        outdated = self.owner in _waiting and time.monotonic() - self.started > PATIENCE
+        if self.cancelled or outdated:
+            raise Cancelled
+
+
+_change = threading.Condition()
+_waiting: OrderedDict[Hashable, Job] = OrderedDict()
+_running: Job | None = None
+_thread: threading.Thread | None = None
+
+
+def submit(owner: Hashable, work: Callable[[Job], None]) -> None:
+    """Run ``work(job)`` on the thread, instead of what waits for the same owner."""
+    global _thread
+    with _change:
+        _waiting.pop(owner, None)
+        _waiting[owner] = Job(owner, work)
+        if _thread is None or not _thread.is_alive():  # a forked process has none of its own
+            _thread = threading.Thread(target=_run, name="reliab_widgets", daemon=True)
+            _thread.start()
+        _change.notify_all()
+
+
+def cancel(owner: Hashable) -> None:
+    """Drop what waits for ``owner`` and stop what runs for it."""
+    with _change:
+        _waiting.pop(owner, None)
+        if _running is not None and _running.owner == owner:
+            _running.cancelled = True
+        _change.notify_all()
+
+
+def waits(owner: Hashable) -> bool:
+    """Tell whether a newer job waits for ``owner``."""
+    return owner in _waiting
+
+
+def busy(owner: Hashable) -> bool:
+    """Tell whether something runs or waits for ``owner``."""
+    return owner in _waiting or (_running is not None and _running.owner == owner)
+
+
+def wait(owner: Hashable, timeout: float | None = None) -> bool:
+    """Wait until nothing runs or waits for ``owner``; False when that took too long."""
+    if threading.current_thread() is _thread:
+        raise RuntimeError(
+            "work of a widget cannot wait for a widget: both run on one thread. Use the result "
+            "that `shown` is given."
+        )
+    with _change:
+        return _change.wait_for(lambda: not busy(owner), timeout)
+
+
+def _run() -> None:
+    global _running, _thread
+    while True:
+        with _change:
+            if not _change.wait_for(lambda: _waiting, IDLE):
+                _thread = None
+                return
+            _, _running = _waiting.popitem(last=False)
+            _running.started = time.monotonic()
+        try:
+            _running.work(_running)
+        except BaseException:
+            # Owners handle their own errors; one that does not, be it by `sys.exit`, must not end
+            # everybody's thread.
+            logging.getLogger(__name__).exception("a job of %r failed", _running.owner)
+        finally:
+            with _change:
+                _running = None
+                _change.notify_all()

@@ -1,0 +1,5 @@
+"""The widgets, one for each analysis."""
+
+from .analyses.reliability.widget import ReliabilityWidget
+
+__all__ = ["ReliabilityWidget"]

@@ -1,0 +1,300 @@
+"""Put images and finished networks into the box: ``python -m reliab_widgets.zoo.publish --help``.
+
+Every figure of the model card, ``README.md`` in this folder, is measured here, with the weights as
+they are shipped, in float32.
+"""
+
+import argparse
+import hashlib
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+from tqdm import tqdm
+
+from ..ops import calibration, calibrators
+from . import cifar10, samples, weights
+from .cifar10 import Images
+from .recipes import RECIPES
+
+CARD = Path(__file__).parent / "README.md"
+BINS = 15
+RESAMPLES = 1000
+HALF_IF_BELOW = 0.0005
+"""Half precision is shipped if it changes the accuracy on the test images by less than this."""
+
+
+def publish(name: str, data: Path, work: Path) -> str:
+    """Measure one network and write weights and record to the box; say in a line what was done."""
+    recipe = RECIPES[name]
+    path = work / f"{name}.pt"
+    if not path.exists():
+        return f"{name}: left out, no checkpoint {path}"
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    log = saved["log"]
+    if len(log) < recipe.epochs:
+        return f"{name}: left out, not finished: {len(log)} of {recipe.epochs} epochs"
+
+    train, test = cifar10.read(data, "train"), cifar10.read(data, "test")
+    model = weights.untrained(recipe.architecture)
+    model.load_state_dict(saved["model"])
+    right = accuracy(model, test)
+    # Plain (row-major) memory, as safetensors wants it.
+    full = {key: tensor.contiguous() for key, tensor in saved["model"].items()}
+    half = {key: t.half() if t.is_floating_point() else t for key, t in full.items()}
+    model.load_state_dict(half)
+    fine = abs(accuracy(model, test) - right) < HALF_IF_BELOW
+    precision, shipped = ("float16", half) if fine else ("float32", full)
+    model.load_state_dict(shipped)
+    content = safetensors.torch.save(shipped)
+
+    fit_on = samples.load("validation")
+    temperature = calibrators.fit_temperature(logits(model, fit_on.pixels), fit_on.labels)
+    results = {}
+    for title, images in {
+        "test": test,
+        "test, shipped": samples.load("test"),
+        "validation": _part(train, cifar10.validation_indices(train.labels)),
+    }.items():
+        z = logits(model, images.pixels)
+        results[title] = measured(calibration.softmax(z), images.labels)
+        # The temperature is fitted on some of the validation images: no figure for those.
+        if title != "validation":
+            results[title]["calibrated"] = measured(temperature(z), images.labels)
+    seen = _part(train, cifar10.training_indices(train.labels))
+    probabilities = calibration.softmax(logits(model, seen.pixels))
+
+    weights.WEIGHTS.mkdir(exist_ok=True)
+    (weights.WEIGHTS / f"{name}.safetensors").write_bytes(content)
+    record = {
+        "name": name,
+        "recipe": asdict(recipe),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "multiply_adds": multiply_adds(model),
+        "seconds": round(sum(epoch["seconds"] for epoch in log)),
+        "hardware": list(dict.fromkeys(epoch["hardware"] for epoch in log)),
+        "training_loss": calibration.nll(probabilities, seen.labels),
+        "training_accuracy": float((probabilities.argmax(1) == seen.labels).mean()),
+        "temperature": temperature.temperature,
+        "results": results,
+        "precision": precision,
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "torch": torch.__version__,
+        "log": [{key: epoch[key] for key in ("loss", "accuracy", "seconds")} for epoch in log],
+    }
+    (weights.WEIGHTS / f"{name}.json").write_text(samples.as_json(record), encoding="utf-8")
+    weights.load(name)  # refuses what did not survive the way to disk and back
+    return f"{name}: {results['test']['accuracy']:.2%} of the test images right, {precision}"
+
+
+def accuracy(model: nn.Module, images: Images) -> float:
+    """Share of ``images`` that ``model`` gets right."""
+    return float((logits(model, images.pixels).argmax(1) == images.labels).mean())
+
+
+def logits(model: nn.Module, pixels: np.ndarray) -> np.ndarray:
+    """Run ``model`` on uint8 images ``(N, 32, 32, 3)``; logits ``(N, 10)`` as float64."""
+    mean = torch.tensor(cifar10.MEAN).view(1, 3, 1, 1)
+    std = torch.tensor(cifar10.STD).view(1, 3, 1, 1)
+    done: list[Tensor] = []
+    with torch.inference_mode():
+        batches = torch.from_numpy(pixels).permute(0, 3, 1, 2).split(250)
+        for batch in tqdm(batches, desc="measuring", leave=False, disable=None):
+            done.append(model((batch.float() / 255 - mean) / std))
+    return torch.cat(done).double().numpy()
+
+
+def measured(probabilities: np.ndarray, labels: np.ndarray) -> dict:
+    """Give accuracy, ECE and NLL; standard errors are binomial (accuracy) and bootstrap (ECE)."""
+    n = len(labels)
+    confidence, hit = probabilities.max(1), probabilities.argmax(1) == labels
+    edges = calibration.edges(confidence, BINS, "width")
+    accuracy = float(hit.mean())
+    generator = np.random.default_rng(0)
+    resampled = []
+    for _ in range(RESAMPLES):
+        draw = generator.integers(n, size=n)
+        resampled.append(calibration.ece(confidence[draw], hit[draw], edges))
+    return {
+        "n": n,
+        "accuracy": accuracy,
+        "accuracy_se": float(np.sqrt(accuracy * (1 - accuracy) / n)),
+        "ece": float(calibration.ece(confidence, hit, edges)),
+        "ece_se": float(np.std(resampled, ddof=1)),
+        "nll": float(calibration.nll(probabilities, labels)),
+    }
+
+
+def multiply_adds(model: nn.Module) -> int:
+    """Count the multiply-adds of convolutions and linear layers for one image."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(torch.zeros(1, 3, 32, 32))
+    return counter.get_total_flops() // 2  # torch counts a multiply-add as two operations
+
+
+def card() -> str:
+    """Write the model card from the records in the box."""
+    records = [weights.record(name) for name in RECIPES if _published(name)]
+    trained = [
+        [
+            f"`{r['name']}`",
+            r["recipe"]["architecture"],
+            f"{r['parameters']:,}",
+            f"{r['multiply_adds'] / 1e6:.1f} M",
+            r["recipe"]["epochs"],
+            r["recipe"]["batch"],
+            r["recipe"]["peak_rate"],
+            r["recipe"]["weight_decay"],
+            "crop and flip" if r["recipe"]["augment"] else "none",
+            r["recipe"]["seed"],
+            f"{r['seconds'] / 60:.0f} min",
+            "; ".join(r["hardware"]),
+            f"{r['training_loss']:.4f}",
+            f"{r['training_accuracy']:.2%}",
+        ]
+        for r in records
+    ]
+    measures = [
+        [
+            f"`{r['name']}`",
+            images,
+            f"{raw['n']:,}",
+            _percent(raw, "accuracy"),
+            _percent(raw, "ece"),
+            _percent(raw["calibrated"], "ece") if "calibrated" in raw else "–",
+            f"{raw['nll']:.4f}",
+            f"{raw['calibrated']['nll']:.4f}" if "calibrated" in raw else "–",
+        ]
+        for r in records
+        for images, raw in r["results"].items()
+    ]
+    files = [
+        [
+            f"`{r['name']}`",
+            r["precision"],
+            f"{r['bytes']:,}",
+            f"{r['temperature']:.4f}",
+            f"`{r['sha256']}`",
+        ]
+        for r in records
+    ]
+    return _CARD.format(
+        origin=samples.ORIGIN,
+        citation=samples.CITATION,
+        terms=samples.TERMS,
+        bins=BINS,
+        resamples=RESAMPLES,
+        points=100 * HALF_IF_BELOW,
+        trained=_rows(trained),
+        measures=_rows(measures),
+        files=_rows(files),
+    )
+
+
+_CARD = """\
+# The zoo: model card
+
+Written by `python -m reliab_widgets.zoo.publish` from the records in `weights/`: change it there.
+For teaching and for trying methods. Nothing here is fit to decide anything about the world.
+
+## Data
+
+CIFAR-10: 60,000 colour photographs of 32 × 32 pixels in 10 classes.
+
+- Origin: <{origin}>
+- Citation: {citation}
+- Terms: {terms}
+
+| split | images | which | used for |
+|---|--:|---|---|
+| training | 45,000 | of each class, the first 4,500 in the order of the training file | training |
+| validation | 5,000 | of each class, the last 500 in that order | fitting, as of temperatures |
+| test | 10,000 | the test file | reporting |
+
+Shipped are the first 200 of each class of the validation and of the test images, lossless, in
+`data/validation.webp` and `data/test.webp`. `data/cifar10.json` has their labels and their places
+in the original files. No network is trained on a validation or test image.
+
+## Training
+
+SGD with Nesterov momentum 0.9 on one cycle: the learning rate rises to its peak in the first fifth
+of the steps, then falls to almost zero. Cross-entropy without label smoothing, bf16 autocast.
+Augmentation means random crops out of 4 black pixels of padding, and random horizontal flips.
+`make zoo` repeats it all.
+
+Normalisation with the channel means and deviations of the training file is not part of the
+networks: the Subject does it. The final loss and accuracy are those of the shipped weights on all
+45,000 training images without augmentation, batch norm in eval mode; what each epoch gave is in
+`weights/NAME.json`.
+
+| network | architecture | parameters | multiply-adds | epochs | batch | peak rate | weight decay \
+| augmentation | seed | time | hardware | final training loss | final training accuracy |
+|---|---|--:|--:|--:|--:|--:|--:|---|--:|--:|---|--:|--:|
+{trained}
+
+`NAME-untrained` has the weights that an architecture is given before training, with seed 0.
+
+## What they do
+
+Value ± standard error: binomial for the accuracy, from {resamples:,} bootstrap resamples for the
+ECE (expected calibration error of the top label, {bins} bins of equal width). The temperature was
+fitted on the 2,000 shipped validation images, so validation images have no figures with it.
+
+| network | images | n | accuracy % | ECE % | ECE %, temperature | NLL | NLL, temperature |
+|---|---|--:|--:|--:|--:|--:|--:|
+{measures}
+
+## Files
+
+Half precision on disk where that changes the accuracy on the 10,000 test images by less than
+{points:g} points, always float32 in memory.
+
+| network | on disk | bytes | temperature | sha256 |
+|---|---|--:|--:|---|
+{files}
+"""
+
+
+def _rows(rows: list[list]) -> str:
+    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)
+
+
+def _part(images: Images, indices: np.ndarray) -> Images:
+    return Images(images.pixels[indices], images.labels[indices])
+
+
+def _percent(figures: dict, key: str) -> str:
+    return f"{100 * figures[key]:.2f} ± {100 * figures[f'{key}_se']:.2f}"
+
+
+def _published(name: str) -> bool:
+    return (weights.WEIGHTS / f"{name}.json").exists()
+
+
+def main() -> None:
+    """Write images, finished networks and the model card into the package."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(RECIPES))
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of CIFAR-10")
+    parser.add_argument("--work", type=Path, default=Path("build/zoo"), help="checkpoints")
+    parser.add_argument("--images", action="store_true", help="write the images anew")
+    arguments = parser.parse_args()
+    for name in arguments.names:
+        if name not in RECIPES:
+            parser.error(f"no recipe {name!r}; there are {', '.join(RECIPES)}")
+    if arguments.images or not (samples.DATA / samples.FACTS).exists():
+        samples.write(arguments.data)
+        print(f"images written to {samples.DATA}")
+    for name in arguments.names or RECIPES:
+        print(publish(name, arguments.data, arguments.work), flush=True)
+    CARD.write_text(card(), encoding="utf-8")
+    print(f"model card written to {CARD}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""A browser for all tests; a JupyterLab for each file of them."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import BrowserContext, Locator, sync_playwright
+
+from tests.browser.lab import NO_BROWSER, WINDOW, Lab, browser, chromium
+
+
+@pytest.fixture(scope="session")
+def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext]:
+    with sync_playwright() as playwright:
+        executable = chromium(playwright)
+        if executable is None:
+            pytest.skip(NO_BROWSER)
+        with browser(playwright, executable, tmp_path_factory.mktemp("profile")) as opened:
+            yield opened
+
+
+@pytest.fixture(scope="module")
+def lab(context: BrowserContext, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    with Lab(tmp_path_factory.mktemp("notebooks"), tmp_path_factory.mktemp("lab")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def shot() -> Callable[[Locator, str], None]:
+    """Keep a picture of something on the page, if RELIAB_SHOTS names a folder for pictures."""
+    folder = os.environ.get("RELIAB_SHOTS")
+
+    def take(what: Locator, name: str) -> None:
+        if folder:
+            what.page.set_viewport_size(WINDOW | {"height": 1200})  # nothing lies under the menu
+            what.screenshot(path=Path(folder) / f"{name}.png", animations="disabled")
+            what.page.set_viewport_size(WINDOW)
+
+    return take

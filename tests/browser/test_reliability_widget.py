@@ -1,0 +1,302 @@
+"""ReliabilityWidget and the generic Explorer, used as by hand in a real JupyterLab."""
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import BrowserContext, Locator, expect
+
+from tests.browser.lab import KERNELS, Lab, Notebook, button, labelled, write_notebook
+
+pytestmark = pytest.mark.browser
+
+# A random network whose labels are drawn from less sure answers than it gives: over-confident.
+SUBJECT = """
+import time
+import torch
+import ipywidgets
+import reliab_widgets as rw
+
+generator = torch.Generator().manual_seed(0)
+model = torch.nn.Sequential(
+    torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1),
+    torch.nn.Flatten(), torch.nn.Linear(8, 4),
+)
+for parameter in model.parameters():
+    parameter.data = torch.randn(parameter.shape, generator=generator)
+model[-1].weight.data *= 2
+images = torch.rand(300, 3, 1, 1, generator=generator).expand(-1, -1, 12, 12)
+with torch.no_grad():
+    unsure = (model(images) / 3).softmax(1)
+labels = torch.multinomial(unsure, 1, generator=generator)[:, 0]
+subject = rw.Subject(model, images, labels)
+"""
+WIDGET = """
+widget = rw.widgets.ReliabilityWidget(subject)
+widget
+"""
+SLOW = """
+def slow(subject, k, progress=None):
+    steps = 400 if k > 1 else 1
+    for step in range(steps):
+        time.sleep(0.05)
+        progress(step + 1, steps)
+    return f"finished {k}"
+
+rw.Explorer(slow, subject, {"k": ipywidgets.IntSlider(1, 1, 9)})
+"""
+FAILING = """
+def failing(subject, k):
+    if k == 2:
+        raise ValueError("<script>window.ran = true</script> k is 2; set k to 1")
+    return f"works with {k}"
+
+rw.Explorer(failing, subject, {"k": ipywidgets.IntSlider(1, 1, 9)})
+"""
+OF_WIDGET, OF_SLOW, OF_FAILING = 1, 2, 3
+LIVING = """
+from ipywidgets.widgets.widget import _instances
+print([type(it).__name__ for it in _instances.values()].count("ReliabilityWidget"))
+"""
+SECOND = 1000
+
+
+@pytest.fixture(scope="module", params=["perCommTarget", "disabled"])
+def opened(request: pytest.FixtureRequest, context: BrowserContext, lab: Lab) -> Iterator[Notebook]:
+    """A notebook after Run All, with JupyterLab's subshells for comms on and off."""
+    lab.set(KERNELS, {"commsOverSubshells": request.param})
+    write_notebook(lab.folder / "test.ipynb", SUBJECT, WIDGET, SLOW, FAILING)
+    notebook = Notebook(context, lab, "test.ipynb")
+    notebook.run_all()
+    assert not notebook.faults
+    yield notebook
+    notebook.close()
+
+
+@pytest.fixture
+def notebook(opened: Notebook) -> Iterator[Notebook]:
+    """The notebook, of which every test leaves no fault behind."""
+    yield opened
+    faults, opened.faults[:] = list(opened.faults), []
+    assert not faults
+
+
+@pytest.fixture
+def widget(notebook: Notebook) -> Locator:
+    """The ReliabilityWidget, as at the start."""
+    found = notebook.cell(OF_WIDGET).locator(".rw-explorer")
+    expect(picture(found)).to_be_visible()
+    button(found, "Reset").click()
+    expect(sentence(found)).not_to_contain_text("takes ECE from")
+    expect(status(found)).to_contain_text("ready")
+    return found
+
+
+def picture(widget: Locator) -> Locator:
+    return widget.locator(".rw-picture")
+
+
+def sentence(widget: Locator) -> Locator:
+    return widget.locator("[aria-live=polite]")
+
+
+def status(widget: Locator) -> Locator:
+    return widget.locator("[role=status]").last
+
+
+def test_run_all_shows_a_finding(
+    notebook: Notebook, widget: Locator, shot: Callable[[Locator, str], None]
+) -> None:
+    expect(sentence(widget)).to_contain_text("over-confident by")
+    expect(picture(widget)).to_have_attribute("aria-label", sentence(widget).inner_text())
+    shot(notebook.page.locator("#main"), "page")
+    shot(widget, "widget")
+
+
+def test_slider_moves_picture_and_sentence(notebook: Notebook, widget: Locator) -> None:
+    before = picture(widget).inner_html()
+    with_fifteen = sentence(widget).inner_text()
+    notebook.press_in(labelled(widget, "bins"), "ArrowRight")
+    expect(labelled(widget, "bins").locator(".widget-readout")).to_have_text("16")
+    expect(sentence(widget)).not_to_have_text(with_fifteen)
+    assert picture(widget).inner_html() != before
+
+
+def test_temperature_takes_over_the_repair(notebook: Notebook, widget: Locator) -> None:
+    value = labelled(widget, "T").locator(".widget-readout")
+    expect(value).to_have_text("1.00")
+    notebook.press_in(labelled(widget, "T"), "ArrowRight")
+    expect(value).to_have_text("1.02")
+    expect(labelled(widget, "Repair").locator("select")).to_have_value("temperature")
+    expect(sentence(widget)).to_contain_text("Temperature 1.02 takes ECE from")
+    expect(sentence(widget)).to_contain_text("without changing one answer")
+    notebook.press_in(labelled(widget, "T"), "ArrowLeft")
+    expect(value).to_have_text("1.00")
+    expect(sentence(widget)).to_contain_text("Temperature 1.00 takes ECE from")
+
+
+def test_repair_is_fitted_and_pinned_for_comparison(
+    notebook: Notebook, widget: Locator, shot: Callable[[Locator, str], None]
+) -> None:
+    button(widget, "Pin").click()
+    expect(button(widget, "Unpin")).to_be_visible()
+    labelled(widget, "Repair").locator("select").select_option("temperature")
+    expect(sentence(widget)).to_contain_text("takes ECE from")
+    expect(sentence(widget)).to_contain_text("Against the pinned setting: accuracy")
+    fitted = re.search(r"Temperature ([\d.]+) takes", sentence(widget).inner_text())
+    # The slider shows the nearest of its steps, and does not take over for that.
+    shown = float(labelled(widget, "T").locator(".widget-readout").inner_text())
+    assert fitted
+    assert shown == pytest.approx(float(fitted[1]), rel=0.015)
+    assert notebook.run_new("print(widget.state()['temperature'])") == "None"
+    shot(widget, "pinned")
+    button(widget, "Unpin").click()
+    expect(sentence(widget)).not_to_contain_text("pinned")
+    button(widget, "Reset").click()
+    expect(labelled(widget, "Repair").locator("select")).to_have_value("none")
+    expect(labelled(widget, "T").locator(".widget-readout")).to_have_text("1.00")
+
+
+def test_bin_is_chosen_by_keyboard(notebook: Notebook, widget: Locator) -> None:
+    slider, images = labelled(widget, "bin"), widget.locator("figure")
+    notebook.press_in(slider, "End")
+    expect(slider.locator(".widget-readout")).to_have_text("14")
+    expect(widget.get_by_text(re.compile(r"0\.93\d*–1\.0+: says"))).to_be_visible()
+    title = re.compile(r"image \d+: is \d, answered \d; confidence [\d.]+ ?%")
+    expect(images.first).to_have_attribute("title", title)
+    notebook.press_in(slider, "Home")
+    expect(widget.get_by_text(re.compile(r"0\.0+–0\.0[67]\d*: no data"))).to_be_visible()
+    expect(images).to_have_count(0)
+    # Reset gives the choice back to the widget: the bin that costs most.
+    button(widget, "Reset").click()
+    expect(slider.locator(".widget-readout")).to_have_text("14")
+
+
+def test_copied_code_gives_the_same_numbers(notebook: Notebook, widget: Locator) -> None:
+    labelled(widget, "Repair").locator("select").select_option("histogram binning")
+    expect(sentence(widget)).to_contain_text("Histogram binning takes")
+    button(widget, "Copy code").click()
+    code = widget.locator("textarea:visible").last
+    expect(code).to_have_value(re.compile("rw.reliability"))
+    code.focus()
+    notebook.page.keyboard.press("Control+a")
+    notebook.page.keyboard.press("Control+c")
+    button(widget, "Copy code").click()
+    notebook.run_new()
+    numbers = "print(*result.to_frame()['accuracy'], *result.metrics_after)"
+    copied = [float(number) for number in notebook.run_new(numbers).split()]
+    shown = notebook.run_new(numbers.replace("result", "widget.result")).split()
+    assert len(copied) == 2 * 15 + 8
+    assert copied == pytest.approx([float(number) for number in shown], rel=1e-6, nan_ok=True)
+
+
+def test_export_writes_files(lab: Lab, widget: Locator) -> None:
+    for kind, beginning in (
+        ("PNG", b"\x89PNG"),
+        ("SVG", b"<svg"),
+        ("CSV", b"state,bin,"),
+        ("JSON", b"{"),
+    ):
+        widget.locator("select[title='File format']").select_option(kind)
+        button(widget, "Export").click()
+        link = widget.locator(f"a[download$='.{kind.lower()}']")
+        expect(link).to_be_visible()
+        path = lab.folder / "exports" / str(link.get_attribute("download"))
+        assert path.read_bytes().startswith(beginning)
+
+
+def test_cancel_keeps_the_picture_and_cells_run_meanwhile(
+    notebook: Notebook, shot: Callable[[Locator, str], None]
+) -> None:
+    slow = notebook.cell(OF_SLOW).locator(".rw-explorer")
+    expect(picture(slow)).to_have_text("finished 1")
+    notebook.press_in(labelled(slow, "k"), "ArrowRight")
+    expect(status(slow)).to_contain_text(re.compile(r"running · \d+ of 400 · \d+ s left"))
+    assert notebook.run_new("print(6 * 7)") == "42"
+    expect(status(slow)).to_contain_text("running")
+    shot(slow, "running")
+    button(slow, "Cancel").click()
+    expect(status(slow)).to_contain_text(re.compile(r"stopped at \d+ of 400"), timeout=2 * SECOND)
+    expect(picture(slow)).to_have_text("finished 1")
+    expect(slow.locator(".rw-stale")).to_have_count(0)
+    shot(slow, "cancelled")
+    notebook.press_in(labelled(slow, "k"), "ArrowLeft")
+    expect(status(slow)).to_contain_text("ready")
+
+
+def test_error_becomes_a_card(notebook: Notebook, shot: Callable[[Locator, str], None]) -> None:
+    failing = notebook.cell(OF_FAILING).locator(".rw-explorer")
+    expect(picture(failing)).to_have_text("works with 1")
+    notebook.press_in(labelled(failing, "k"), "ArrowRight")
+    card = failing.get_by_role("alert")
+    expect(card).to_contain_text("<script>window.ran = true</script> k is 2; set k to 1")
+    assert card.locator("script").count() == 0
+    assert notebook.page.evaluate("() => window.ran === undefined")
+    expect(picture(failing)).to_have_text("works with 1")
+    shot(failing, "error")
+    notebook.press_in(labelled(failing, "k"), "ArrowRight")
+    expect(picture(failing)).to_have_text("works with 3")
+    expect(card).to_be_hidden()
+
+
+def test_cell_run_twice_leaves_one_widget(notebook: Notebook, widget: Locator) -> None:
+    notebook.run_again(OF_WIDGET)
+    expect(picture(notebook.cell(OF_WIDGET))).to_be_visible()
+    assert notebook.run_new(LIVING) == "1"
+
+
+def test_dark_theme_is_readable(
+    notebook: Notebook, widget: Locator, shot: Callable[[Locator, str], None]
+) -> None:
+    change = "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})"
+    notebook.page.evaluate(change, "JupyterLab Dark")
+    body = notebook.page.locator("body")
+    expect(body).to_have_attribute("data-jp-theme-light", "false")
+    shot(widget, "dark")
+    texts = widget.evaluate(TEXTS)
+    notebook.page.evaluate(change, "JupyterLab Light")
+    expect(body).to_have_attribute("data-jp-theme-light", "true")
+    assert len(texts) > 40
+    assert [it for it in texts if it["contrast"] < 4.5] == []
+
+
+def test_reload_after_save(notebook: Notebook, widget: Locator) -> None:
+    notebook.page.keyboard.press("Control+s")
+    expect(notebook.page.locator(".jp-Notebook")).to_be_visible()
+    saved = "() => !window.jupyterapp.shell.currentWidget.context.model.dirty"
+    notebook.page.wait_for_function(saved)
+    notebook.page.reload()
+    notebook.wait_for_kernel()
+    expect(picture(widget)).to_be_visible(timeout=30 * SECOND)
+    notebook.press_in(labelled(widget, "bins"), "End")
+    expect(labelled(widget, "bins").locator(".widget-readout")).to_have_text("50")
+    notebook.press_in(labelled(widget, "T"), "ArrowRight")
+    expect(sentence(widget)).to_contain_text("Temperature 1.02 takes ECE from")
+
+
+# Every text that is shown in the widget, with its contrast (WCAG 2.2) to what is painted behind.
+TEXTS = """widget => {
+  const light = rgb => rgb.slice(0, 3).map(v => v / 255)
+    .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const rgb = colour => colour.match(/[\\d.]+/g).map(Number);
+  const behind = element => {
+    for (let at = element; at; at = at.parentElement) {
+      const colour = rgb(getComputedStyle(at).backgroundColor);
+      if (colour.length === 3 || colour[3] === 1) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const own = element => [...element.childNodes].some(
+    node => node.nodeType === Node.TEXT_NODE && node.textContent.trim());
+  return [...widget.querySelectorAll('*')]
+    .filter(element => own(element) && element.checkVisibility({visibilityProperty: true})
+      && !['STYLE', 'TITLE', 'OPTION'].includes(element.tagName.toUpperCase()))
+    .map(element => {
+      const style = getComputedStyle(element);
+      const colour = element instanceof SVGElement ? style.fill : style.color;
+      const [low, high] = [light(rgb(colour)), light(behind(element))].sort((a, b) => a - b);
+      return {text: element.textContent.trim().slice(0, 40), colour,
+              contrast: (high + 0.05) / (low + 0.05)};
+    });
+}"""

@@ -1,0 +1,195 @@
+"""What every analysis promises, whatever it computes."""
+
+import inspect
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import reliab_widgets as rw
+from reliab_widgets import Subject
+from reliab_widgets.analyses import ANALYSES
+from reliab_widgets.result import Record, Result
+from tests.models import Brightness, flat_images
+from tests.test_result import assert_same
+
+ROOT = Path(__file__).parents[1]
+
+# Settings under which an analysis has the most to do: everything is used, in several passes.
+BUSY: dict[str, dict[str, Any]] = {
+    "reliability": {"method": "binwise-augmented", "shift": "noise 2", "label": "all", "bins": 5},
+}
+
+
+def subject(n: int = 240, classes: tuple[str, ...] = ("dark", "bright", "grey")) -> Subject:
+    """Flat images under a network that is unsure of them; labels follow its own probabilities."""
+    generator = torch.Generator().manual_seed(0)
+    images = flat_images(torch.rand(n, generator=generator).tolist())
+    with torch.no_grad():
+        probabilities = Brightness()(images).softmax(1)
+    labels = torch.multinomial(probabilities, 1, generator=generator)[:, 0]
+    made = Subject(Brightness(), images, labels, classes=classes, name="tiny")
+    return made.with_images(images, code="subject()")
+
+
+@pytest.fixture(params=ANALYSES)
+def word(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def analysis(word: str) -> Callable[..., Result]:
+    return getattr(rw, word)
+
+
+@pytest.fixture
+def result(word: str, analysis: Callable[..., Result]) -> Result:
+    return analysis(subject(), **BUSY[word])
+
+
+def test_one_word_names_it_all(word: str, analysis: Callable[..., Result], result: Result) -> None:
+    assert analysis.__name__ == word
+    assert type(result) is getattr(rw, word.title())
+    assert issubclass(getattr(rw.widgets, f"{word.title()}Widget"), rw.Explorer)
+
+
+def test_knobs_are_keywords_with_defaults(analysis: Callable[..., Result]) -> None:
+    first, *knobs = inspect.signature(analysis).parameters.values()
+    assert first.default is first.empty
+    for knob in knobs:
+        assert knob.kind is knob.KEYWORD_ONLY
+        assert knob.default is not knob.empty
+    assert [knob.name for knob in knobs[-2:]] == ["executor", "progress"]
+
+
+def test_results_are_frozen_and_hold_no_tensor(result: Result) -> None:
+    def look_into(value: Any) -> None:
+        assert not isinstance(value, torch.Tensor | nn.Module | Subject)
+        if isinstance(value, np.ndarray):
+            assert not value.flags.writeable
+        elif isinstance(value, tuple):
+            for item in value:
+                look_into(item)
+        elif isinstance(value, Record):
+            for field in fields(value):
+                look_into(getattr(value, field.name))
+                with pytest.raises(FrozenInstanceError):
+                    setattr(value, field.name, None)
+        else:
+            assert value is None or isinstance(value, bool | int | float | str)
+
+    look_into(result)
+
+
+def test_saved_and_loaded_is_identical(result: Result, tmp_path: Path) -> None:
+    loaded = rw.load(result.save(tmp_path / "result.npz"))
+    assert_same(loaded, result)
+    assert str(loaded) == str(result)
+
+
+def test_the_table_is_tidy(result: Result) -> None:
+    table = result.to_frame()
+    assert len(table) > 0
+    assert table.columns.is_unique
+    assert table.index.tolist() == list(range(len(table)))
+    # One value in a cell, no arrays or lists.
+    assert all(np.isscalar(cell) for name in table for cell in table[name])
+
+
+def test_the_figure_needs_no_pyplot(result: Result, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    assert result.plot().axes
+    assert result._repr_png_().startswith(b"\x89PNG")
+
+
+def test_its_sentence_is_one_line_with_numbers(result: Result) -> None:
+    sentence = str(result)
+    assert sentence == repr(result)
+    assert "\n" not in sentence
+    assert any(letter.isdigit() for letter in sentence)
+    assert result.subject in sentence
+    assert "nan" not in sentence
+
+
+def test_threads_and_repetition_change_no_number(
+    word: str, analysis: Callable[..., Result], result: Result
+) -> None:
+    with ThreadPoolExecutor(4) as executor:
+        assert_same(analysis(subject(), executor=executor, **BUSY[word]), result)
+
+
+def test_subject_hooks_and_randomness_are_untouched(
+    word: str, analysis: Callable[..., Result]
+) -> None:
+    examined = subject()
+    hook = examined.model.fc.register_forward_hook(lambda *_: None)
+    hooks = [(len(m._forward_hooks), len(m._forward_pre_hooks)) for m in examined.model.modules()]
+    weights = {name: value.clone() for name, value in examined.model.state_dict().items()}
+    images, labels = examined.images.clone(), examined.labels.clone()
+    modes = [module.training for module in examined.model.modules()]
+    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()
+    analysis(examined, **BUSY[word])
+    hook_counts = [
+        (len(m._forward_hooks), len(m._forward_pre_hooks)) for m in examined.model.modules()
+    ]
+    hook.remove()
+    assert hook_counts == hooks
+    assert [module.training for module in examined.model.modules()] == modes
+    for name, value in examined.model.state_dict().items():
+        assert torch.equal(value, weights[name])
+    assert all(parameter.grad is None for parameter in examined.model.parameters())
+    assert torch.equal(examined.images, images)
+    assert torch.equal(examined.labels, labels)
+    assert torch.equal(torch.get_rng_state(), torch_state)
+    for before, after in zip(numpy_state, np.random.get_state(), strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_ticks_begin_at_zero_and_reach_the_total(
+    word: str, analysis: Callable[..., Result]
+) -> None:
+    ticks: list[tuple[int, int]] = []
+    analysis(subject(), progress=lambda *tick: ticks.append(tick), **BUSY[word])
+    done, totals = [done for done, _ in ticks], {total for _, total in ticks}
+    assert len(totals) == 1
+    assert done[0] == 0
+    assert done == sorted(done)
+    assert done[-1] == totals.pop() > 0
+
+
+def test_it_stops_when_told_and_goes_on_later(
+    word: str, analysis: Callable[..., Result], result: Result
+) -> None:
+    examined = subject()
+    ticks: list[int] = []
+
+    def stop(done: int, total: int) -> None:
+        ticks.append(done)
+        if done:
+            raise rw.Cancelled
+
+    with pytest.raises(rw.Cancelled):
+        analysis(examined, progress=stop, **BUSY[word])
+    assert all(done == 0 for done in ticks[:-1])
+    assert_same(analysis(examined, **BUSY[word]), result)
+
+
+def test_its_code_gives_the_same_numbers(
+    word: str, analysis: Callable[..., Result], result: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import reliab_widgets
+
+    names: dict[str, Any] = {}
+    # The text names the subject as it came into being; here that is a function of this file.
+    assert "subject = subject()" in result.code()
+    names["subject"] = subject
+    exec(result.code(), names)
+    assert names["rw"] is reliab_widgets
+    assert_same(names["result"], result)

@@ -1,0 +1,637 @@
+"""The generic widget, driven from Python: what it shows, remembers, refuses, and leaves behind."""
+
+import base64
+import inspect
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as W
+import numpy as np
+import pandas as pd
+import pytest
+from ipywidgets.widgets.widget import _instances
+from matplotlib.figure import Figure
+
+import reliab_widgets as rw
+from reliab_widgets import Cache, Explorer
+from reliab_widgets.analyses import ANALYSES
+from reliab_widgets.ui import words, worker
+from reliab_widgets.ui.inputs import choice
+from reliab_widgets.ui.pictures import thumbnail
+from reliab_widgets.widgets import ReliabilityWidget
+from tests.test_contract import subject
+from tests.test_result import assert_same
+
+LONG = 60
+HOSTILE = "<img src=x onerror=alert(1)>"
+SUBJECT = subject()
+
+
+@pytest.fixture(autouse=True)
+def everything_is_closed() -> Iterator[None]:
+    before = set(_instances)
+    yield
+    for widget in [w for key, w in list(_instances.items()) if key not in before]:
+        if isinstance(widget, Explorer):
+            widget.close()
+    for key in [key for key in list(_instances) if key not in before]:
+        W.Widget.close(_instances[key])
+
+
+@pytest.fixture
+def widget() -> ReliabilityWidget:
+    made = ReliabilityWidget(SUBJECT)
+    made.wait(LONG)
+    return made
+
+
+class Squares:
+    """An analysis that counts its calls."""
+
+    __name__ = "squares"
+
+    def __init__(self) -> None:
+        self.calls: list[int] = []
+
+    def __call__(self, subject: Any, k: int = 2) -> int:
+        self.calls.append(k)
+        return k * k
+
+
+class Gated:
+    """An analysis that ticks until it is let through, for ``k`` above 1."""
+
+    __name__ = "gated"
+
+    def __init__(self) -> None:
+        self.begun, self.open = threading.Event(), threading.Event()
+
+    def __call__(self, subject: Any, k: int = 1, progress: Any = None) -> str:
+        if k > 1:
+            self.begun.set()
+            while not self.open.wait(0.005):
+                progress(3, 8)
+        return f"finished {k}"
+
+
+def slider(**options: Any) -> W.IntSlider:
+    return W.IntSlider(2, 1, 9, **options)
+
+
+def squares() -> tuple[Explorer, Squares]:
+    analysis = Squares()
+    explorer = Explorer(analysis, SUBJECT, {"k": slider()})
+    assert explorer.wait(LONG) == 4
+    return explorer, analysis
+
+
+def parts(root: W.Widget) -> Iterator[W.Widget]:
+    yield root
+    for child in getattr(root, "children", ()):
+        yield from parts(child)
+
+
+def button(explorer: Explorer, text: str) -> W.Button:
+    (found,) = [
+        part for part in parts(explorer) if isinstance(part, W.Button) and part.description == text
+    ]
+    return found
+
+
+def shown(explorer: Explorer) -> str:
+    """All HTML on the widget that is not hidden."""
+    visible = [
+        str(part.value)
+        for part in parts(explorer)
+        if isinstance(part, W.HTML) and part.layout.display != "none"
+    ]
+    return "\n".join(visible)
+
+
+def until(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + LONG
+    while not condition():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.005)
+
+
+class Tags(HTMLParser):
+    """What a browser would make of a piece of HTML."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+def assert_harmless(text: str) -> None:
+    for tag, attributes in Tags(text).found:
+        assert tag not in ("script", "iframe", "object")
+        assert not [name for name in attributes if name.startswith("on")]
+        if tag == "img":
+            assert str(attributes["src"]).startswith("data:image/png;base64,")
+
+
+# --- pictures -------------------------------------------------------------------------------
+
+
+def test_the_first_picture_comes_by_itself(widget: ReliabilityWidget) -> None:
+    result = widget.result
+    page = shown(widget)
+    assert "<svg" in page
+    assert 'role="img"' in page
+    assert f'aria-label="{words.html.escape(str(result))}"' in page
+    assert words.html.escape(str(result)) in widget._readout.value
+    assert "ready" in widget._status.value
+    assert result.subject in widget._chips.value
+
+
+def test_a_control_gives_a_new_result_and_going_back_costs_nothing() -> None:
+    explorer, analysis = squares()
+    explorer.controls["k"].value = 5
+    assert explorer.wait(LONG) == 25
+    assert "25" in shown(explorer)
+    explorer.controls["k"].value = 2
+    assert explorer.wait(LONG) == 4
+    assert analysis.calls == [2, 5]
+
+
+def test_of_many_quick_moves_the_last_is_shown() -> None:
+    calls: list[int] = []
+    gate, begun = threading.Event(), threading.Event()
+
+    def analysis(subject: Any, k: int) -> int:
+        calls.append(k)
+        begun.set()
+        gate.wait(LONG)
+        return k
+
+    explorer = Explorer(analysis, SUBJECT, {"k": W.IntSlider(0, 0, 99)})
+    assert begun.wait(LONG)
+    for k in range(1, 13):
+        explorer.controls["k"].value = k
+    gate.set()
+    assert explorer.wait(LONG) == 12
+    assert calls == [0, 12]
+    assert "<pre>12</pre>" in shown(explorer)
+
+
+def test_widgets_may_share_what_they_remember() -> None:
+    analysis, cache = Squares(), Cache()
+    for _ in range(2):
+        Explorer(analysis, SUBJECT, {"k": slider()}, cache=cache).wait(LONG)
+    assert analysis.calls == [2]
+
+
+@pytest.mark.parametrize(
+    ("returned", "expected"),
+    [
+        (0.25, "<pre>0.25</pre>"),
+        (HOSTILE, f"<pre>{words.html.escape(HOSTILE)}</pre>"),
+        (pd.DataFrame({"a": [1], "b": [HOSTILE]}), "<table"),
+    ],
+    ids=["number", "text", "table"],
+)
+def test_own_functions_may_return_anything(returned: Any, expected: str) -> None:
+    explorer = Explorer(lambda subject: returned, SUBJECT, {})
+    assert explorer.wait(LONG) is returned
+    assert expected in shown(explorer)
+    assert_harmless(shown(explorer))
+
+
+def test_own_functions_may_return_a_figure() -> None:
+    def analysis(subject: Any, k: int) -> Figure:
+        figure = Figure()
+        figure.add_subplot().set_title(f"k is {k}")
+        return figure
+
+    explorer = Explorer(analysis, SUBJECT, {"k": slider()})
+    explorer.wait(LONG)
+    assert "k is 2</text>" in shown(explorer)
+    explorer.set(k=3).wait(LONG)
+    assert "k is 3</text>" in shown(explorer)
+
+
+def test_progress_and_executor_are_given_to_whom_takes_them() -> None:
+    given: list[Any] = []
+
+    def takes(subject: Any, executor: Any = None, progress: Any = None) -> int:
+        given.extend([executor, callable(progress)])
+        return 1
+
+    Explorer(takes, SUBJECT, {}, executor="E").wait(LONG)
+    assert given == ["E", True]
+    assert Explorer(lambda subject: 1, SUBJECT, {}, executor="E").wait(LONG) == 1
+
+
+# --- errors ---------------------------------------------------------------------------------
+
+
+def test_an_error_is_a_card_and_the_last_picture_stays(capfd: pytest.CaptureFixture[str]) -> None:
+    def analysis(subject: Any, k: int) -> str:
+        if k == 7:
+            raise RuntimeError(f"seven {HOSTILE}")
+        return f"result {k}"
+
+    explorer = Explorer(analysis, SUBJECT, {"k": slider()})
+    explorer.wait(LONG)
+    explorer.controls["k"].value = 7
+    with pytest.raises(RuntimeError, match="seven"):
+        explorer.wait(LONG)
+    page = shown(explorer)
+    assert 'role="alert"' in page
+    assert f"RuntimeError: seven {words.html.escape(HOSTILE)}" in page
+    assert "<pre>result 2</pre>" in page
+    assert "Traceback" in page
+    assert_harmless(page)
+    assert explorer.state() == {"k": 7}
+    explorer.set(k=3).wait(LONG)
+    assert 'role="alert"' not in shown(explorer)
+    assert "<pre>result 3</pre>" in shown(explorer)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_error_of_the_first_picture_is_shown_too() -> None:
+    def analysis(subject: Any) -> None:
+        raise ValueError("what happened; what was seen; how to fix it")
+
+    explorer = Explorer(analysis, SUBJECT, {})
+    with pytest.raises(ValueError, match="what happened"):
+        explorer.wait(LONG)
+    assert "✖</b> what happened; what was seen; how to fix it" in shown(explorer)
+
+
+def test_an_error_of_a_button_is_a_card() -> None:
+    explorer, _ = squares()
+    explorer._format.value = "CSV"
+    button(explorer, "Export").click()
+    assert "no CSV can be written: the analysis returned a int" in shown(explorer)
+
+
+# --- progress and cancel --------------------------------------------------------------------
+
+
+def test_long_work_shows_how_far_it_is_and_can_be_stopped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("reliab_widgets.ui.explorer.SHOW_AFTER", 0.0)
+    analysis = Gated()
+    explorer = Explorer(analysis, SUBJECT, {"k": slider()}, preset={"k": 1})
+    assert explorer.wait(LONG) == "finished 1"
+    explorer.controls["k"].value = 4
+    until(lambda: "running · 3 of 8" in explorer._status.value)
+    assert (explorer._bar.value, explorer._bar.max) == (3, 8)
+    assert explorer._stop.layout.visibility == "visible"
+    assert "finished 1" in shown(explorer)
+    button(explorer, "Cancel").click()
+    assert explorer.wait(LONG) == "finished 1"
+    assert "stopped at 3 of 8" in explorer._status.value
+    assert explorer._stop.layout.visibility == "hidden"
+    assert "finished 1" in shown(explorer)
+    assert explorer.state() == {"k": 4}
+    assert 'role="alert"' not in shown(explorer)
+    analysis.open.set()
+    explorer.refresh()
+    assert explorer.wait(LONG) == "finished 4"
+
+
+def test_what_cannot_be_watched_is_not_shown_after_cancel() -> None:
+    gate, begun = threading.Event(), threading.Event()
+
+    def analysis(subject: Any, k: int) -> int:
+        if k == 5:
+            begun.set()
+            gate.wait(LONG)
+        return k * 111
+
+    explorer = Explorer(analysis, SUBJECT, {"k": slider()})
+    explorer.wait(LONG)
+    explorer.controls["k"].value = 5
+    assert begun.wait(LONG)
+    explorer.cancel()
+    gate.set()
+    assert explorer.wait(LONG) == 222
+    assert "222" in shown(explorer)
+    assert explorer.set(k=5).wait(LONG) == 555
+
+
+def test_waiting_has_an_end() -> None:
+    analysis = Gated()
+    explorer = Explorer(analysis, SUBJECT, {"k": slider()})
+    with pytest.raises(TimeoutError, match=r"still running after 0\.01 s. Wait longer"):
+        explorer.wait(0.01)
+    analysis.open.set()
+    assert explorer.wait(LONG) == "finished 2"
+
+
+# --- settings -------------------------------------------------------------------------------
+
+
+def two_knobs(**options: Any) -> Explorer:
+    def analysis(subject: Any, k: int, kind: str) -> str:
+        return f"{kind} {k}"
+
+    controls = {"k": slider(), "kind": choice("Kind", [("one", "1"), ("two", "2")])}
+    return Explorer(analysis, SUBJECT, controls, **options)
+
+
+def test_several_knobs_are_set_at_once() -> None:
+    explorer = two_knobs()
+    assert explorer.state() == {"k": 2, "kind": "1"}
+    assert explorer.set(k=7, kind="2") is explorer
+    assert explorer.state() == {"k": 7, "kind": "2"}
+    assert explorer.result == "2 7"
+
+
+@pytest.mark.parametrize(
+    ("knobs", "error", "said"),
+    [
+        ({"k": 3, "q": 1}, TypeError, r"there is no knob 'q': this widget has k, kind. Use one"),
+        ({"kind": "2", "k": 10}, ValueError, r"k cannot be 10: .* It takes 1 to 9\."),
+        ({"kind": "2", "k": "many"}, ValueError, r"k cannot be 'many': .* It takes 1 to 9\."),
+        ({"k": 3, "kind": "3"}, ValueError, r"kind cannot be '3': .* It takes one of '1', '2'\."),
+        ({"k": 3, "kind": "two"}, ValueError, "kind cannot be 'two'"),
+    ],
+)
+def test_what_cannot_be_set_leaves_all_knobs(
+    knobs: dict[str, Any], error: type[Exception], said: str
+) -> None:
+    explorer = two_knobs()
+    explorer.wait(LONG)
+    with pytest.raises(error, match=said):
+        explorer.set(**knobs)
+    assert explorer.state() == {"k": 2, "kind": "1"}
+    assert explorer.wait(LONG) == "1 2"
+    assert explorer.set(k=4).wait(LONG) == "1 4"  # controls answer as before
+
+
+def test_reset_returns_to_the_preset() -> None:
+    explorer = two_knobs(preset={"k": 6})
+    assert explorer.wait(LONG) == "1 6"
+    explorer.set(k=1, kind="2").wait(LONG)
+    button(explorer, "Reset").click()
+    assert explorer.wait(LONG) == "1 6"
+    assert explorer.state() == {"k": 6, "kind": "1"}
+
+
+def test_teachers_hide_and_lock() -> None:
+    explorer = two_knobs(hide=["kind"], lock={"k": (3, 5)}, show_code=False)
+    control = explorer.controls["k"]
+    assert (control.min, control.max, control.value) == (3, 5, 3)
+    assert explorer.controls["kind"].layout.display == "none"
+    assert explorer.wait(LONG) == "1 3"
+    with pytest.raises(ValueError, match=r"k cannot be 6: .* It takes 3 to 5\."):
+        explorer.set(k=6)
+    texts = [part.description for part in parts(explorer) if isinstance(part, W.Button)]
+    assert "Copy code" not in texts
+    held = two_knobs(lock={"kind": "2"})
+    assert held.controls["kind"].disabled
+    assert held.wait(LONG) == "2 2"
+
+
+@pytest.mark.parametrize("option", [{"preset": {"q": 1}}, {"hide": ["q"]}, {"lock": {"q": 1}}])
+def test_unknown_knobs_of_teachers_are_named_and_nothing_is_left(option: dict[str, Any]) -> None:
+    before = set(_instances)
+    with pytest.raises(TypeError, match="there is no knob 'q'"):
+        two_knobs(**option)
+    left = [_instances[key] for key in set(_instances) - before]
+    assert all(not isinstance(widget, Explorer) for widget in left)
+
+
+def test_a_logarithmic_slider_is_locked_in_the_units_of_its_value() -> None:
+    widget = ReliabilityWidget(SUBJECT, lock={"temperature": (0.5, 2.0)})
+    assert widget.set(temperature=2.0).wait(LONG).calibrator.temperature == 2.0
+    with pytest.raises(ValueError, match=r"temperature cannot be 2\.5: .* It takes 0\.5 to 2"):
+        widget.set(temperature=2.5)
+
+
+def test_the_trail_leads_back() -> None:
+    explorer, analysis = squares()
+    for k in (3, 4, 3):
+        explorer.set(k=k).wait(LONG)
+    options = dict(explorer._past.options)
+    assert list(options) == ["k 3", "k 4", "as at the start"]
+    explorer._past.value = options["as at the start"]
+    assert explorer.wait(LONG) == 4
+    assert explorer.state() == {"k": 2}
+    assert analysis.calls == [2, 3, 4]
+
+
+# --- pin, code, export ----------------------------------------------------------------------
+
+
+def test_a_pinned_result_is_compared_with(widget: ReliabilityWidget) -> None:
+    pinned = widget.result
+    button(widget, "Pin").click()
+    widget.set(method="temperature").wait(LONG)
+    sentence = widget.result.against(pinned)
+    assert len(sentence) > 20
+    assert words.html.escape(sentence) in widget._readout.value
+    button(widget, "Unpin").click()
+    widget.wait(LONG)
+    assert words.html.escape(sentence) not in widget._readout.value
+
+
+def test_its_code_gives_the_same_numbers(widget: ReliabilityWidget) -> None:
+    widget.set(method="temperature", bins=7, shift="noise 1").wait(LONG)
+    button(widget, "Copy code").click()
+    assert widget._code.layout.display != "none"
+    names: dict[str, Any] = {"subject": subject}
+    exec(widget._code.value, names)
+    assert_same(names["result"], widget.result)
+    button(widget, "Copy code").click()
+    assert widget._code.layout.display == "none"
+
+
+def test_code_of_own_functions_runs() -> None:
+    explorer, analysis = squares()
+    explorer.set(k=8).wait(LONG)
+    names: dict[str, Any] = {"subject": subject, "squares": analysis}
+    exec(explorer.code(), names)
+    assert names["result"] == 64
+
+
+def test_export_writes_four_kinds_of_files(
+    widget: ReliabilityWidget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    widget.notes.value = "mine"
+    for kind in ("PNG", "SVG", "CSV", "JSON"):
+        widget._format.value = kind
+        button(widget, "Export").click()
+        assert "Written to exports" in widget._saved.value
+        assert_harmless(widget._saved.value)
+    files = {path.suffix: path.read_bytes() for path in (tmp_path / "exports").iterdir()}
+    assert files[".png"].startswith(b"\x89PNG")
+    assert files[".svg"].startswith(b"<svg")
+    assert b"currentColor" not in files[".svg"]
+    table = pd.read_csv(next((tmp_path / "exports").glob("*.csv")))
+    assert len(table) == len(widget.result.to_frame())
+    passport = json.loads(files[".json"])
+    assert passport["notes"] == "mine"
+    assert passport["knobs"] == widget.state()
+    assert passport["fingerprint"] == SUBJECT.fingerprint
+    assert passport["finding"] == str(widget.result)
+
+
+def test_other_settings_go_to_another_file(tmp_path: Path, widget: ReliabilityWidget) -> None:
+    first = widget.export("json", tmp_path)
+    assert widget.export("json", tmp_path) == first
+    assert widget.set(bins=4).export("json", tmp_path) != first
+
+
+def test_figures_of_own_functions_can_be_exported(tmp_path: Path) -> None:
+    explorer = Explorer(lambda subject: Figure(), SUBJECT, {})
+    assert explorer.export("png", tmp_path).read_bytes().startswith(b"\x89PNG")
+    assert explorer.export("svg", tmp_path).read_bytes().startswith(b"<svg")
+    with pytest.raises(ValueError, match="no CSV can be written"):
+        explorer.export("csv", tmp_path)
+
+
+# --- life cycle -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [lambda: ReliabilityWidget(SUBJECT), lambda: two_knobs()])
+def test_close_leaves_nothing(make: Callable[[], Explorer]) -> None:
+    make().close()  # what is made once per process is made
+    before = set(_instances)
+    explorer = make()
+    explorer.wait(LONG)
+    assert len(_instances) > len(before) + 20
+    explorer.close()
+    explorer.close()
+    assert set(_instances) == before
+
+
+def test_closing_stops_the_work_and_ends_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "IDLE", 0.01)
+    analysis = Gated()
+    explorer = Explorer(analysis, SUBJECT, {"k": slider()})
+    assert analysis.begun.wait(LONG)
+    explorer.close()
+    explorer.refresh()
+    until(lambda: not [t for t in threading.enumerate() if t.name == "reliab_widgets"])
+
+
+class Shell:
+    """As much of IPython as tells which cell runs."""
+
+    def __init__(self, cell: str | None, run: str) -> None:
+        metadata = {} if cell is None else {"cellId": cell}
+        self.message = {"metadata": metadata, "header": {"msg_id": run}}
+
+    def get_parent(self) -> Any:
+        return self.message
+
+
+@pytest.fixture
+def running(monkeypatch: pytest.MonkeyPatch) -> Callable[[str | None, str], None]:
+    def run(cell: str | None, number: str) -> None:
+        shell = Shell(cell, number)
+        monkeypatch.setattr("IPython.core.getipython.get_ipython", lambda: shell)
+
+    return run
+
+
+def test_running_a_cell_again_closes_what_it_made(running: Callable[..., None]) -> None:
+    running("cell one", "run 1")
+    first, twin = two_knobs(), two_knobs()
+    running("cell two", "run 2")
+    other = two_knobs()
+    running(None, "run 3")
+    homeless = two_knobs()
+    assert first.comm is not None
+    running("cell one", "run 4")
+    again = two_knobs()
+    assert first.comm is None
+    assert twin.comm is None
+    assert all(open_.comm is not None for open_ in (other, homeless, again))
+
+
+def test_running_a_cell_many_times_leaks_nothing(running: Callable[..., None]) -> None:
+    sizes = []
+    for number in range(4):
+        running("cell", f"run {number}")
+        two_knobs().wait(LONG)
+        sizes.append(len(_instances))
+    assert len(set(sizes)) == 1
+
+
+def test_a_slider_made_elsewhere_survives(running: Callable[..., None]) -> None:
+    shared = slider()
+    for number in range(2):
+        running("cell", f"run {number}")
+        explorer = Explorer(Squares(), SUBJECT, {"k": shared})
+    assert shared.comm is not None
+    assert shared.layout.comm is not None
+    shared.value = 7
+    assert explorer.wait(LONG) == 49
+
+
+# --- display --------------------------------------------------------------------------------
+
+
+def test_a_reader_without_a_kernel_sees_picture_and_sentence(widget: ReliabilityWidget) -> None:
+    bundle = widget._repr_mimebundle_()
+    data = bundle[0] if isinstance(bundle, tuple) else bundle
+    assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
+    assert data["text/plain"] == str(widget.result)
+    assert data["application/vnd.jupyter.widget-view+json"]["model_id"] == widget.model_id
+
+
+def test_showing_a_widget_in_error_does_not_raise() -> None:
+    explorer = Explorer(lambda subject: 1 / 0, SUBJECT, {})
+    assert "application/vnd.jupyter.widget-view+json" in explorer._repr_mimebundle_()
+
+
+@pytest.mark.parametrize("word", ANALYSES)
+def test_every_control_has_a_name_and_is_a_knob(word: str) -> None:
+    widget = getattr(rw.widgets, f"{word.title()}Widget")(SUBJECT)
+    for part in parts(widget):
+        if (
+            isinstance(part, W.DOMWidget)
+            and hasattr(part, "value")
+            and not isinstance(part, W.HTML | W.IntProgress)
+        ):
+            assert part.description or part.tooltip, part
+        if isinstance(part, W.Button):
+            assert part.description
+            assert part.tooltip
+    parameters = inspect.signature(getattr(rw, word)).parameters
+    assert set(widget.controls) <= set(parameters)
+    start = {name: parameters[name].default for name in widget.controls}
+    assert widget.state() == start
+    result = widget.wait(LONG)
+    assert_same(getattr(rw, word)(SUBJECT), result)
+    visible = [c for n, c in widget.controls.items() if n not in ("fit_images", "interval")]
+    assert all(control.description for control in visible)
+
+
+def test_everything_from_outside_is_escaped() -> None:
+    hostile = subject(classes=("dark", HOSTILE, "grey"))
+    hostile = hostile.with_images(hostile.images, name=HOSTILE, code="subject()")
+    widget = ReliabilityWidget(hostile, preset={"label": HOSTILE, "bins": 4})
+    widget.wait(LONG)
+    button(widget, "Pin").click()
+    for number in range(4):
+        widget._bin.value = number
+        widget.wait(LONG)
+        page = shown(widget)
+        assert words.html.escape(HOSTILE) in page
+        assert_harmless(page)
+    assert_harmless(thumbnail(np.zeros((3, 4, 4)), HOSTILE, f'"{HOSTILE}'))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 5])
+def test_images_of_any_kind_have_thumbnails(channels: int) -> None:
+    ((_, _), (tag, attributes), *_) = Tags(thumbnail(np.ones((channels, 4, 4)), "a\nb", "t")).found
+    assert tag == "img"
+    assert attributes["alt"] == "t"

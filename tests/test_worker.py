@@ -1,0 +1,181 @@
+"""One thread for all widgets: newest first, nobody starved, stopped when told, gone when idle."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from reliab_widgets import Cancelled
+from reliab_widgets.ui import worker
+from reliab_widgets.ui.worker import Job
+
+LONG = 60
+"""Seconds after which a test has failed; nothing takes that long."""
+
+
+@pytest.fixture(autouse=True)
+def idle() -> Iterator[None]:
+    yield
+    for owner in ("a", "b", "c"):
+        assert worker.wait(owner, LONG)
+
+
+class Gate:
+    """Work that runs, checking, until it is let through."""
+
+    def __init__(self) -> None:
+        self.begun, self.open, self.stopped = (threading.Event() for _ in range(3))
+
+    def __call__(self, job: Job) -> None:
+        self.begun.set()
+        try:
+            while not self.open.wait(0.005):
+                job.check()
+        except Cancelled:
+            self.stopped.set()
+
+
+def until(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + LONG
+    while not condition():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.005)
+
+
+def test_of_many_quick_submissions_the_first_and_the_last_run() -> None:
+    ran: list[int] = []
+    gate = Gate()
+
+    def first(job: Job) -> None:
+        gate(job)
+        ran.append(0)
+
+    worker.submit("a", first)
+    assert gate.begun.wait(LONG)
+    for number in range(1, 12):
+        worker.submit("a", lambda job, number=number: ran.append(number))
+    gate.open.set()
+    assert worker.wait("a", LONG)
+    assert ran == [0, 11]
+
+
+def test_a_young_job_finishes_although_a_newer_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "PATIENCE", LONG)
+    gate = Gate()
+    worker.submit("a", gate)
+    assert gate.begun.wait(LONG)
+    worker.submit("a", lambda job: None)
+    assert not gate.stopped.wait(0.1)
+    gate.open.set()
+    assert worker.wait("a", LONG)
+    assert not gate.stopped.is_set()
+
+
+def test_an_old_job_stops_for_a_newer_of_the_same_owner_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(worker, "PATIENCE", 0.0)
+    gate, ran = Gate(), []
+    worker.submit("a", gate)
+    assert gate.begun.wait(LONG)
+    worker.submit("b", lambda job: ran.append("b"))
+    assert not gate.stopped.wait(0.1)
+    worker.submit("a", lambda job: ran.append("a"))
+    assert gate.stopped.wait(LONG)
+    assert worker.wait("a", LONG)
+    assert worker.wait("b", LONG)
+    assert ran == ["b", "a"]
+
+
+def test_nobody_is_starved_by_one_who_asks_all_the_time() -> None:
+    gate, ran = Gate(), []
+    worker.submit("a", gate)
+    assert gate.begun.wait(LONG)
+    for _ in range(3):
+        worker.submit("b", lambda job: ran.append("b"))
+        worker.submit("c", lambda job: ran.append("c"))
+    worker.submit("b", lambda job: ran.append("b"))
+    gate.open.set()
+    assert worker.wait("b", LONG)
+    assert ran == ["c", "b"]
+
+
+def test_cancel_stops_what_runs_and_drops_what_waits() -> None:
+    gate, ran = Gate(), []
+    worker.submit("a", gate)
+    assert gate.begun.wait(LONG)
+    worker.submit("a", lambda job: ran.append("a"))
+    worker.submit("b", lambda job: ran.append("b"))
+    assert worker.waits("a")
+    worker.cancel("a")
+    assert gate.stopped.wait(LONG)
+    assert worker.wait("a", LONG)
+    assert worker.wait("b", LONG)
+    assert ran == ["b"]
+
+
+def test_cancelling_one_does_not_disturb_another() -> None:
+    gate = Gate()
+    worker.submit("a", gate)
+    assert gate.begun.wait(LONG)
+    worker.cancel("b")
+    assert not gate.stopped.wait(0.1)
+    gate.open.set()
+    assert worker.wait("a", LONG)
+    assert not gate.stopped.is_set()
+
+
+def test_wait_tells_whether_it_was_in_time() -> None:
+    gate = Gate()
+    worker.submit("a", gate)
+    assert worker.wait("a", 0.01) is False
+    assert worker.busy("a")
+    assert worker.wait("b", 0.01) is True
+    gate.open.set()
+    assert worker.wait("a", LONG) is True
+    assert not worker.busy("a")
+
+
+@pytest.mark.parametrize("fault", [ZeroDivisionError("oh"), SystemExit(1), KeyboardInterrupt()])
+def test_a_raising_job_is_logged_and_the_thread_lives_on(
+    fault: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    def work(job: Job) -> None:
+        threads.append(threading.current_thread())
+        if len(threads) == 1:
+            raise fault
+
+    threads: list[threading.Thread] = []
+    with caplog.at_level(logging.ERROR):
+        worker.submit("a", work)
+        assert worker.wait("a", LONG)
+    worker.submit("a", work)
+    assert worker.wait("a", LONG)
+    assert threads[0] is threads[1]
+    assert type(fault).__name__ in caplog.text
+
+
+def test_the_thread_ends_when_idle_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "IDLE", 0.01)
+    threads: list[threading.Thread] = []
+    for _ in range(2):
+        worker.submit("a", lambda job: threads.append(threading.current_thread()))
+        assert worker.wait("a", LONG)
+        until(lambda: not threads[-1].is_alive())
+    assert threads[0] is not threads[1]
+    assert all(thread.daemon for thread in threads)
+
+
+def test_work_that_waits_for_work_is_told_so_instead_of_hanging() -> None:
+    said: list[str] = []
+
+    def work(job: Job) -> None:
+        with pytest.raises(RuntimeError) as caught:
+            worker.wait("b")
+        said.append(str(caught.value))
+
+    worker.submit("a", work)
+    assert worker.wait("a", LONG)
+    assert "both run on one thread" in said[0]
