@@ -72,6 +72,17 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing(error: Exception) -> N
     assert sizes == [2, 2, 2, 2, 2]
 
 
+def test_halving_begins_at_what_was_tried() -> None:
+    tried: list[int] = []
+
+    def run(images: Tensor, channels_last: bool) -> Tensor:
+        tried.append(len(images))
+        return hungry(2, MemoryError(), [])(images, channels_last)
+
+    in_batches(run, torch.ones(5, 1, 1, 1), Plan(256))
+    assert tried == [5, 2, 2, 1]
+
+
 def test_one_image_too_many_is_said_in_words() -> None:
     run = hungry(0, OUT_OF_MEMORY[1], [])
     with pytest.raises(MemoryError, match=r"does not fit.*got \(1, 2, 2\).*smaller images="):

@@ -6,6 +6,7 @@ import sys
 import xml.etree.ElementTree as ET
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import pytest
@@ -14,7 +15,7 @@ from matplotlib.figure import Figure
 
 from reliab_widgets import reliability
 from reliab_widgets.analyses.reliability.result import Reliability
-from reliab_widgets.drawing import INK, Drawing, Picture, plain, png, svg
+from reliab_widgets.drawing import INK, LOCK, Drawing, Picture, plain, png, svg
 from tests.test_contract import subject
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -162,6 +163,7 @@ def test_another_kind_of_drawing_or_a_cleared_figure_begins_anew() -> None:
     figure = drawn()
     assert type(Other.on(figure)) is Other
     assert len(figure.axes) == 1
+    Bars.on(figure)
     figure.clear()
     Bars.on(figure).show([1, 2, 3], "words")
     assert normal(svg(figure)) == normal(svg(drawn()))
@@ -214,6 +216,26 @@ def test_settings_of_matplotlib_stay_and_those_of_the_user_do_no_harm() -> None:
         png(drawn())
         assert matplotlib.rcParams == before
     assert "findable" in [element.text for element in parsed(text).iter(f"{SVG}text")]
+
+
+def test_whoever_draws_holds_the_lock() -> None:
+    free: list[bool] = []
+
+    def is_free() -> bool:
+        if LOCK.acquire(blocking=False):
+            LOCK.release()
+            return True
+        return False
+
+    class Watched(Figure):
+        def draw(self, renderer: Any) -> None:
+            with ThreadPoolExecutor(1) as executor:
+                free.append(executor.submit(is_free).result())
+            super().draw(renderer)
+
+    svg(Watched())
+    png(Watched())
+    assert free == [False, False]
 
 
 def test_many_threads_may_draw() -> None:

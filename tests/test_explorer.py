@@ -28,7 +28,7 @@ from tests.test_contract import subject
 from tests.test_result import assert_same
 
 LONG = 60
-HOSTILE = "<img src=x onerror=alert(1)>"
+HOSTILE = "\"'><img src=x onerror=alert(1)>"
 SUBJECT = subject()
 
 

@@ -216,9 +216,11 @@ def test_grad_mode_of_the_caller_is_neither_used_nor_changed() -> None:
     with torch.no_grad():
         assert not subject.predict(subject.images.clone().requires_grad_()).requires_grad
     with torch.inference_mode():
-        logits = make().logits
+        logits, predicted = make().logits, subject.predict(subject.images)
         built = make()
-    assert not logits.is_inference()
+    assert not logits.is_inference() and not predicted.is_inference()
+    scale = torch.ones(1, requires_grad=True)
+    assert not make(output=lambda y: y * scale).logits.requires_grad
     assert built.predict(flat_images([0.5]).requires_grad_()).requires_grad
 
 
@@ -1082,6 +1084,9 @@ def test_a_small_set_is_taken_whole_and_said() -> None:
 class Stream(IterableDataset):
     def __iter__(self) -> Iterator[tuple[Tensor, int]]:
         return iter(items())
+
+    def __len__(self) -> int:
+        return 30
 
 
 def test_other_sources_of_items() -> None:

@@ -71,7 +71,7 @@ class Explorer(W.VBox):
     >>> import reliab_widgets as rw
     >>> explorer = Explorer(brightness, rw.demo("resnet20"), {"k": ipywidgets.IntSlider(2, 1, 9)})
     >>> explorer.set(k=3).result
-    '0.51'
+    '0.52'
     >>> explorer.close()
     """
 

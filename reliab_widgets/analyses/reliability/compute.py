@@ -256,7 +256,8 @@ def _source(subject: Subject, fit: Subject | None, **knobs: Any) -> str:
         arguments.insert(0, f"fit={fit.code}")
     lines = "".join(f"    {argument},\n" for argument in arguments)
     return (
-        f"import reliab_widgets as rw\n\nsubject = {subject.code}\n"
+        f"import reliab_widgets as rw\n\n"
+        f"subject = {subject.code}  # fingerprint {subject.fingerprint[:12]}\n"
         f"result = rw.reliability(\n    subject,\n{lines})\n"
     )
 
