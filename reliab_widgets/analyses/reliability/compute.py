@@ -292,8 +292,12 @@ def _split(
         half = len(order) // 2
         fit, fitted, reported = subject, order[:half], np.sort(order[half:])
         where = f"the other half (split by seed {seed})"
-    if fit_images is not None:
-        fitted = fitted[:fit_images]
+    if fit_images is not None and fit_images > len(fitted):
+        raise ValueError(
+            f"fit_images is {fit_images:,}, but there are {len(fitted):,} images to fit on. Ask "
+            "for at most as many, or leave fit_images out to use all."
+        )
+    fitted = fitted[:fit_images]
     words = f"{len(reported):,} images reported, fitted on {len(fitted):,} {where}"
     return _Split(fit, np.sort(fitted), reported, words)
 

@@ -1,0 +1,268 @@
+"""Reliability: numbers worked out by hand, held-out images held out, and what is refused."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torchmetrics.functional.classification import multiclass_calibration_error
+
+import reliab_widgets as rw
+from reliab_widgets.analyses.reliability.compute import METHODS
+from reliab_widgets.subject import Subject
+
+LN = np.log
+
+
+class Pixels(nn.Module):
+    """Images (3, 1, 1) whose three channels, times ten, are the logits."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return 10 * images.flatten(1)
+
+
+def from_logits(logits: np.ndarray, labels: np.ndarray, name: str = "typed") -> Subject:
+    """A Subject with these logits, which must lie between 0 and 10."""
+    images = torch.tensor(logits / 10, dtype=torch.float32).view(len(logits), 3, 1, 1)
+    return Subject(Pixels(), images, labels, classes=("a", "b", "c"), name=name)
+
+
+def drawn(n: int, seed: int, sharpness: float = 2.0) -> Subject:
+    """Labels drawn from a softmax; the model says it ``sharpness`` times as loudly."""
+    generator = np.random.default_rng(seed)
+    logits = generator.uniform(0, 10 / sharpness, (n, 3))
+    noise = generator.gumbel(size=(n, 3))
+    return from_logits(logits * sharpness, (logits + noise).argmax(1), f"drawn {seed}")
+
+
+@pytest.fixture(scope="module")
+def subject() -> Subject:
+    return drawn(600, 0).with_validation(drawn(500, 1))
+
+
+def test_by_hand() -> None:
+    # Softmaxes (.8 .1 .1), (.8 .1 .1), (.4 .3 .3), (.1 .1 .8): right, wrong, right, right.
+    logits = np.log([[8, 1, 1], [8, 1, 1], [4, 3, 3], [1, 1, 8]])
+    result = rw.reliability(from_logits(logits, np.array([0, 1, 0, 2])), bins=2)
+
+    # One image at .4, in (0, 1/2]; three at .8, in (1/2, 1].
+    assert result.before.count.tolist() == [1, 3]
+    assert result.before.accuracy == pytest.approx([1, 2 / 3])
+    assert result.before.confidence == pytest.approx([0.4, 0.8], rel=1e-5)
+    values = dict(zip(result.summary().index, result.metrics_after, strict=True))
+    assert values["accuracy"] == 0.75
+    assert values["confidence"] == pytest.approx(0.7, rel=1e-5)
+    assert values["ece"] == pytest.approx(0.25 * 0.6 + 0.75 * (0.8 - 2 / 3), rel=1e-5)
+    assert values["mce"] == pytest.approx(0.6, rel=1e-5)
+    assert values["nll"] == pytest.approx(-(LN(0.8) + LN(0.1) + LN(0.4) + LN(0.8)) / 4, rel=1e-5)
+    # Per image: sum over classes of (p - truth)^2.
+    squares = [0.04 + 0.02, 0.64 + 0.81 + 0.01, 0.36 + 0.18, 0.04 + 0.02]
+    assert values["brier"] == pytest.approx(np.mean(squares), rel=1e-5)
+
+
+def test_one_class_by_hand() -> None:
+    logits = np.log([[8, 1, 1], [8, 1, 1], [4, 3, 3], [1, 1, 8]])
+    subject = from_logits(logits, np.array([0, 1, 0, 2]))
+    by_name, by_index = (rw.reliability(subject, bins=2, label=label) for label in ("b", 1))
+    # p("b") is .1 .1 .3 .1; only the second image is one: the gap of the one filled bin.
+    assert by_name.before.count.tolist() == [4, 0]
+    assert by_name.metric("ece") == pytest.approx(0.25 - 0.15, rel=1e-5)
+    assert by_name.label == by_index.label == "b"
+    assert by_index.metric("ece") == by_name.metric("ece")
+
+
+@pytest.mark.parametrize("bins", [5, 15])
+def test_ece_is_torchmetrics(subject: Subject, bins: int) -> None:
+    result = rw.reliability(subject, bins=bins)
+    probabilities = subject.logits.double().softmax(1)
+    for name, norm in (("ece", "l1"), ("mce", "max")):
+        theirs = multiclass_calibration_error(
+            probabilities, subject.labels, 3, n_bins=bins, norm=norm
+        )
+        assert result.metric(name) == pytest.approx(float(theirs), abs=1e-6)
+
+
+def test_temperature_repairs_what_was_sharpened(subject: Subject) -> None:
+    result = rw.reliability(subject, method="temperature")
+    assert result.calibrator.temperature == pytest.approx(2, rel=0.15)  # drawn twice as loudly
+    assert result.metric("ece") < 0.5 * result.metric("ece", "before")
+    assert result.metric("nll") < result.metric("nll", "before")
+
+
+@pytest.mark.parametrize("method", ["temperature", "binwise", "binwise-augmented"])
+def test_answers_stay(subject: Subject, method: str) -> None:
+    result = rw.reliability(subject, method=method)
+    assert np.array_equal(result.answer, subject.logits.argmax(1).numpy())
+    assert result.metric("accuracy") == result.metric("accuracy", "before")
+
+
+def test_base_rates_are_calibrated_and_useless(subject: Subject) -> None:
+    result = rw.reliability(subject, method="base-rates")
+    rates = np.bincount(subject.validation.labels) / len(subject.validation)
+    assert result.calibrator(subject.logits[:2].numpy()) == pytest.approx(np.tile(rates, (2, 1)))
+    right = float((subject.labels == int(rates.argmax())).double().mean())
+    assert result.metric("accuracy") == pytest.approx(right)
+    # One point only: the rate on the fit images against the rate on the reported ones.
+    assert result.metric("ece") == pytest.approx(abs(rates.max() - right))
+
+
+def test_given_temperature_fits_nothing(subject: Subject) -> None:
+    result = rw.reliability(subject, method="temperature", temperature=2.0)
+    assert result.n == len(subject)
+    assert np.isnan(result.ece_fit)
+    assert result.calibrator.temperature == 2.0
+
+
+# Which images
+
+
+def test_validation_is_fitted_and_test_reported(subject: Subject) -> None:
+    result = rw.reliability(subject, method="temperature")
+    assert result.n == 600
+    assert result.split == "600 images reported, fitted on 500 others"
+    given = rw.reliability(subject, method="temperature", fit=drawn(500, 1))
+    assert given.calibrator.temperature == result.calibrator.temperature
+
+
+def test_without_validation_the_images_are_halved() -> None:
+    subject = drawn(101, 3)
+    first, second = (rw.reliability(subject, method="temperature", seed=s) for s in (0, 1))
+    assert first.n == 51
+    assert "fitted on 50" in first.split
+    assert "split by seed 0" in first.split
+    assert set(first.image) != set(second.image)
+    # What is fitted is what is not reported: the temperature is that of the other half.
+    fitted = np.setdiff1d(np.arange(101), first.image)
+    alone = subject[np.unique(first.image)]
+    again = rw.reliability(alone, method="temperature", fit=subject[fitted])
+    assert again.calibrator.temperature == pytest.approx(first.calibrator.temperature, rel=1e-6)
+    assert again.metric("ece") == pytest.approx(first.metric("ece"), rel=1e-6)
+
+
+def test_nothing_fitted_reports_everything() -> None:
+    result = rw.reliability(drawn(101, 3))
+    assert result.n == 101
+    assert result.image.tolist() == list(range(101))
+
+
+def test_fit_images_are_few_and_drawn_by_seed(subject: Subject) -> None:
+    results = [
+        rw.reliability(subject, method="temperature", fit_images=40, seed=seed) for seed in (0, 1)
+    ]
+    assert all("fitted on 40 others" in result.split for result in results)
+    first, second = (result.calibrator.temperature for result in results)
+    assert first != second
+
+
+def test_fitting_on_reported_images_is_refused(subject: Subject) -> None:
+    with pytest.raises(ValueError, match=r"share 20 of 30 images.*Give `fit` images that are not"):
+        rw.reliability(subject[:100], fit=subject[80:110], method="temperature")
+
+
+# Passes
+
+
+def test_shift_moves_the_reported_images_only(subject: Subject) -> None:
+    clean = rw.reliability(subject, method="temperature")
+    noisy = rw.reliability(subject, method="temperature", shift="noise 5")
+    assert noisy.calibrator.temperature == clean.calibrator.temperature
+    assert noisy.metric("accuracy") < clean.metric("accuracy")
+    again = rw.reliability(subject, method="temperature", shift="noise 5")
+    assert np.array_equal(again.confidence, noisy.confidence)
+
+
+def test_progress_counts_images_and_cancel_keeps_them() -> None:
+    subject = drawn(60, 5).with_validation(drawn(40, 6))
+    ticks: list[tuple[int, int]] = []
+
+    def watch(done: int, total: int) -> None:
+        ticks.append((done, total))
+        if done >= 40 and len(ticks) < 3:
+            raise rw.Cancelled
+
+    with pytest.raises(rw.Cancelled):
+        rw.reliability(subject, method="temperature", progress=watch)
+    rw.reliability(subject, method="temperature", progress=watch)
+    assert {total for _, total in ticks} == {100}
+    assert ticks[-1] == (100, 100)
+
+
+# What comes out
+
+
+def test_summary_and_table(subject: Subject) -> None:
+    result = rw.reliability(subject, method="temperature", bins=8)
+    summary = result.summary()
+    assert summary.columns.tolist() == ["before", "after", "low", "high", "floor"]
+    assert summary.index.name == "metric"
+    assert summary.floor.notna().tolist() == [name == "ece" for name in summary.index]
+    assert (summary.low[["accuracy", "nll"]] < summary.after[["accuracy", "nll"]]).all()
+    assert (summary.after[["accuracy", "nll"]] < summary.high[["accuracy", "nll"]]).all()
+    table = result.to_frame()
+    assert table.columns.tolist() == [
+        *("state", "bin", "low", "high", "count"),
+        *("confidence", "accuracy", "accuracy_low", "accuracy_high"),
+    ]
+    assert table.groupby("state")["count"].sum().tolist() == [600, 600]
+    empty = table[table["count"] == 0]
+    assert len(empty) >= 2  # three classes: the largest of three is never below a third
+    assert empty[["confidence", "accuracy", "accuracy_low"]].isna().all().all()
+
+
+def test_members_are_the_images_of_a_bin_wrong_first(subject: Subject) -> None:
+    result = rw.reliability(subject, method="temperature", bins=6)
+    members = [result.members(number) for number in range(6)]
+    assert [len(points) for points in members] == result.after.count.tolist()
+    assert sorted(np.concatenate(members)) == list(range(600))
+    for points in members:
+        hits, sure = result.hit[points], result.confidence[points]
+        assert not (np.diff(hits.astype(int)) < 0).any()
+        assert (np.diff(sure[~hits]) <= 0).all()
+
+
+@pytest.mark.parametrize("label", ["top", "all", "b"])
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_says_a_sentence_and_draws(subject: Subject, method: str, label: str) -> None:
+    result = rw.reliability(subject, method=method, label=label)
+    assert str(result).count("\n") == 0
+    assert "ECE" in str(result)
+    assert f"{result.metric('ece') * 100:.1f} %" in str(result)
+    result.plot()
+    points = 3 * 600 if label == "all" else 600
+    assert len(result.confidence) == points == result.after.count.sum()
+
+
+def test_over_and_under_confident_are_told_apart() -> None:
+    assert "over-confident" in str(rw.reliability(drawn(400, 0, sharpness=3)))
+    assert "under-confident" in str(rw.reliability(drawn(400, 0, sharpness=0.5)))
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("knobs", "words"),
+    [
+        ({"method": "platt"}, r"no method 'platt'.*'temperature'"),
+        ({"binning": "log"}, r"no binning 'log'.*'width', 'mass'"),
+        ({"bins": 0}, r"bins must be a whole number from 1 to 100, got 0"),
+        ({"bins": 7.5}, r"bins must be a whole number.*got 7\.5"),
+        ({"calibration_bins": 101}, r"calibration_bins must be.*got 101"),
+        ({"label": "dog"}, r"no label 'dog'.*'a', 'b', 'c'"),
+        ({"label": 3}, r"no label 3.*index from 0 to 2"),
+        ({"temperature": 2.0}, r"method='temperature' only, got method='none'"),
+        ({"method": "temperature", "temperature": 0}, r"greater than 0, got 0"),
+        ({"method": "temperature", "temperature": float("nan")}, r"greater than 0, got nan"),
+        ({"method": "temperature", "fit_images": 0}, r"fit_images must be at least 1, got 0"),
+        ({"method": "temperature", "fit_images": 501}, r"is 501, but there are 500 images"),
+        ({"interval": 95}, r"interval must lie between 0 and 1, got 95"),
+        ({"shift": "fog 2"}, r"fog"),
+    ],
+)
+def test_bad_knobs(subject: Subject, knobs: dict, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        rw.reliability(subject, **knobs)
+
+
+def test_one_image_cannot_be_divided() -> None:
+    with pytest.raises(ValueError, match=r"has 1 image.*`fit` another Subject"):
+        rw.reliability(drawn(1, 0), method="temperature")
