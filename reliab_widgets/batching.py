@@ -256,14 +256,25 @@ def memory_budget(device: torch.device | None = None) -> int:
     return min(LARGEST_BUDGET, max(0, min(_free_memory(), default=4 * LARGEST_BUDGET)) // 4)
 
 
+def memory() -> tuple[int, int]:
+    """Return the bytes that this process has in memory and those that are free; 0 if unknown.
+
+    Examples
+    --------
+    >>> used, free = memory()
+    >>> used >= 0 and free >= 0
+    True
+    """
+    return _resident(), max(0, min(_free_memory(), default=0))
+
+
 def _free_memory() -> Iterator[int]:
     for line in _read(PROC / "meminfo").splitlines():
         if line.startswith("MemAvailable:"):
             yield 1024 * int(line.split()[1])
-    limit, pages = os.environ.get("MEM_LIMIT", ""), _read(PROC / "self/statm").split()
+    limit = os.environ.get("MEM_LIMIT", "")
     if limit.isdecimal():
-        resident = int(pages[1]) * os.sysconf("SC_PAGE_SIZE") if pages else 0
-        yield int(limit) - resident
+        yield int(limit) - _resident()
     for group in _groups("memory"):
         stat = dict(line.split() for line in _read(group / "memory.stat").splitlines())
         for most, used, file in (
@@ -274,6 +285,11 @@ def _free_memory() -> Iterator[int]:
             if all(bound.isdecimal() for bound in bounds):
                 # Pages of files are counted as used, but are given back on demand.
                 yield int(bounds[0]) - int(bounds[1]) + int(stat.get(file, 0))
+
+
+def _resident() -> int:
+    pages = _read(PROC / "self/statm").split()
+    return int(pages[1]) * os.sysconf("SC_PAGE_SIZE") if pages else 0
 
 
 def cores() -> int:

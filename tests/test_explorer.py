@@ -294,13 +294,14 @@ def test_long_work_shows_how_far_it_is_and_can_be_stopped(
     button(explorer, "Cancel").click()
     assert explorer.wait(LONG) == "finished 1"
     assert "stopped at 3 of 8" in explorer._status.value
-    assert explorer._stop.layout.visibility == "hidden"
     assert "finished 1" in shown(explorer)
     assert explorer.state() == {"k": 4}
     assert 'role="alert"' not in shown(explorer)
     analysis.open.set()
-    explorer.refresh()
+    assert explorer._stop.layout.visibility == "visible"
+    button(explorer, "Resume").click()
     assert explorer.wait(LONG) == "finished 4"
+    assert explorer._stop.layout.visibility == "hidden"
 
 
 def test_what_cannot_be_watched_is_not_shown_after_cancel() -> None:

@@ -19,7 +19,7 @@ import ipywidgets as W
 from matplotlib.figure import Figure
 from traitlets import TraitError
 
-from .. import drawing
+from .. import batching, drawing
 from ..engine import Cache, Cancelled
 from ..result import Result
 from . import cells, words, worker
@@ -224,7 +224,7 @@ class Explorer(W.VBox):
         self._readout = W.HTML(layout=W.Layout(min_height="38px", margin="0 2px"))
         self._status = W.HTML(words.status("starting"), layout=W.Layout(flex="1 1 200px"))
         self._bar = W.IntProgress(layout=W.Layout(width="120px", visibility="hidden"))
-        self._stop = self._button("Cancel", "Stop the running job", self._on_cancel)
+        self._stop = self._button("Cancel", "Stop the running job, or go on with it", self._on_stop)
         self._stop.layout.visibility = "hidden"
         self._code = W.Textarea(
             description="Code",
@@ -376,6 +376,7 @@ class Explorer(W.VBox):
         self, job: worker.Job, begun: float, knobs: dict[str, Any], state: dict[str, Any]
     ) -> None:
         watched = {"progress": lambda done, total: self._tick(job, done, total)}
+        stopped = False
         try:
             result = self._cache(
                 self.analysis,
@@ -391,9 +392,8 @@ class Explorer(W.VBox):
             self._paint(result)
         except Cancelled:
             if not self._closed and not worker.waits(self._prefix):
-                self._say(
-                    f"stopped{self._where_stopped}; nothing is lost, change or Reset to go on"
-                )
+                self._say(f"stopped{self._where_stopped}; nothing is lost")
+                stopped = True
         except Exception as error:
             self._error = error
             self._card.value = words.error_card(error)
@@ -402,9 +402,12 @@ class Explorer(W.VBox):
         else:
             self._card.layout.display = "none"
             self._remember(state)
-            self._say(f"● ready · last {words.duration(time.monotonic() - begun)}")
+            took = words.duration(time.monotonic() - begun)
+            self._say(f"● ready · last {took}{words.memory(*batching.memory())}")
         finally:
-            self._bar.layout.visibility = self._stop.layout.visibility = "hidden"
+            self._stop.description = "Resume" if stopped else "Cancel"
+            self._bar.layout.visibility = "hidden"
+            self._stop.layout.visibility = "visible" if stopped else "hidden"
             self._picture.remove_class("rw-stale")
 
     _where_stopped = ""
@@ -419,6 +422,7 @@ class Explorer(W.VBox):
         self._last_tick = now
         left = f" · {words.duration(spent / done * (total - done))} left" if done else ""
         self._bar.max, self._bar.value = total, done
+        self._stop.description = "Cancel"
         self._bar.layout.visibility = self._stop.layout.visibility = "visible"
         self._picture.add_class("rw-stale")
         self._say(f"running · {done:,} of {total:,}{left}")
@@ -474,9 +478,12 @@ class Explorer(W.VBox):
             self._card.value = words.error_card(error)
             self._card.layout.display = ""
 
-    def _on_cancel(self) -> None:
-        self.cancel()
-        self._say("stopping")
+    def _on_stop(self) -> None:
+        if self._stop.description == "Resume":
+            self.refresh()
+        else:
+            self.cancel()
+            self._say("stopping")
 
     def _on_reset(self) -> None:
         self._assign(self._start)

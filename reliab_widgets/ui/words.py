@@ -52,6 +52,17 @@ def status(sentence: str) -> str:
     return f'<div role="status">{html.escape(sentence)}</div>'
 
 
+def memory(used: int, free: int) -> str:
+    """Return what this kernel takes and what the machine has left, both in bytes.
+
+    Examples
+    --------
+    >>> memory(412_000_000, 1_600_000_000)
+    ' · 412 MB used, 1.6 GB free'
+    """
+    return f" · {used / 1e6:.0f} MB used, {free / 1e9:.1f} GB free" if used else ""
+
+
 def duration(seconds: float) -> str:
     """Return a time span as a person would say it.
 
