@@ -77,6 +77,8 @@ class Explorer(W.VBox):
 
     question = ""
     """The headline: one question that the picture answers."""
+    height = 0
+    """Pixels kept free for the picture, so that the page does not jump when it arrives."""
     about = ""
     """What marks and colours mean, as HTML; shown on request."""
 
@@ -211,17 +213,18 @@ class Explorer(W.VBox):
     # ------------------------------------------------------------------ parts
     def _make_parts(self) -> None:
         self._title = W.HTML(
-            words.STYLE + f'<div class="rw-title">{html.escape(self.question)}</div>'
+            words.STYLE + f'<div class="rw-title">{html.escape(self.question)}</div>',
+            layout=W.Layout(width="auto"),
         )
-        self._chips = W.HTML(words.chips(self.chips(None)))
+        self._chips = W.HTML(words.chips(self.chips(None)), layout=W.Layout(width="auto"))
         self._card = W.HTML(layout=W.Layout(display="none"))
-        height = f"{660 * drawing.Drawing.size[1] / drawing.Drawing.size[0]:.0f}px"
+        self._card.add_class("rw-over")
         self._picture = W.HTML(
             words.status("The first picture is being computed."),
-            layout=W.Layout(width="100%", min_height=height),
+            layout=W.Layout(width="100%", min_height=f"{self.height}px"),
         )
         self.detail = W.VBox()
-        self._readout = W.HTML(layout=W.Layout(min_height="38px", margin="0 2px"))
+        self._readout = W.HTML(layout=W.Layout(min_height="48px", margin="0 2px"))
         self._status = W.HTML(words.status("starting"), layout=W.Layout(flex="1 1 200px"))
         self._bar = W.IntProgress(layout=W.Layout(width="120px", visibility="hidden"))
         self._stop = self._button("Cancel", "Stop the running job, or go on with it", self._on_stop)
@@ -232,6 +235,7 @@ class Explorer(W.VBox):
             tooltip="Select all and copy",
         )
         self._saved = W.HTML()
+        self._help = W.HTML(self.about, layout=W.Layout(display="none"))
         self._past = W.Dropdown(
             options=[("no earlier settings", -1)],
             description="Trail",
@@ -255,28 +259,31 @@ class Explorer(W.VBox):
         visible = [control for name, control in self.controls.items() if name not in fold]
         reset = self._button("Reset", "Go back to the settings at the start", self._on_reset)
         folded = [self.controls[name] for name in fold]
-        help_ = [W.HTML(self.about)] if self.about else []
-        more = W.Accordion(
-            [W.VBox([*folded, self._past, self.notes]), *map(_boxed, help_)],
-            titles=("More", "What the marks mean")[: 1 + len(help_)],
-        )
+        more = W.Accordion([W.VBox([*folded, self._past, self.notes])], titles=("More",))
         self._pin = self._button(
             "Pin", "Keep this picture as a ghost to compare with", self._on_pin
         )
-        show = self._button("Copy code", "Show the Python text of this picture", self._on_code)
         self._format = W.Dropdown(
             options=["PNG", "SVG", "CSV", "JSON"],
-            layout=W.Layout(width="76px"),
+            description="as",
+            layout=W.Layout(width="104px"),
+            style={"description_width": "18px"},
             tooltip="File format",
         )
         export = self._button("Export", "Write a file into the folder exports", self._on_export)
-        actions = [self._pin, reset, *([show] if show_code else []), self._format, export]
+        actions = [self._pin, reset, export, self._format]
+        if show_code:
+            tip = "Show the Python text of this picture"
+            actions.insert(2, self._button("Copy code", tip, self._on_code))
+        if self.about:
+            tip = "What the marks and colours mean"
+            actions.append(self._button("Help", tip, self._on_help))
+        self.side = W.VBox([*visible, more], layout=W.Layout(width="226px", flex="0 0 auto"))
         return [
-            self._title,
-            self._chips,
+            W.HBox([self._title, self._chips], layout=W.Layout(flex_flow="row wrap")),
             W.HBox(
                 [
-                    W.VBox([*visible, more], layout=W.Layout(width="226px", flex="0 0 auto")),
+                    self.side,
                     W.VBox(
                         [self._card, self._picture, self.detail],
                         layout=W.Layout(flex="1 1 420px", min_width="0"),
@@ -290,6 +297,7 @@ class Explorer(W.VBox):
                 layout=W.Layout(flex_flow="row wrap", align_items="center"),
             ),
             self._saved,
+            self._help,
             self._code,
         ]
 
@@ -503,6 +511,9 @@ class Explorer(W.VBox):
         self._code.value = self.code()
         self._code.layout.display = "" if hidden else "none"
 
+    def _on_help(self) -> None:
+        self._help.layout.display = "" if self._help.layout.display == "none" else "none"
+
     def _on_export(self) -> None:
         path = self.export(self._format.value.lower())
         kind = {"png": "image/png", "svg": "image/svg+xml", "csv": "text/csv"}
@@ -574,7 +585,3 @@ def _no_export(kind: str, result: Any, needed: str) -> str:
         f"no {kind.upper()} can be written: the analysis returned a {type(result).__name__}. "
         f"Return {needed}, or export JSON."
     )
-
-
-def _boxed(widget: W.Widget) -> W.VBox:
-    return W.VBox([widget])

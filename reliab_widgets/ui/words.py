@@ -13,7 +13,10 @@ STYLE = """<style>
   border: 1px solid var(--jp-border-color1, #bdbdbd); border-radius: 9px; font-size: 12px}
 .rw-explorer .rw-picture svg {width: 100%; height: auto; display: block}
 .rw-stale {opacity: .5; outline: 1px dashed #808080}
-.rw-card {border: 2px solid #D55E00; border-radius: 4px; padding: 4px 10px}
+.rw-over {position: absolute; z-index: 9; overflow: visible}
+.rw-card {border: 2px solid #D55E00; border-radius: 4px; padding: 4px 10px; max-width: 640px;
+  background: var(--jp-layout-color1, white)}
+.rw-card pre {max-height: 200px; overflow: auto}
 .rw-explorer .widget-readout {min-width: 40px}
 .rw-explorer table {border-collapse: collapse; font-size: 12px}
 .rw-explorer figure {display: inline-block; margin: 0 6px 0 0; text-align: center; font-size: 11px}
@@ -58,9 +61,9 @@ def memory(used: int, free: int) -> str:
     Examples
     --------
     >>> memory(412_000_000, 1_600_000_000)
-    ' · 412 MB used, 1.6 GB free'
+    ' · 412 MB of 2.0 GB'
     """
-    return f" · {used / 1e6:.0f} MB used, {free / 1e9:.1f} GB free" if used else ""
+    return f" · {used / 1e6:.0f} MB of {(used + free) / 1e9:.1f} GB" if used else ""
 
 
 def duration(seconds: float) -> str:

@@ -37,6 +37,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
 RAN = """() => document.querySelector('[data-mime-type="application/vnd.jupyter.error"]')
   || [...document.querySelectorAll('.jp-InputPrompt')]
     .every(prompt => /\\[\\d+\\]/.test(prompt.textContent))"""
+# JupyterLab 4.6 now and then takes its own splash screen off the page twice.
+SPLASH = re.compile(r"'removeChild'.*\n.*/static/lab/jlab_core")
 KERNELS = "@jupyterlab/apputils-extension:kernels-settings"
 
 
@@ -150,7 +152,7 @@ class Notebook:
     def _watch(self, url: str) -> None:
         page, fault = self.page, self.faults.append
         page.on("console", lambda it: it.type == "error" and fault(f"console: {it.text}"))
-        page.on("pageerror", lambda it: fault(f"page: {it}"))
+        page.on("pageerror", lambda it: SPLASH.search(it.stack or "") or fault(f"page: {it.stack}"))
         # A reload breaks requests off, which is no fault.
         page.on(
             "requestfailed",

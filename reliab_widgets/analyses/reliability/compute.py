@@ -291,7 +291,7 @@ def _split(
         order = generator.permutation(len(subject))
         half = len(order) // 2
         fit, fitted, reported = subject, order[:half], np.sort(order[half:])
-        where = f"the other half (split by seed {seed})"
+        where = f"of the other half (split by seed {seed})"
     if fit_images is not None and fit_images > len(fitted):
         raise ValueError(
             f"fit_images is {fit_images:,}, but there are {len(fitted):,} images to fit on. Ask "
@@ -378,6 +378,12 @@ def _curve(
     for temperature in TEMPERATURES:
         weights = np.exp(shifted / temperature)
         total = weights.sum(axis=0)
-        losses.append(np.mean(np.log(total) - true / temperature))
-        errors.append(_ece((weights / total).T, labels, which, bins, binning))
+        probabilities = (weights / total).T
+        if isinstance(which, int):
+            one = probabilities[:, which]
+            rest = np.stack([1 - one, one], axis=1)
+            losses.append(calibration.nll(rest, (labels == which).astype(int)))
+        else:
+            losses.append(np.mean(np.log(total) - true / temperature))
+        errors.append(_ece(probabilities, labels, which, bins, binning))
     return np.array(losses), np.array(errors)

@@ -24,18 +24,18 @@ COUNT_TICKS = (1, 10, 100, 1_000, 10_000, 100_000)
 class Diagram(Drawing):
     """Reliability diagram and its counts on the left, metrics and NLL(T) on the right."""
 
-    size = (6.6, 3.3)
+    size = (6.6, 3.2)
 
     def __init__(self, figure: Figure) -> None:
         super().__init__(figure)
-        self._make_diagram(figure.add_axes((0.075, 0.345, 0.475, 0.585)))
-        self._make_counts(figure.add_axes((0.075, 0.115, 0.475, 0.155)))
-        self._make_table(figure.add_axes((0.585, 0.44, 0.41, 0.50)))
+        self._make_diagram(figure.add_axes((0.088, 0.345, 0.462, 0.585)))
+        self._make_counts(figure.add_axes((0.088, 0.115, 0.462, 0.155)))
+        self._make_table(figure.add_axes((0.585, 0.44, 0.405, 0.50)))
         self._make_curve(figure.add_axes((0.645, 0.115, 0.285, 0.245)))
 
     def _make_diagram(self, axes: Axes) -> None:
         plain(axes)
-        axes.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="share that is right")
+        axes.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="")
         axes.tick_params(labelbottom=False)
         self.title = axes.set_title("", loc="left", fontsize=9, color=INK, parse_math=False)
         self.band = Rectangle((0, 0), 0, 1.02, color=YELLOW, alpha=0.25, lw=0)
@@ -51,12 +51,15 @@ class Diagram(Drawing):
             axes.add_collection(collection)
         self.before = axes.scatter([], [], facecolor="none", edgecolor=VERMILLION, lw=1.3)
         self.after = axes.scatter([], [], facecolor=BLUE, edgecolor=BLUE, lw=1, zorder=3)
-        keys = [diagonal, *(axes.scatter([], [], s=34) for _ in range(2))]
-        keys[1].set(facecolor="none", edgecolor=VERMILLION)
-        keys[2].set(facecolor=BLUE, edgecolor=BLUE)
+        for points in (self.pinned, self.before, self.after):
+            points.set_clip_on(False)  # at 100 % sure and right, a point is a whole one too
+        keys = [diagonal, *(axes.scatter([], [], s=34, marker=m) for m in "ooD")]
+        keys[1].set(facecolor=BLUE, edgecolor=BLUE)
+        keys[2].set(facecolor="none", edgecolor=VERMILLION)
+        keys[3].set(facecolor="none", edgecolor=YELLOW)
         legend = axes.legend(
             keys,
-            ["perfectly calibrated", "before", "after"],
+            ["perfectly calibrated", "after", "before", "pinned"],
             loc="upper left",
             fontsize=8,
             frameon=False,
@@ -65,6 +68,8 @@ class Diagram(Drawing):
         )
         handles = [handle for handle in legend.legend_handles if handle is not None]
         self.keys = list(zip(handles, legend.get_texts(), strict=True))
+        self.share = axes.yaxis.label
+        self.share.set_parse_math(False)
         self.axes = axes
         self.targets: list[Rectangle] = []
 
@@ -77,7 +82,7 @@ class Diagram(Drawing):
         self.says = axes.axvline(0, color=VERMILLION, lw=1.4, ls="--")
         self.right = axes.axvline(0, color=INK, lw=1.4)
         self.hover(self.says, "mean confidence")
-        self.hover(self.right, "accuracy")
+        self.hover(self.right, "share that is right")
         self.count_axes = axes
 
     def _make_table(self, axes: Axes) -> None:
@@ -139,9 +144,18 @@ class Diagram(Drawing):
         kind = {"top": "its answer", "all": "every class"}.get(result.label, result.label)
         self.title.set_text(f"Confidence in {kind}: is it kept?  (n = {result.n:,})")
         self.axis.set_text(f"confidence in {kind}")
-        self.keys[1][1].set_text("before" if result.method != "none" else "")
-        self.keys[1][0].set_visible(result.method != "none")
-        self.keys[2][1].set_text("after" if result.method != "none" else "as it is")
+        self.share.set_text(
+            {"top": "share that is right", "all": "share that is true"}.get(
+                result.label, f"share that is {result.label}"
+            )
+        )
+        repaired = result.method != "none"
+        texts = ["perfectly calibrated", "after" if repaired else "as it is"]
+        texts += ["before"] * repaired + ["pinned"] * (pinned is not None)
+        used = [True, True, repaired, pinned is not None]
+        for (handle, text), shown in zip(self.keys, used, strict=True):
+            handle.set_visible(shown)
+            text.set_text(texts.pop(0) if shown else "")
         while len(self.targets) < len(bins.count):
             # Almost transparent, because what is not painted cannot be pointed at.
             patch = Rectangle((0, 0), 0, 1.02, facecolor="white", alpha=0.004, lw=0, zorder=9)
@@ -167,11 +181,11 @@ class Diagram(Drawing):
         ticks = [t for t in COUNT_TICKS if t <= bins.count.max()][-2:]
         self.count_axes.set_ylim(0, max(heights.max(), 1) * 1.05)
         self.count_axes.set_yticks(np.sqrt(ticks), [f"{t:,}" for t in ticks])
-        says, right = result.metric("confidence"), result.metric("accuracy")
+        says, right = float(result.confidence.mean()), float(result.hit.mean())
         self.says.set_xdata([says, says])
         self.right.set_xdata([right, right])
         self.hover(self.says, f"mean confidence {says:.1%}")
-        self.hover(self.right, f"accuracy {right:.1%}")
+        self.hover(self.right, f"share that is right {right:.1%}")
 
     def _show_table(self, result: Reliability) -> None:
         repaired = result.method != "none"

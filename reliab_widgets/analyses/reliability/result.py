@@ -139,8 +139,9 @@ class Reliability(Result):
         if count == 0:
             return f"{span}: no data"
         right = round(bins.accuracy[number] * count)
+        what = {"top": "right", "all": "true"}.get(self.label, self.label)
         return (
-            f"{span}: right {right:,} of {count:,} = {percent(bins.accuracy[number])} "
+            f"{span}: {what} {right:,} of {count:,} = {percent(bins.accuracy[number])} "
             f"({bins.accuracy_low[number] * 100:.1f}–{percent(bins.accuracy_high[number])}), "
             f"says {percent(bins.confidence[number])}"
         )
@@ -148,19 +149,20 @@ class Reliability(Result):
     def __str__(self) -> str:
         level = f"{self.interval * 100:g} %"
         ece = METRICS.index("ece")
-        gap = self.metric("confidence", "before") - self.metric("accuracy", "before")
-        says = (
-            f"says {percent(self.metric('confidence', 'before'))}, "
-            f"is right {percent(self.metric('accuracy', 'before'))} of the time"
-        )
-        if self.label not in ("top", "all"):
-            says = f"one against the rest for {self.label}"
-            start = f"{self.subject}, {says}"
-        elif abs(gap) < 0.005:
-            start = f"{self.subject} keeps its promise on average ({says})"
+        says = self.metric("confidence", "before")
+        right = self.metric("accuracy", "before")
+        what = "is right"
+        if self.label not in ("top", "all"):  # one class: how often it is the true one
+            right, what = float(self.hit.mean()), f"is {self.label}"
+        gap = says - right
+        words = f"says {percent(says)}, {what} {percent(right)} of the time"
+        topic = "" if what == "is right" else f" about {self.label}"
+        if abs(gap) < 0.005:
+            start = f"{self.subject} keeps its promise{topic} on average ({words})"
         else:
-            word = "over" if gap > 0 else "under"
-            start = f"{self.subject} is {word}-confident by {abs(gap) * 100:.1f} points ({says})"
+            side = "over" if gap > 0 else "under"
+            points = f"{abs(gap) * 100:.1f} points"
+            start = f"{self.subject} is {side}-confident{topic} by {points} ({words})"
         sure = (
             f"{level} interval {self.metrics_low[ece] * 100:.1f}-"
             f"{self.metrics_high[ece] * 100:.1f} %; a perfectly calibrated model would show "
@@ -174,7 +176,7 @@ class Reliability(Result):
             "without changing one answer" if change == 0 else f"accuracy {change * 100:+.1f} points"
         )
         return (
-            f"{start}. {self._repair().capitalize()} takes ECE from "
+            f"{start}. {self._repair()} ECE from "
             f"{percent(self.metric('ece', 'before'))} to {percent(self.metric('ece'))} "
             f"({sure}; {where}), {accuracy}."
         )
@@ -182,14 +184,14 @@ class Reliability(Result):
     def _repair(self) -> str:
         calibrator = self.calibrator
         if isinstance(calibrator, Temperature):
-            return f"temperature {calibrator.temperature:.2f}"
+            return f"Temperature {calibrator.temperature:.2f} takes"
         if isinstance(calibrator, BinwiseTemperature):
             low, high = calibrator.temperatures.min(), calibrator.temperatures.max()
-            return f"temperatures from {low:.2f} to {high:.2f}, one for each bin,"
+            return f"Temperatures from {low:.2f} to {high:.2f}, one for each bin, take"
         return {
-            "histogram": "histogram binning",
-            "isotonic": "isotonic regression",
-            "base-rates": "always answering with the base rates",
+            "histogram": "Histogram binning takes",
+            "isotonic": "Isotonic regression takes",
+            "base-rates": "Always answering with the base rates takes",
         }[self.method]
 
     def against(self, pinned: Result) -> str:
@@ -200,8 +202,9 @@ class Reliability(Result):
             f"{NAMES[name]} {value(name, self.metric(name))} instead of "
             f"{value(name, pinned.metric(name))}"
             for name in ("accuracy", "ece", "nll")
+            if self.metric(name) != pinned.metric(name)
         ]
-        return f"Against the pinned setting: {', '.join(parts)}."
+        return f"Against the pin: {', '.join(parts) or 'no difference'}."
 
     def draw(
         self, figure: Figure, *, pinned: Result | None = None, selected: int | None = None

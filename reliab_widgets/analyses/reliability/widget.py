@@ -27,10 +27,10 @@ STEP = 0.005
 REPAIRS = (
     ("none", "none"),
     ("temperature", "temperature"),
-    ("bin-wise temperatures", "binwise"),
-    ("bin-wise, augmented fit", "binwise-augmented"),
+    ("bin-wise T", "binwise"),
+    ("bin-wise T, augmented", "binwise-augmented"),
     ("histogram binning", "histogram"),
-    ("isotonic regression", "isotonic"),
+    ("isotonic", "isotonic"),
     ("cheat: base rates", "base-rates"),
 )
 
@@ -56,6 +56,7 @@ class ReliabilityWidget(Explorer):
     """
 
     question = "When it says 90 %, is it right 9 times in 10?"
+    height = 324
     about = """<ul>
 <li><b>Filled blue circle</b>: the images of one bin of confidence, after the repair; its area grows
 with their number. The thick <b>stem</b> is the gap to the promise, the thin bar the interval of the
@@ -64,7 +65,7 @@ accuracy (Wilson).</li>
 pinned.</li>
 <li><b>Dotted line</b>: perfectly calibrated. <b>Hatched</b>: no image has such a confidence.</li>
 <li><b>Below</b>: number of images for each bin (root scale); dashed line: mean confidence,
-solid line: accuracy. They should meet.</li>
+solid line: share that is right. They should meet.</li>
 <li><b>ECE</b>: mean gap, weighted by number. <b>MCE</b>: largest gap. <b>ACE</b>: ECE with equally
 filled bins. <b>smECE</b>: ECE without bins. <b>NLL</b>, <b>Brier</b>: proper scores, which also
 reward being right. "ECE if perfect": what a perfectly calibrated model would show by chance.</li>
@@ -101,12 +102,7 @@ reward being right. "ECE if perfect": what a perfectly calibrated model would sh
         }
         controls["fit_images"].value = None
         controls["interval"].value = 0.95
-        self._fitted = W.ToggleButton(
-            True,
-            description="T is fitted",
-            tooltip="Fit T by the least NLL on the images to fit on",
-            layout=W.Layout(width="auto", margin="0 0 6px 88px"),
-        )
+        self._fitted = True
         self._bin = W.IntSlider(
             0, 0, 14, description="bin", tooltip="Bin whose images are shown",
             layout=W.Layout(width="226px"),
@@ -127,16 +123,19 @@ reward being right. "ECE if perfect": what a perfectly calibrated model would sh
     def _arrange(self, fold: Any, show_code: bool) -> list[W.Widget]:
         parts = super()._arrange(fold, show_code)
         self.detail.children = (W.HBox([self._bin, self._described]), self._members)
-        side = parts[2].children[0]
-        side.children = (*side.children[:2], self._fitted, *side.children[2:])
-        self._fitted.observe(self._changed, "value")
+        fit = self._button("Fit T", "Take the T of least NLL on the images to fit on", self._on_fit)
+        fit.layout.margin = "0 0 6px 88px"
+        self.side.children = (*self.side.children[:2], fit, *self.side.children[2:])
         self._bin.observe(self._on_bin, "value")
         return parts
+
+    def _on_fit(self) -> None:
+        self.set(method="temperature", temperature=None)
 
     def state(self) -> dict[str, Any]:
         """Return the value of every knob; ``temperature`` is None while it is fitted."""
         state = super().state()
-        given = state["method"] == "temperature" and not self._fitted.value
+        given = state["method"] == "temperature" and not self._fitted
         return state | {"temperature": self._temperature if given else None}
 
     def assign(self, name: str, value: Any) -> None:
@@ -144,10 +143,10 @@ reward being right. "ECE if perfect": what a perfectly calibrated model would sh
         if name != "temperature":
             super().assign(name, value)
         elif value is None:
-            self._fitted.value = True
+            self._fitted = True
         else:
             super().assign("method", "temperature")
-            self._fitted.value = False
+            self._fitted = False
             self._temperature = value
             super().assign(name, value)
 
@@ -189,7 +188,7 @@ reward being right. "ECE if perfect": what a perfectly calibrated model would sh
     def shown(self, result: Any) -> None:
         """Show the fitted temperature and the images of the bin."""
         calibrator = result.calibrator
-        if self._fitted.value:
+        if self._fitted:
             fitted = calibrator.temperature if isinstance(calibrator, Temperature) else 1.0
             self._temperature = float(np.clip(fitted, 0.2, 10))
             with self.quiet():
@@ -215,13 +214,17 @@ reward being right. "ECE if perfect": what a perfectly calibrated model would sh
                 result.classes[result.truth[point]],
                 result.classes[result.answer[point]],
             )
-            held = "✓" if result.hit[point] else "✗"
+            held = "✓ " if result.hit[point] else "✗ "
+            said = answer
+            if result.label not in ("top", "all"):
+                held, said = "", result.label  # not being a cat is nothing wrong
+            sure = result.confidence[point]
             strip.append(
                 pictures.thumbnail(
                     image,
-                    f"{held} {answer} {result.confidence[point]:.0%}\nis {truth}",
+                    f"{held}{said} {sure:.0%}\nis {truth}",
                     f"image {result.image[point]}: is {truth}, answered {answer}; "
-                    f"confidence {result.confidence[point]:.1%}",
+                    f"confidence in {said} {sure:.1%}",
                 )
             )
         return "".join(strip)
