@@ -61,12 +61,10 @@ def temperature(answer, subject):
 
 
 def worse_than_nothing(widget):
-    """Look whether the widget shows a repair fitted on 50 images that harms held-out images."""
+    """Look whether the widget shows a repair fitted on 50 images that harms others."""
     result, state = widget.result, widget.state()
-    if state["method"] != "histogram" or state["fit_images"] != 50:
-        return (
-            "○ Choose histogram binning, fitted on 50 images; then draw new images with the seed."
-        )
+    if state["method"] != "isotonic" or state["fit_images"] != 50:
+        return "○ Choose isotonic, fitted on 50 images; then draw other images with the seed."
     before, after = result.metric("ece", "before"), result.metric("ece")
     if after <= before:
         return f"✗ Not this draw: ECE {before:.2%} before, {after:.2%} after. Try another seed."
@@ -74,13 +72,13 @@ def worse_than_nothing(widget):
 
 
 def safe(answer, subject, draws=20):
-    """Repeat histogram binning on so many fit images, and count the draws that did harm."""
+    """Repeat isotonic regression on so many fit images, and count the draws that did harm."""
     if answer is ...:
         return OPEN
     if not 1 <= answer <= len(subject.validation):
         return f"✗ There are {len(subject.validation):,} images to fit on; choose up to that many."
     results = [
-        rw.reliability(subject, method="histogram", fit_images=int(answer), seed=seed)
+        rw.reliability(subject, method="isotonic", fit_images=int(answer), seed=seed)
         for seed in range(draws)
     ]
     harmed = sum(result.metric("ece") > result.metric("ece", "before") for result in results)

@@ -25,7 +25,7 @@ from .batching import (
     threads,
     trace,
 )
-from .validation import check_channels, check_device, diagnose, problem, shape
+from .validation import check_channels, check_device, diagnose, problem, shape, unexplained
 
 Output: TypeAlias = str | int | Callable[[Any], Tensor] | None
 
@@ -217,7 +217,10 @@ class Network:
         except Exception as error:
             if out_of_memory(error):
                 raise
-            raise diagnose(self.model, run, image, error) from error
+            explained = diagnose(self.model, run, image)
+            if explained is not None:
+                raise explained from None  # what torch said about it would only hide it
+            raise unexplained(image, error) from error
 
     def _choose(self, raw: Any) -> None:
         """Settle which part of a dict or tuple is meant."""

@@ -345,10 +345,8 @@ def check_index(key: Any, count: int) -> Tensor:
 # --- what a model that does not run wants -----------------------------------------------------
 
 
-def diagnose(
-    model: nn.Module, run: Callable[[Tensor], object], image: Tensor, error: Exception
-) -> ValueError:
-    """Find out why a model refused an image: its channels, its size, or torch's own first line.
+def diagnose(model: nn.Module, run: Callable[[Tensor], object], image: Tensor) -> ValueError | None:
+    """Find out why a model refused an image: its channels, or its size.
 
     Parameters
     ----------
@@ -358,13 +356,11 @@ def diagnose(
         Passes a (1, C, H, W) tensor through the model.
     image : Tensor
         (1, C, H, W) that was refused.
-    error : Exception
-        How it was refused.
 
     Returns
     -------
-    ValueError
-        To be raised from ``error``.
+    ValueError or None
+        None if it is neither.
     """
     channels, height, width = image.shape[1:]
     first = next(((n, m) for n, m in model.named_modules() if isinstance(m, nn.Conv2d)), None)
@@ -397,6 +393,11 @@ def diagnose(
                 f'{near}, mode="bilinear", antialias=True).clamp(0, 1)',
             )
         )
+    return None
+
+
+def unexplained(image: Tensor, error: Exception) -> ValueError:
+    """Say that a model failed on a (1, C, H, W) image, with the first line of its own error."""
     first_line = (str(error).strip().splitlines() or [""])[0]
     return ValueError(
         problem(
