@@ -31,8 +31,9 @@ INK = "#212223"
 class Picture(Figure):
     """A figure that shows itself at the end of a cell, with or without ``%matplotlib inline``."""
 
-    def _repr_png_(self) -> bytes:
-        return png(self)
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+        width, height = (round(100 * inches) for inches in self.get_size_inches())
+        return png(self), {"width": width, "height": height}
 
 
 class Drawing:

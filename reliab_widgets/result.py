@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
+    from .drawing import Picture
+
 FORMAT = 1
 _HEADER = "header.json"
 _ZIP = b"PK\x03\x04"
@@ -138,7 +140,7 @@ class Result(Record):
         """
         raise NotImplementedError
 
-    def plot(self) -> Figure:
+    def plot(self) -> Picture:
         """Return a new figure of this result; it needs no pyplot and no closing."""
         from .drawing import Picture
 
@@ -160,10 +162,8 @@ class Result(Record):
     def __repr__(self) -> str:
         return str(self)
 
-    def _repr_png_(self) -> bytes:
-        from .drawing import png
-
-        return png(self.plot())
+    def _repr_png_(self) -> Any:
+        return self.plot()._repr_png_()
 
 
 def load(path: str | os.PathLike[str]) -> Record:

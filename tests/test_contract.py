@@ -106,7 +106,7 @@ def test_the_table_is_tidy(result: Result) -> None:
 def test_the_figure_needs_no_pyplot(result: Result, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     assert result.plot().axes
-    assert result._repr_png_().startswith(b"\x89PNG")
+    assert result._repr_png_()[0].startswith(b"\x89PNG")
 
 
 def test_its_sentence_is_one_line_with_numbers(result: Result) -> None:

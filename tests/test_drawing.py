@@ -189,7 +189,7 @@ def test_a_class_may_have_any_name(name: str) -> None:
     assert isinstance(result, Reliability)
     words = " ".join(str(text.text) for text in parsed(svg(result.plot())).iter(f"{SVG}text"))
     assert name.strip() in words
-    assert result._repr_png_().startswith(PNG)
+    assert result._repr_png_()[0].startswith(PNG)
 
 
 # --- PNG ------------------------------------------------------------------------------------
@@ -203,7 +203,7 @@ def test_png_is_a_png_of_the_size_asked_for() -> None:
     content = png(drawn(), 50)
     assert content.startswith(PNG)
     assert Image.open(BytesIO(content)).size == (200, 100)
-    assert drawn()._repr_png_().startswith(PNG)
+    assert drawn()._repr_png_()[0].startswith(PNG)
 
 
 # --- nothing global -------------------------------------------------------------------------

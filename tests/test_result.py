@@ -376,7 +376,7 @@ def test_repr_is_the_sentence_and_plot_draws() -> None:
     spoken = Spoken("subject", "fingerprint", "source")
     assert repr(spoken) == "It is 3."
     assert spoken.plot().axes[0].get_title() == "three"
-    assert spoken._repr_png_().startswith(b"\x89PNG")
+    assert spoken._repr_png_()[0].startswith(b"\x89PNG")
 
 
 def test_the_top_level_loads_too(tmp_path: Path) -> None:
@@ -396,7 +396,7 @@ def test_results_open_and_draw_without_torch_and_ipywidgets(tmp_path: Path) -> N
         "    sys.modules[name] = None\n"
         "import reliab_widgets as rw\n"
         "result = rw.load(sys.argv[1])\n"
-        "assert result._repr_png_().startswith(b'\\x89PNG')\n"
+        "assert result._repr_png_()[0].startswith(b'\\x89PNG')\n"
         "assert len(result.to_frame()) == 10\n"
         "print(result)"
     )

@@ -144,7 +144,7 @@ def test_repair_is_fitted_and_pinned_for_comparison(
     expect(button(widget, "Unpin")).to_be_visible()
     labelled(widget, "Repair").locator("select").select_option("temperature")
     expect(sentence(widget)).to_contain_text("takes ECE from")
-    expect(sentence(widget)).to_contain_text("Against the pinned setting: accuracy")
+    expect(sentence(widget)).to_contain_text("Against the pin: ")
     fitted = re.search(r"Temperature ([\d.]+) takes", sentence(widget).inner_text())
     # The slider shows the nearest of its steps, and does not take over for that.
     shown = float(labelled(widget, "T").locator(".widget-readout").inner_text())
@@ -153,7 +153,7 @@ def test_repair_is_fitted_and_pinned_for_comparison(
     assert notebook.run_new("print(widget.state()['temperature'])") == "None"
     shot(widget, "pinned")
     button(widget, "Unpin").click()
-    expect(sentence(widget)).not_to_contain_text("pinned")
+    expect(sentence(widget)).not_to_contain_text("Against the pin")
     button(widget, "Reset").click()
     expect(labelled(widget, "Repair").locator("select")).to_have_value("none")
     expect(labelled(widget, "T").locator(".widget-readout")).to_have_text("1.00")
@@ -165,7 +165,7 @@ def test_bin_is_chosen_by_keyboard(notebook: Notebook, widget: Locator) -> None:
     expect(slider.locator(".widget-readout")).to_have_text("14")
     words = widget.locator(".widget-html-content")
     expect(words.filter(has_text=re.compile(r"^0\.93\d*–1\.0"))).to_contain_text(" of 194 ")
-    title = re.compile(r"image \d+: is \d, answered \d; confidence [\d.]+ ?%")
+    title = re.compile(r"image \d+: is \d, answered \d; confidence in \d [\d.]+ ?%")
     expect(images.first).to_have_attribute("title", title)
     notebook.press_in(slider, "Home")
     expect(words.filter(has_text=re.compile(r"^0\.0+–0\.0[67]"))).to_contain_text("no data")
@@ -200,7 +200,7 @@ def test_export_writes_files(lab: Lab, widget: Locator) -> None:
         ("CSV", b"state,bin,"),
         ("JSON", b"{"),
     ):
-        widget.locator("select[title='File format']").select_option(kind)
+        labelled(widget, "as").locator("select").select_option(kind)
         button(widget, "Export").click()
         link = widget.locator(f"a[download$='.{kind.lower()}']")
         expect(link).to_be_visible()
