@@ -411,7 +411,7 @@ class Explorer(W.VBox):
             self._card.layout.display = "none"
             self._remember(state)
             took = words.duration(time.monotonic() - begun)
-            self._say(f"● ready · last {took}{words.memory(*batching.memory())}")
+            self._say(f"● ready · {took}{words.memory(*batching.memory())}")
         finally:
             self._stop.description = "Resume" if stopped else "Cancel"
             self._bar.layout.visibility = "hidden"

@@ -10,6 +10,11 @@ import numpy as np
 from PIL import Image
 
 
+def strip(thumbnails: list[str]) -> str:
+    """Return thumbnails side by side, as many as fit: the page keeps its height."""
+    return f'<div class="rw-strip">{"".join(thumbnails)}</div>'
+
+
 def thumbnail(image: np.ndarray, caption: str, title: str, side: int = 44) -> str:
     """Return one image with a caption below and a title when pointed at.
 

@@ -18,6 +18,7 @@ STYLE = """<style>
   background: var(--jp-layout-color1, white)}
 .rw-card pre {max-height: 200px; overflow: auto}
 .rw-explorer .widget-readout {min-width: 40px}
+.rw-strip, .rw-explorer [role=status] {white-space: nowrap; overflow: hidden}
 .rw-explorer table {border-collapse: collapse; font-size: 12px}
 .rw-explorer figure {display: inline-block; margin: 0 6px 0 0; text-align: center; font-size: 11px}
 .rw-explorer figure img {display: block; margin: auto; image-rendering: pixelated}

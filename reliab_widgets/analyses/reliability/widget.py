@@ -31,7 +31,7 @@ REPAIRS = (
     ("bin-wise T, augmented", "binwise-augmented"),
     ("histogram binning", "histogram"),
     ("isotonic", "isotonic"),
-    ("cheat: base rates", "base-rates"),
+    ("base rates (cheat)", "base-rates"),
 )
 
 
@@ -227,4 +227,4 @@ reward being right. "ECE if perfect": what a perfectly calibrated model would sh
                     f"confidence in {said} {sure:.1%}",
                 )
             )
-        return "".join(strip)
+        return pictures.strip(strip)
