@@ -172,9 +172,12 @@ class Explorer(W.VBox):
         return self._result
 
     def code(self) -> str:
-        """Return Python text that computes what is shown, without a widget."""
-        if isinstance(self._result, Result):
-            return self._result.code()
+        """Return Python text that computes `result`, without a widget."""
+        return self._code_of(self.wait())
+
+    def _code_of(self, result: Any) -> str:
+        if isinstance(result, Result):
+            return result.code()
         arguments = "".join(f", {name}={value!r}" for name, value in self.knobs().items())
         return (
             f"import reliab_widgets as rw\n\nsubject = {self.subject.code}\n"
@@ -508,7 +511,8 @@ class Explorer(W.VBox):
 
     def _on_code(self) -> None:
         hidden = self._code.layout.display == "none"
-        self._code.value = self.code()
+        # Not what is being computed, which may take long: what is shown.
+        self._code.value = "" if self._result is None else self._code_of(self._result)
         self._code.layout.display = "" if hidden else "none"
 
     def _on_help(self) -> None:
