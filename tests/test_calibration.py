@@ -340,12 +340,26 @@ def test_bootstrap_is_direct_resampling(label, binning):
     found = cal.bootstrap(
         p, labels, label, bins=5, binning=binning, interval=0.8, seed=seed, draws=draws
     )
-    expected = np.quantile(direct, [0.1, 0.9], axis=0)
+    direct = np.array(direct)
+    errors = [cal.METRICS.index(name) for name in ("ece", "mce", "ace", "smece")]
+    value = cal.measure(p, labels, label, bins=5, binning=binning)
+    direct[:, errors] += (value - direct.mean(axis=0))[errors]
+    expected = np.quantile(direct, [0.1, 0.9], axis=0).clip(min=0)
     smooth = cal.METRICS.index("smece")
     np.testing.assert_allclose(
         np.delete(found, smooth, 1), np.delete(expected, smooth, 1), atol=1e-12
     )
     np.testing.assert_allclose(np.array(found)[:, smooth], expected[:, smooth], rtol=5e-3)
+
+
+def test_interval_holds_the_value_even_of_a_calibrated_model():
+    for seed in range(10):
+        logits, labels = generated(500, seed)
+        p = cal.softmax(logits)
+        low, high = cal.bootstrap(p, labels, "top", **WIDTH, interval=0.95, seed=0)
+        value = cal.measure(p, labels, "top", **WIDTH)
+        assert (low <= value).all()
+        assert (value <= high).all()
 
 
 def test_bootstrap_interval_of_accuracy_is_the_normal_one_and_seeded():

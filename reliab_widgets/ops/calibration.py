@@ -35,6 +35,8 @@ SHARES = ("accuracy", "ece", "mce", "ace", "smece", "confidence")
 """The metrics that are shares of 1 and are printed in per cent."""
 BINNINGS = ("width", "mass")
 
+_ERRORS = slice(1, 5)  # of METRICS: those that chance can only make larger
+
 _GRID = 256  # cells of [0, 1] on which smooth ECE is computed; values move by less than 2e-4
 
 
@@ -517,8 +519,9 @@ def bootstrap(
 
     Bin edges stay where the given images put them; the bandwidth of smece is found anew for every
     draw. Resampling adds noise of its own to errors that cannot fall below zero (ece, mce, ace,
-    smece), so for a model that is all but calibrated their interval can lie above the value itself:
-    compare with `ece_floor`.
+    smece): their draws lie too high on average, for a model that is all but calibrated so much
+    that the value itself would be outside. So those draws are moved to have the value as their
+    mean, and cut at 0. Compare with `ece_floor`.
 
     Parameters
     ----------
@@ -546,8 +549,10 @@ def bootstrap(
     """
     sums = _Sums(probabilities, labels, label, bins, binning)
     drawn = sums.metrics(_resamples(len(labels), seed, draws))
+    value = sums.metrics(np.ones((len(labels), 1)))
+    drawn[_ERRORS] += value[_ERRORS] - drawn[_ERRORS].mean(axis=1, keepdims=True)
     low, high = np.quantile(drawn, [0.5 - interval / 2, 0.5 + interval / 2], axis=1)
-    return low, high
+    return low.clip(min=0), high
 
 
 @lru_cache(maxsize=2)
