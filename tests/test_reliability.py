@@ -118,7 +118,7 @@ def test_given_temperature_fits_nothing(subject: Subject) -> None:
 def test_validation_is_fitted_and_test_reported(subject: Subject) -> None:
     result = rw.reliability(subject, method="temperature")
     assert result.n == 600
-    assert result.split == "600 images reported, fitted on 500 others"
+    assert result.split == "600 reported, fitted on 500 others"
     given = rw.reliability(subject, method="temperature", fit=drawn(500, 1))
     assert given.calibrator.temperature == result.calibrator.temperature
 

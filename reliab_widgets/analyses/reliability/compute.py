@@ -276,7 +276,7 @@ def _split(
 ) -> _Split:
     everything = np.arange(len(subject))
     if not needs_fit:
-        words = f"all {len(subject):,} images reported, nothing fitted"
+        words = f"all {len(subject):,} reported, nothing fitted"
         return _Split(subject, everything[:0], everything, words)
     generator = np.random.default_rng(seed)
     if fit is not None:
@@ -298,7 +298,7 @@ def _split(
             "for at most as many, or leave fit_images out to use all."
         )
     fitted = fitted[:fit_images]
-    words = f"{len(reported):,} images reported, fitted on {len(fitted):,} {where}"
+    words = f"{len(reported):,} reported, fitted on {len(fitted):,} {where}"
     return _Split(fit, np.sort(fitted), reported, words)
 
 

@@ -105,7 +105,7 @@ reward being right. "ECE if perfect": what a perfectly calibrated model would sh
         self._fitted = True
         self._bin = W.IntSlider(
             0, 0, 14, description="bin", tooltip="Bin whose images are shown",
-            layout=W.Layout(width="226px"),
+            layout=W.Layout(width="190px"),
         )  # fmt: skip
         self._bin.style.description_width = "28px"
         self._described = W.HTML(layout=W.Layout(flex="1 1 auto"))
