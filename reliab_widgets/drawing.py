@@ -174,5 +174,10 @@ def plain(axes: Any) -> None:
     axes.spines[["left", "bottom"]].set_color(INK)
     axes.tick_params(colors=INK, labelsize=8, length=3)
     axes.set_facecolor("none")
+    # Given places: finding them anew takes a sixth of the time of every picture.
+    axes.set_title("", loc="left", y=1.0)
+    size = axes.get_window_extent().size / axes.get_figure().dpi * 72
+    axes.xaxis.set_label_coords(0.5, -17 / size[1])
+    axes.yaxis.set_label_coords(-27 / size[0], 0.5)
     for label in (axes.xaxis.label, axes.yaxis.label, axes.title):
         label.set(color=INK, fontsize=9)

@@ -37,7 +37,7 @@ class Diagram(Drawing):
         plain(axes)
         axes.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="")
         axes.tick_params(labelbottom=False)
-        self.title = axes.set_title("", loc="left", fontsize=9, color=INK, parse_math=False)
+        self.title = axes.set_title("", loc="left", y=1.0, fontsize=9, color=INK, parse_math=False)
         self.band = Rectangle((0, 0), 0, 1.02, color=YELLOW, alpha=0.25, lw=0)
         axes.add_patch(self.band)
         self.empty = PolyCollection(
@@ -76,7 +76,7 @@ class Diagram(Drawing):
     def _make_counts(self, axes: Axes) -> None:
         plain(axes)
         axes.set(xlim=(0, 1), ylabel="images")
-        self.axis = axes.set_xlabel("", labelpad=1, parse_math=False)
+        self.axis = axes.set_xlabel("", parse_math=False)
         self.counts = PolyCollection([], facecolor=SKY, edgecolor=BLUE, lw=0.5)
         axes.add_collection(self.counts)
         self.says = axes.axvline(0, color=VERMILLION, lw=1.4, ls="--")
@@ -102,7 +102,7 @@ class Diagram(Drawing):
     def _make_curve(self, axes: Axes) -> None:
         plain(axes)
         axes.set_xscale("log")
-        axes.set_xlabel("temperature T", labelpad=1)
+        axes.set_xlabel("temperature T")
         axes.set_ylabel("NLL (nats) —")
         axes.xaxis.set_major_locator(FixedLocator([0.2, 0.5, 1, 2, 5, 10]))
         axes.xaxis.set_minor_locator(NullLocator())
@@ -112,6 +112,7 @@ class Diagram(Drawing):
         other.spines["right"].set_visible(True)
         other.spines["right"].set_color(INK)
         other.set_ylabel("ECE (%) ┄")
+        other.yaxis.set_label_coords(1 + 24 / 135, 0.5)
         (self.nll,) = axes.plot([], [], color=BLUE, lw=1.5)
         (self.ece,) = other.plot([], [], color=VERMILLION, lw=1.5, ls="--")
         self.here = axes.axvline(1, color=INK, lw=1)
@@ -180,7 +181,9 @@ class Diagram(Drawing):
         )
         ticks = [t for t in COUNT_TICKS if t <= bins.count.max()][-2:]
         self.count_axes.set_ylim(0, max(heights.max(), 1) * 1.05)
-        self.count_axes.set_yticks(np.sqrt(ticks), [f"{t:,}" for t in ticks])
+        self.count_axes.set_yticks(
+            np.sqrt(ticks), [f"{t}" if t < 1000 else f"{t // 1000}k" for t in ticks]
+        )
         says, right = float(result.confidence.mean()), float(result.hit.mean())
         self.says.set_xdata([says, says])
         self.right.set_xdata([right, right])
