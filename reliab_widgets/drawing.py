@@ -125,9 +125,17 @@ def svg(figure: Figure, prefix: str = "", *, themed: bool = False) -> str:
     # from the element instead.
     sheet = r"\s*<defs>\s*<style [^>]*>\*{(?P<rules>[^}<]*)}</style>\s*</defs>"
     rules = re.search(sheet, text)
+    inherited = []
     if rules is not None:
         text = text[: rules.start()] + text[rules.end() :]
-        text = text.replace("<svg ", f'<svg style="{rules["rules"]}" ', 1)
+        inherited.append(rules["rules"])
+    # Every text names the same dozen fonts, a fifth of the file: said once, it is inherited too.
+    family = r"font-family: [^;\"]*; "
+    if len(families := set(re.findall(family, text))) == 1:
+        text = re.sub(family, "", text)
+        inherited.append(families.pop().removesuffix("; "))
+    if inherited:
+        text = text.replace("<svg ", f'<svg style="{"; ".join(inherited)}" ', 1)
 
     def tag(match: re.Match[str]) -> str:
         tag = match[0]
