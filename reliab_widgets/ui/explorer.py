@@ -262,7 +262,8 @@ class Explorer(W.VBox):
         visible = [control for name, control in self.controls.items() if name not in fold]
         reset = self._button("Reset", "Go back to the settings at the start", self._on_reset)
         folded = [self.controls[name] for name in fold]
-        more = W.Accordion([W.VBox([*folded, self._past, self.notes])], titles=("More",))
+        self._folded = W.VBox([*folded, self._past, self.notes], layout=W.Layout(display="none"))
+        self._more = self._button("▸ More", "Further knobs, the trail and notes", self._on_more)
         self._pin = self._button(
             "Pin", "Keep this picture as a ghost to compare with", self._on_pin
         )
@@ -281,7 +282,10 @@ class Explorer(W.VBox):
         if self.about:
             tip = "What the marks and colours mean"
             actions.append(self._button("Help", tip, self._on_help))
-        self.side = W.VBox([*visible, more], layout=W.Layout(width="226px", flex="0 0 auto"))
+        self.side = W.VBox(
+            [*visible, self._more, self._folded],
+            layout=W.Layout(width="226px", flex="0 0 auto"),
+        )
         return [
             W.HBox([self._title, self._chips], layout=W.Layout(flex_flow="row wrap")),
             W.HBox(
@@ -510,13 +514,15 @@ class Explorer(W.VBox):
         self.refresh()
 
     def _on_code(self) -> None:
-        hidden = self._code.layout.display == "none"
         # Not what is being computed, which may take long: what is shown.
         self._code.value = "" if self._result is None else self._code_of(self._result)
-        self._code.layout.display = "" if hidden else "none"
+        _toggle(self._code)
+
+    def _on_more(self) -> None:
+        self._more.description = "▾ More" if _toggle(self._folded) else "▸ More"
 
     def _on_help(self) -> None:
-        self._help.layout.display = "" if self._help.layout.display == "none" else "none"
+        _toggle(self._help)
 
     def _on_export(self) -> None:
         path = self.export(self._format.value.lower())
@@ -582,6 +588,13 @@ class Explorer(W.VBox):
         if isinstance(result, Result):
             data["image/png"] = base64.b64encode(drawing.png(self._figure, 120)).decode()
         return bundle
+
+
+def _toggle(widget: W.Widget) -> bool:
+    """Show a hidden widget, hide a shown one; tell whether it is shown now."""
+    shown = widget.layout.display == "none"
+    widget.layout.display = "" if shown else "none"
+    return shown
 
 
 def _no_export(kind: str, result: Any, needed: str) -> str:

@@ -13,6 +13,8 @@ STYLE = """<style>
   border: 1px solid var(--jp-border-color1, #bdbdbd); border-radius: 9px; font-size: 12px}
 .rw-explorer .rw-picture svg {width: 100%; height: auto; display: block}
 .rw-stale {opacity: .5; outline: 1px dashed #808080}
+.rw-explorer :focus-visible, .rw-explorer .noUi-handle:focus {outline: 2px solid #E69F00 !important;
+  outline-offset: 1px}
 .rw-over {position: absolute; z-index: 9; overflow: visible}
 .rw-card {border: 2px solid #D55E00; border-radius: 4px; padding: 4px 10px; max-width: 640px;
   background: var(--jp-layout-color1, white)}
