@@ -111,6 +111,7 @@ class Explorer(W.VBox):
         self._trail: list[dict[str, Any]] = []
         self._here = threading.local()
         self._last_tick = 0.0
+        self._reached = ""
         self._closed = False
         for name in [*(preset or {}), *hide, *(lock or {})]:
             self._known(name)
@@ -391,7 +392,7 @@ class Explorer(W.VBox):
         self, job: worker.Job, begun: float, knobs: dict[str, Any], state: dict[str, Any]
     ) -> None:
         watched = {"progress": lambda done, total: self._tick(job, done, total)}
-        stopped = False
+        self._reached, stopped = "", False
         try:
             result = self._cache(
                 self.analysis,
@@ -407,7 +408,7 @@ class Explorer(W.VBox):
             self._paint(result)
         except Cancelled:
             if not self._closed and not worker.waits(self._prefix):
-                self._say(f"stopped{self._where_stopped}; nothing is lost")
+                self._say(f"stopped{self._reached}; nothing is lost")
                 stopped = True
         except Exception as error:
             self._error = error
@@ -425,13 +426,11 @@ class Explorer(W.VBox):
             self._stop.layout.visibility = "visible" if stopped else "hidden"
             self._picture.remove_class("rw-stale")
 
-    _where_stopped = ""
-
     def _tick(self, job: worker.Job, done: int, total: int) -> None:
         job.check()
         now = time.monotonic()
         spent = now - job.started
-        self._where_stopped = f" at {done:,} of {total:,}"
+        self._reached = f" at {done:,} of {total:,}"
         if spent < SHOW_AFTER or now - self._last_tick < 0.1:
             return
         self._last_tick = now
