@@ -289,7 +289,7 @@ def test_long_work_shows_how_far_it_is_and_can_be_stopped(
     explorer.controls["k"].value = 4
     until(lambda: "running · 3 of 8" in explorer._status.value)
     assert (explorer._bar.value, explorer._bar.max) == (3, 8)
-    assert explorer._stop.layout.visibility == "visible"
+    assert explorer._stop.layout.display == ""
     assert "finished 1" in shown(explorer)
     button(explorer, "Cancel").click()
     assert explorer.wait(LONG) == "finished 1"
@@ -298,10 +298,10 @@ def test_long_work_shows_how_far_it_is_and_can_be_stopped(
     assert explorer.state() == {"k": 4}
     assert 'role="alert"' not in shown(explorer)
     analysis.open.set()
-    assert explorer._stop.layout.visibility == "visible"
+    assert explorer._stop.layout.display == ""
     button(explorer, "Resume").click()
     assert explorer.wait(LONG) == "finished 4"
-    assert explorer._stop.layout.visibility == "hidden"
+    assert explorer._stop.layout.display == "none"
 
 
 def test_what_cannot_be_watched_is_not_shown_after_cancel() -> None:

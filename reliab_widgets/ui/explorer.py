@@ -228,11 +228,11 @@ class Explorer(W.VBox):
             layout=W.Layout(width="100%", min_height=f"{self.height}px"),
         )
         self.detail = W.VBox()
-        self._readout = W.HTML(layout=W.Layout(min_height="48px", margin="0 2px"))
-        self._status = W.HTML(words.status("starting"), layout=W.Layout(flex="1 1 200px"))
-        self._bar = W.IntProgress(layout=W.Layout(width="120px", visibility="hidden"))
+        self._readout = W.HTML(layout=W.Layout(min_height="53px", margin="0 2px"))
+        self._status = W.HTML(words.status("starting"), layout=W.Layout(flex="1 1 150px"))
+        self._bar = W.IntProgress(layout=W.Layout(width="120px", display="none"))
         self._stop = self._button("Cancel", "Stop the running job, or go on with it", self._on_stop)
-        self._stop.layout.visibility = "hidden"
+        self._stop.layout.display = "none"
         self._code = W.Textarea(
             description="Code",
             layout=W.Layout(width="auto", height="150px", display="none"),
@@ -422,8 +422,8 @@ class Explorer(W.VBox):
             self._say(f"● ready · {took}{words.memory(*batching.memory())}")
         finally:
             self._stop.description = "Resume" if stopped else "Cancel"
-            self._bar.layout.visibility = "hidden"
-            self._stop.layout.visibility = "visible" if stopped else "hidden"
+            self._bar.layout.display = "none"
+            self._stop.layout.display = "" if stopped else "none"
             self._picture.remove_class("rw-stale")
 
     def _tick(self, job: worker.Job, done: int, total: int) -> None:
@@ -437,7 +437,7 @@ class Explorer(W.VBox):
         left = f" · {words.duration(spent / done * (total - done))} left" if done else ""
         self._bar.max, self._bar.value = total, done
         self._stop.description = "Cancel"
-        self._bar.layout.visibility = self._stop.layout.visibility = "visible"
+        self._bar.layout.display = self._stop.layout.display = ""
         self._picture.add_class("rw-stale")
         self._say(f"running · {done:,} of {total:,}{left}")
 

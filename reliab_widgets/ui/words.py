@@ -6,9 +6,9 @@ import html
 import traceback
 
 STYLE = """<style>
-.rw-explorer {max-width: 900px; color: var(--jp-content-font-color1, #212223)}
+.rw-explorer {max-width: 880px; color: var(--jp-content-font-color1, #212223)}
 .rw-explorer .widget-html-content {line-height: 1.35; font-size: 13px}
-.rw-explorer .rw-title {font-size: 15px; font-weight: 600}
+.rw-explorer .rw-title {font-size: 14px; font-weight: 600}
 .rw-explorer .rw-chip {display: inline-block; padding: 0 8px; margin: 0 4px 2px 0;
   border: 1px solid var(--jp-border-color1, #bdbdbd); border-radius: 9px; font-size: 12px}
 .rw-explorer .rw-picture svg {width: 100%; height: auto; display: block}
