@@ -18,6 +18,7 @@ from .datasets import sample
 from .engine import Progress, Tick, stream, ticking
 from .network import Network, Output, nonfinite, tensor_bytes
 from .validation import (
+    check_apart,
     check_classes,
     check_images,
     check_index,
@@ -444,12 +445,14 @@ class Subject:
         Raises
         ------
         TypeError, ValueError
-            If ``validation`` is not a Subject, or has another number of classes.
+            If ``validation`` is not a Subject, has another number of classes, or an image of
+            this one.
 
         Examples
         --------
         >>> model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
-        >>> subject = Subject(model, torch.full((5, 1, 2, 2), 0.5), [0, 1, 2, 0, 1])
+        >>> images = torch.linspace(0, 1, 20).view(5, 1, 2, 2)
+        >>> subject = Subject(model, images, [0, 1, 2, 0, 1])
         >>> len(subject[:3].with_validation(subject[3:]).validation)
         2
         """
@@ -462,6 +465,7 @@ class Subject:
             seen = f"got {len(validation.classes)} and {len(self.classes)} classes"
             fix = "Pass validation= made with the same model"
             raise ValueError(problem("validation has other classes", seen, fix))
+        check_apart(validation.images, self.images, "validation")
         return self._with(
             validation=validation, code=code or f"{self.code}.with_validation({validation.code})"
         )

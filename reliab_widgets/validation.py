@@ -345,6 +345,34 @@ def check_index(key: Any, count: int) -> Tensor:
 # --- what a model that does not run wants -----------------------------------------------------
 
 
+def check_apart(fitted: Tensor, reported: Tensor, argument: str) -> None:
+    """Make sure that no image is both fitted on and reported on.
+
+    Parameters
+    ----------
+    fitted, reported : Tensor
+        (n, C, H, W) each.
+    argument : str
+        Which argument gave ``fitted``.
+
+    Raises
+    ------
+    ValueError
+        If they share an image.
+    """
+    seen = {image.numpy().tobytes() for image in reported}
+    shared = sum(image.numpy().tobytes() in seen for image in fitted)
+    if shared:
+        raise ValueError(
+            problem(
+                "a repair looks perfect on images it was fitted on",
+                f"the images to fit on and those to report on share {shared:,} of {len(fitted):,}",
+                f"Give `{argument}` images that are not reported on, or leave it out to have the "
+                "images divided",
+            )
+        )
+
+
 def diagnose(model: nn.Module, run: Callable[[Tensor], object], image: Tensor) -> ValueError | None:
     """Find out why a model refused an image: its channels, or its size.
 

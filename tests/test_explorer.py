@@ -610,6 +610,8 @@ def test_every_control_has_a_name_and_is_a_knob(word: str) -> None:
     assert set(widget.controls) <= set(parameters)
     start = {name: parameters[name].default for name in widget.controls}
     assert widget.state() == start
+    lists = [part for part in parts(widget) if isinstance(part, W.Dropdown)]
+    assert all(part.label for part in lists), "a list shows nothing"
     result = widget.wait(LONG)
     assert_same(getattr(rw, word)(SUBJECT), result)
     visible = [c for n, c in widget.controls.items() if n not in ("fit_images", "interval")]

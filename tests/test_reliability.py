@@ -154,8 +154,14 @@ def test_fit_images_are_few_and_drawn_by_seed(subject: Subject) -> None:
 
 
 def test_fitting_on_reported_images_is_refused(subject: Subject) -> None:
-    with pytest.raises(ValueError, match=r"share 20 of 30 images.*Give `fit` images that are not"):
+    with pytest.raises(ValueError, match=r"share 20 of 30.*Give `fit` images that are not"):
         rw.reliability(subject[:100], fit=subject[80:110], method="temperature")
+
+
+def test_answers_that_change_are_not_called_unchanged(subject: Subject) -> None:
+    for method, kept in (("temperature", True), ("histogram", False), ("base-rates", False)):
+        result = rw.reliability(subject, method=method)
+        assert ("without changing one answer" in str(result)) == kept
 
 
 # Passes

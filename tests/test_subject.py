@@ -474,7 +474,7 @@ def test_slices_know_what_the_whole_knew(counted: Subject) -> None:
 
 
 def test_validation_shares_the_logits(counted: Subject) -> None:
-    relative = counted.with_validation(counted[:2])
+    relative = counted.with_validation(counted.with_images(counted.images[1:3] / 3, [0, 1]))
     assert counted.logits is relative.logits
     assert images_seen(counted) == 7
 
@@ -656,7 +656,9 @@ def test_with_validation() -> None:
     assert len(other[:2].validation) == 3
     assert other.with_images(other.images, other.labels).validation is None
     assert other.code == f"{subject.code}[:4].with_validation({subject.code}[4:])"
-    assert subject.with_validation(subject, code="rw.demo()").code == "rw.demo()"
+    assert subject[:4].with_validation(subject[4:], code="rw.demo()").code == "rw.demo()"
+    with pytest.raises(ValueError, match=r"share 2 of 3.*Give `validation` images that are not"):
+        subject[:6].with_validation(subject[4:])
     with pytest.raises(TypeError, match=r"validation is not a Subject.*Tensor.*with_images"):
         subject.with_validation(subject.images)
     with pytest.raises(ValueError, match=r"other classes.*2 and 3"):
@@ -764,7 +766,7 @@ def test_fingerprint_is_that_of_values_not_of_memory() -> None:
 
 def test_pickling() -> None:
     subject = make(mean=0.5, std=0.5, classes=["a", "b", "c"])
-    subject = subject.with_validation(subject[:2])
+    subject = subject.with_validation(subject.with_images(subject.images[1:3] / 3, [0, 1]))
     logits = subject.logits
     back = pickle.loads(pickle.dumps(subject))
     assert torch.equal(back._evaluations[None].logits(), logits), "what is known travels"
@@ -798,7 +800,7 @@ def test_code_is_one_line_that_python_reads() -> None:
     for each in (
         subject[2:4],
         subject.with_images(subject.images),
-        subject.with_validation(subject),
+        subject[:2].with_validation(subject[2:]),
     ):
         compile(each.code, "code", "eval")
 

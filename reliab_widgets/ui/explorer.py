@@ -343,13 +343,18 @@ class Explorer(W.VBox):
                     f"{name} cannot be {value!r}: {error}. It takes {self._range(name)}."
                 ) from None
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether this thread sets controls without wanting an answer."""
+        return getattr(self._here, "quiet", False)
+
     @contextmanager
     def quiet(self) -> Iterator[None]:
         """Let controls be set without an answer to each change.
 
         Only changes made by this thread are quiet: somebody may be moving a slider meanwhile.
         """
-        before = getattr(self._here, "quiet", False)
+        before = self.is_quiet
         self._here.quiet = True
         try:
             yield
@@ -377,7 +382,7 @@ class Explorer(W.VBox):
         return f"values of a {type(control).__name__}"
 
     def _changed(self, change: Any) -> None:
-        if not getattr(self._here, "quiet", False):
+        if not self.is_quiet:
             self.refresh()
 
     # ------------------------------------------------------------------ work

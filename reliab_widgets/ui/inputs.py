@@ -7,10 +7,9 @@ from typing import Any
 import ipywidgets as W
 
 
-def choice(label: str, options: Any, value: Any = None, tip: str = "") -> W.Dropdown:
-    """Return a drop-down list; ``options`` are values or (text, value) pairs."""
-    chosen = {} if value is None else {"value": value}
-    return W.Dropdown(options=options, description=label, tooltip=tip or label, **chosen)
+def choice(label: str, options: Any, tip: str = "") -> W.Dropdown:
+    """Return a drop-down list that begins with the first of its values or (text, value) pairs."""
+    return W.Dropdown(options=options, description=label, tooltip=tip or label)
 
 
 def whole(label: str, value: int, low: int, high: int, tip: str = "") -> W.IntSlider:

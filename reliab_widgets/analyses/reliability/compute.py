@@ -9,6 +9,7 @@ import numpy as np
 
 from ...engine import Progress, ticking
 from ...ops import calibration, calibrators, shifts
+from ...validation import check_apart
 from .result import Reliability
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ METHODS = (
     "isotonic",
     "base-rates",
 )
-BINNINGS = ("width", "mass")
 MOST_BINS = 100
 TEMPERATURES = np.geomspace(0.2, 10, 25)
 
@@ -113,7 +113,7 @@ def reliability(
     if needs_fit and fit is None and subject.validation is not None:
         fit = subject.validation
     elif fit is not None:
-        _no_overlap(fit, subject)
+        check_apart(fit.images, subject.images, "fit")
     source = _source(
         subject,
         fit,
@@ -196,7 +196,10 @@ def _check(
     fit_images: int | None,
     interval: float,
 ) -> None:
-    for name, value, known in (("method", method, METHODS), ("binning", binning, BINNINGS)):
+    for name, value, known in (
+        ("method", method, METHODS),
+        ("binning", binning, calibration.BINNINGS),
+    ):
         if value not in known:
             raise ValueError(
                 f"there is no {name} {value!r}. Choose one of {', '.join(map(repr, known))}."
@@ -235,19 +238,6 @@ def _label(subject: Subject, label: str | int) -> str | int:
         f"there is no label {label!r} in {subject.name}. Choose 'top', 'all', one of "
         f"{', '.join(map(repr, classes))}, or an index from 0 to {len(classes) - 1}."
     )
-
-
-def _no_overlap(fit: Subject, subject: Subject) -> None:
-    if fit is subject.validation:
-        return
-    seen = {image.numpy().tobytes() for image in subject.images}
-    shared = sum(image.numpy().tobytes() in seen for image in fit.images)
-    if shared:
-        raise ValueError(
-            f"fit and subject share {shared:,} of {len(fit):,} images: a repair looks perfect on "
-            "images it was fitted on. Give `fit` images that are not reported on, or leave `fit` "
-            "out to have the images divided."
-        )
 
 
 def _source(subject: Subject, fit: Subject | None, **knobs: Any) -> str:
@@ -329,8 +319,7 @@ def _fit(
     if method == "isotonic":
         return calibrators.fit_isotonic(logits[0], labels)
     if method == "base-rates":
-        counts = np.bincount(labels, minlength=logits[0].shape[1])
-        return calibrators.BaseRates(counts / counts.sum())
+        return calibrators.fit_base_rates(logits[0], labels)
     # Bin-wise: an image and its copies are never divided, they are all fitted on.
     return calibrators.fit_binwise(np.concatenate(logits), np.tile(labels, len(logits)), bins=bins)
 

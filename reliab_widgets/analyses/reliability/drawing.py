@@ -81,8 +81,6 @@ class Diagram(Drawing):
         axes.add_collection(self.counts)
         self.says = axes.axvline(0, color=VERMILLION, lw=1.4, ls="--")
         self.right = axes.axvline(0, color=INK, lw=1.4)
-        self.hover(self.says, "mean confidence")
-        self.hover(self.right, "share that is right")
         self.count_axes = axes
 
     def _make_table(self, axes: Axes) -> None:
@@ -188,7 +186,7 @@ class Diagram(Drawing):
         self.says.set_xdata([says, says])
         self.right.set_xdata([right, right])
         self.hover(self.says, f"mean confidence {says:.1%}")
-        self.hover(self.right, f"share that is right {right:.1%}")
+        self.hover(self.right, f"{self.share.get_text()} {right:.1%}")
 
     def _show_table(self, result: Reliability) -> None:
         repaired = result.method != "none"

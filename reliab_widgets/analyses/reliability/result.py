@@ -172,9 +172,9 @@ class Reliability(Result):
         if self.method == "none":
             return f"{start}; ECE {percent(self.metric('ece'))} ({sure}; {where})."
         change = self.metric("accuracy") - self.metric("accuracy", "before")
-        accuracy = (
-            "without changing one answer" if change == 0 else f"accuracy {change * 100:+.1f} points"
-        )
+        # One accuracy may be that of other answers; these two repairs cannot change any.
+        kept = isinstance(self.calibrator, Temperature | BinwiseTemperature) and what == "is right"
+        accuracy = "without changing one answer" if kept else f"accuracy {change * 100:+.1f} points"
         return (
             f"{start}. {self._repair()} ECE from "
             f"{percent(self.metric('ece', 'before'))} to {percent(self.metric('ece'))} "

@@ -12,7 +12,7 @@ import torch
 from matplotlib.figure import Figure
 
 from ...ops import shifts
-from ...ops.calibrators import BinwiseTemperature, Temperature
+from ...ops.calibrators import Temperature
 from ...result import Result
 from ...subject import Subject
 from ...ui import inputs, pictures
@@ -72,8 +72,9 @@ reward being right. "ECE if perfect": what a perfectly calibrated model would sh
 </ul>"""
 
     def __init__(self, subject: Subject, **options: Any) -> None:
-        fit = len(subject.validation) if subject.validation is not None else len(subject) // 2
-        sizes = [n for n in (50, 100, 200, 300, 500, 1000) if n < fit]
+        validation = subject.validation
+        self._all = max(1, len(subject) // 2) if validation is None else len(validation)
+        sizes = [n for n in (50, 100, 200, 300, 500, 1000) if n < self._all]
         # A multiple of the step, so that the arrow keys come back to 1.
         temperature = W.FloatLogSlider(
             1.0, base=10, min=-0.7, max=1, step=STEP, description="T",
@@ -94,14 +95,15 @@ reward being right. "ECE if perfect": what a perfectly calibrated model would sh
             ),
             "shift": inputs.choice("shift", shifts.names(), tip="Corruption of the images"),
             "fit_images": inputs.choice(
-                "fitted on", [*((f"{n} images", n) for n in sizes), (f"all {fit:,}", None)]
+                "fitted on",
+                [(f"all {self._all:,}", self._all), *((f"{n} images", n) for n in sizes)],
             ),
-            "calibration_bins": inputs.whole("repair bins", 10, 2, 50, "Bins of the repair"),
-            "interval": inputs.choice("interval", [("90 %", 0.9), ("95 %", 0.95), ("99 %", 0.99)]),
+            "calibration_bins": inputs.whole(
+                "repair bins", 10, 2, 50, "Bins of the bin-wise repairs and of histogram binning"
+            ),
+            "interval": inputs.choice("interval", [("95 %", 0.95), ("90 %", 0.9), ("99 %", 0.99)]),
             "seed": inputs.seed(),
         }
-        controls["fit_images"].value = None
-        controls["interval"].value = 0.95
         self._fitted = True
         self._bin = W.IntSlider(
             0, 0, 14, description="bin", tooltip="Bin whose images are shown",
@@ -133,14 +135,21 @@ reward being right. "ECE if perfect": what a perfectly calibrated model would sh
         self.set(method="temperature", temperature=None)
 
     def state(self) -> dict[str, Any]:
-        """Return the value of every knob; ``temperature`` is None while it is fitted."""
+        """Return the value of every knob: a fitted temperature and all fit images are None."""
         state = super().state()
         given = state["method"] == "temperature" and not self._fitted
-        return state | {"temperature": self._temperature if given else None}
+        # A drop-down list that is given None shows nothing at all: "all" is a number there.
+        few = state["fit_images"] != self._all
+        return state | {
+            "temperature": self._temperature if given else None,
+            "fit_images": state["fit_images"] if few else None,
+        }
 
     def assign(self, name: str, value: Any) -> None:
         """Put one knob's value into its control; a temperature brings its repair with it."""
-        if name != "temperature":
+        if name == "fit_images":
+            super().assign(name, self._all if value is None else value)
+        elif name != "temperature":
             super().assign(name, value)
         elif value is None:
             self._fitted = True
@@ -155,7 +164,7 @@ reward being right. "ECE if perfect": what a perfectly calibrated model would sh
             # The front end sends back whatever it is told to show, rounded to its step.
             if abs(math.log10(change["new"] / self._temperature)) < 0.51 * STEP:
                 return
-            if not getattr(self._here, "quiet", False):
+            if not self.is_quiet:
                 self._assign({"temperature": change["new"]})
         super()._changed(change)
 
@@ -164,7 +173,7 @@ reward being right. "ECE if perfect": what a perfectly calibrated model would sh
         super()._on_reset()
 
     def _on_bin(self, change: Any) -> None:
-        if not getattr(self._here, "quiet", False):
+        if not self.is_quiet:
             self._chosen = True
         self._changed(change)
 
@@ -193,7 +202,6 @@ reward being right. "ECE if perfect": what a perfectly calibrated model would sh
             self._temperature = float(np.clip(fitted, 0.2, 10))
             with self.quiet():
                 self.controls["temperature"].value = self._temperature
-        self.controls["calibration_bins"].disabled = not isinstance(calibrator, BinwiseTemperature)
         with self.quiet():
             self._bin.max = result.after.count.size - 1
         self._described.value = html.escape(result.describe(self._bin.value))
