@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .analyses.reliability.result import Reliability as Reliability
     from .engine import Cache as Cache
     from .engine import Cancelled as Cancelled
+    from .engine import grid as grid
     from .engine import sweep as sweep
     from .result import Result as Result
     from .result import load as load
@@ -30,6 +31,7 @@ _HOMES = {
     "Result": "result",
     "load": "result",
     "sweep": "engine",
+    "grid": "grids",
     "Cancelled": "engine",
     "Cache": "engine",
     "Explorer": "ui.explorer",

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
+from numbers import Number
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -97,12 +98,17 @@ def _map(
     if hasattr(executor, "get_executor"):  # a Dask client: send the subject once, not per item
         subject = executor.scatter(subject, broadcast=True)
         executor = executor.get_executor()
-    if not hasattr(executor, "map"):
-        raise TypeError(
-            f"executor cannot run work: got {type(executor).__name__}, which has no `map`. Pass a "
-            "concurrent.futures executor, a dask.distributed Client, or nothing."
-        )
+    check_executor(executor, "map")
     return executor.map(fn, [subject] * len(items), items)
+
+
+def check_executor(executor: Any, method: str) -> None:
+    """Refuse what has not the method that work would be handed to."""
+    if not hasattr(executor, method):
+        raise TypeError(
+            f"executor cannot run work: got {type(executor).__name__}, which has no `{method}`. "
+            "Pass a concurrent.futures executor, a dask.distributed Client, or nothing."
+        )
 
 
 @contextmanager
@@ -139,7 +145,8 @@ class Cache:
     """Remembers what analyses returned, in memory and, if a folder is given, on disk.
 
     What was computed is known by the function, the subject's fingerprint, and the knobs. Knobs
-    that cannot be hashed (lists, arrays) are not remembered.
+    that cannot be hashed (lists, arrays) are not remembered; those that are neither plain values
+    nor Subjects (functions, modules) are remembered in memory only.
 
     Parameters
     ----------
@@ -180,35 +187,55 @@ class Cache:
         """
         how = {"executor": executor, "progress": progress}
         given = {name: value for name, value in how.items() if value is not None}
+        key, path = self.question(analysis, subject, knobs)
+        result = self.known(key, path)
+        if result is None:
+            result = analysis(subject, **knobs, **given)
+            self.remember(key, path, result)
+        return result
+
+    def question(
+        self, analysis: Callable[..., Any], subject: Subject, knobs: dict[str, Any]
+    ) -> tuple[Hashable, Path | None]:
+        """Return under which key and in which file an answer is kept, if at all."""
         named = {name: _named(value) for name, value in sorted(knobs.items())}
         # Equal is not the same: bins=1 and bins=True are different questions.
         key = (analysis, _named(subject), *((n, type(v), v) for n, v in named.items()))
         try:
             hash(key)
         except TypeError:
-            return analysis(subject, **knobs, **given)
+            return None, None
+        module = getattr(analysis, "__module__", None) or ""
+        # The text of other knobs does not tell them apart: two modules may differ in weights only.
+        plain = all(map(_is_plain, named.values()))
+        if self.folder is None or not plain or not module.startswith(f"{__package__}."):
+            return key, None
+        question = repr((_named(subject), named))
+        text = "\n".join([__version__, module, analysis.__qualname__, question])
+        name = f"{analysis.__name__}-{sha256(text.encode()).hexdigest()[:24]}.npz"
+        return key, self.folder / name
+
+    def known(self, key: Hashable, path: Path | None) -> Any:
+        """Return the answer to a question if it is kept, else None."""
         with self._lock:
             if key in self._memory:
                 self._memory.move_to_end(key)
                 return self._memory[key]
-        path = self._path(analysis, repr((_named(subject), named)))
         result = _read(path)
-        if result is None:
-            result = analysis(subject, **knobs, **given)
-            if path is not None and isinstance(result, Record):
-                result.save(path)
+        if result is not None:
+            self.remember(key, None, result)
+        return result
+
+    def remember(self, key: Hashable, path: Path | None, result: Any) -> None:
+        """Keep the answer to a question."""
+        if path is not None and isinstance(result, Record):
+            result.save(path)
+        if key is None:
+            return
         with self._lock:
             self._memory[key] = result
             while len(self._memory) > self.keep:
                 self._memory.popitem(last=False)
-        return result
-
-    def _path(self, analysis: Callable[..., Any], question: str) -> Path | None:
-        module = getattr(analysis, "__module__", None) or ""
-        if self.folder is None or not module.startswith(f"{__package__}."):
-            return None
-        text = "\n".join([__version__, module, analysis.__qualname__, question])
-        return self.folder / f"{analysis.__name__}-{sha256(text.encode()).hexdigest()[:24]}.npz"
 
 
 def _read(path: Path | None) -> Record | None:
@@ -227,3 +254,9 @@ def _named(value: Any) -> Any:
         return value
     validation = getattr(value, "validation", None)
     return (value.name, value.fingerprint, validation and validation.fingerprint)
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, str | Number)
