@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from .analyses.reliability.result import Reliability as Reliability
     from .engine import Cache as Cache
     from .engine import Cancelled as Cancelled
-    from .engine import grid as grid
     from .engine import sweep as sweep
+    from .grids import grid as grid
     from .result import Result as Result
     from .result import load as load
     from .subject import Subject as Subject
