@@ -12,12 +12,19 @@ from .analyses import ANALYSES
 if TYPE_CHECKING:
     from . import widgets as widgets
     from . import zoo as zoo
+    from .analyses.propagation.compute import propagation as propagation
+    from .analyses.propagation.result import Propagation as Propagation
     from .analyses.reliability.compute import reliability as reliability
     from .analyses.reliability.result import Reliability as Reliability
+    from .analyses.saliency.compute import saliency as saliency
+    from .analyses.saliency.result import Saliency as Saliency
     from .engine import Cache as Cache
     from .engine import Cancelled as Cancelled
     from .engine import sweep as sweep
     from .grids import grid as grid
+    from .ops.adversary import attack as attack
+    from .ops.adversary import smallest_epsilon as smallest_epsilon
+    from .ops.untrained import untrained as untrained
     from .result import Result as Result
     from .result import load as load
     from .subject import Subject as Subject
@@ -35,6 +42,9 @@ _HOMES = {
     "Cancelled": "engine",
     "Cache": "engine",
     "Explorer": "ui.explorer",
+    "attack": "ops.adversary",
+    "smallest_epsilon": "ops.adversary",
+    "untrained": "ops.untrained",
     "demo": "zoo",
 }
 for _word in ANALYSES:

@@ -1,5 +1,7 @@
 """The widgets, one for each analysis."""
 
+from .analyses.propagation.widget import PropagationWidget
 from .analyses.reliability.widget import ReliabilityWidget
+from .analyses.saliency.widget import SaliencyWidget
 
-__all__ = ["ReliabilityWidget"]
+__all__ = ["PropagationWidget", "ReliabilityWidget", "SaliencyWidget"]

@@ -44,7 +44,7 @@ LAYERS: list[tuple[str, list[str]]] = [
     ("analyses.*.drawing", [*CORE, *OPS]),
     ("analyses.*.result", [*CORE, *OPS, OWN + ".drawing"]),
     ("analyses.*.compute", [*CORE, *OPS, OWN + ".result", "zoo"]),  # the zoo for its denoisers
-    ("analyses.*.widget", [*CORE, *OPS, *UI, OWN, OWN + ".*"]),
+    ("analyses.*.widget", [*CORE, *OPS, *UI, OWN, OWN + ".*", "zoo"]),
     ("analyses.*", [OWN + ".result", OWN + ".compute"]),
     ("ui", [*CORE, *OPS, *UI]),
     ("ui.*", [*CORE, *OPS, *UI]),

@@ -24,6 +24,8 @@ ROOT = Path(__file__).parents[1]
 
 # Settings under which an analysis has the most to do: everything is used, in several passes.
 BUSY: dict[str, dict[str, Any]] = {
+    "saliency": {"images": 20, "method": "rise", "masks": 30, "baselines": ("black", "noise")},
+    "propagation": {"attack": "pgd", "steps": 3, "denoiser": "median", "threat": "white"},
     "reliability": {"method": "binwise-augmented", "shift": "noise 2", "label": "all", "bins": 5},
 }
 

@@ -70,3 +70,15 @@ def test_numbers_out_of_range_are_brought_back(picker: Picker) -> None:
 def test_a_given_image_cannot_be_changed_by_hand(picker: Picker) -> None:
     picker.disabled = True
     assert all(part.disabled for part in picker.children)
+
+
+def test_it_keeps_to_a_narrower_range(picker: Picker) -> None:
+    picker.value = 5
+    picker.min, picker.max = 1, 3
+    assert picker.value == 3
+    seen = []
+    for way in (1, 1, -1, -1, 0, 0, 0):
+        picker.step(way)
+        seen.append(picker.value)
+    assert seen[:4] == [1, 2, 1, 3]
+    assert {*seen} <= {1, 2, 3}

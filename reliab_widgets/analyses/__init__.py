@@ -4,4 +4,4 @@
 it names the result, and with ``Widget`` behind that the widget.
 """
 
-ANALYSES = ("reliability",)
+ANALYSES = ("saliency", "reliability", "propagation")

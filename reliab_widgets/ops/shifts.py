@@ -88,7 +88,7 @@ class Shift:
         if self.kind == "noise":
             shifted = _noise(images, indices, self.seed).mul_(level).add_(images)
         elif self.kind == "blur":
-            height, width = (_blur_matrix(size, level).to(images) for size in images.shape[-2:])
+            height, width = (blur_matrix(size, level).to(images) for size in images.shape[-2:])
             shifted = height @ images @ width.T
         else:
             mean = images.mean(dim=(2, 3), keepdim=True)
@@ -145,8 +145,23 @@ def _noise(images: Tensor, indices: Tensor, seed: int) -> Tensor:
     return torch.from_numpy(out).to(images)
 
 
-def _blur_matrix(size: int, sigma: float) -> Tensor:
-    """Matrix (size, size) that blurs a line of pixels, cut at 4 sigma, end pixels repeated."""
+def blur_matrix(size: int, sigma: float) -> Tensor:
+    """Return the matrix (size, size) that blurs a line of pixels, its end pixels repeated.
+
+    Parameters
+    ----------
+    size : int
+        Length of the line.
+    sigma : float
+        Width of the Gaussian in pixels; it is cut at 4 sigma.
+
+    Examples
+    --------
+    >>> blur_matrix(3, 0.1)
+    tensor([[1., 0., 0.],
+            [0., 1., 0.],
+            [0., 0., 1.]], dtype=torch.float64)
+    """
     reach = int(4 * sigma + 0.5)
     offsets = torch.arange(-reach, reach + 1)
     weights = torch.exp(-0.5 * (offsets / sigma) ** 2).double()

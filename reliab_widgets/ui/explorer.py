@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from matplotlib.figure import Figure
 from traitlets import TraitError
 
 from .. import batching, drawing
-from ..engine import Cache, Cancelled
+from ..engine import Cache, Cancelled, Tick
 from ..result import Result
 from . import cells, words, worker
 
@@ -33,6 +34,8 @@ SHOW_AFTER = 0.3
 """Seconds after which work shows its progress instead of only the finished picture."""
 DISPLAY_WAIT = 3.0
 """Seconds that showing the widget waits for its first picture, so that a saved notebook has it."""
+REST = 0.6
+"""Seconds without input after which a preview is refined."""
 
 
 class Explorer(W.VBox):
@@ -81,6 +84,8 @@ class Explorer(W.VBox):
     """Pixels kept free for the picture, so that the page does not jump when it arrives."""
     about = ""
     """What marks and colours mean, as HTML; shown on request."""
+    is_preview = False
+    """Whether the picture shows a preview, which is refined in a rest of input."""
 
     def __init__(
         self,
@@ -107,6 +112,8 @@ class Explorer(W.VBox):
         self._prefix = f"rw{id(self):x}"
         self._result: Any = None
         self._error: Exception | None = None
+        self._refined: set[str] = set()
+        self._again: Callable[[], None] = self.refresh
         self._pinned: Any = None
         self._trail: list[dict[str, Any]] = []
         self._here = threading.local()
@@ -202,6 +209,17 @@ class Explorer(W.VBox):
         """Return the keyword arguments for the analysis."""
         return self.state()
 
+    def preview(self, knobs: dict[str, Any]) -> dict[str, Any] | None:
+        """Return knobs that answer at once, shown until ``knobs`` are computed in a rest of input.
+
+        None, if ``knobs`` themselves are quick enough.
+        """
+        return None
+
+    def sentence(self, result: Any) -> str:
+        """Return the finding in words."""
+        return str(result)
+
     def chips(self, result: Any) -> list[str]:
         """Return the context of the picture, a few words each."""
         subject = self.subject
@@ -255,8 +273,10 @@ class Explorer(W.VBox):
 
     def _arrange(self, fold: Sequence[str], show_code: bool) -> list[W.Widget]:
         for name, control in self.controls.items():
-            control.description = control.description or name.replace("_", " ")
             control.layout.width = control.layout.width or "auto"
+            if isinstance(control, W.Box):  # its parts have names; a tooltip would break its view
+                continue
+            control.description = control.description or name.replace("_", " ")
             control.style.description_width = "82px"
             if not control.tooltip:
                 control.tooltip = control.description
@@ -392,44 +412,85 @@ class Explorer(W.VBox):
             return
         begun, knobs, state = time.monotonic(), self.knobs(), self.state()
         worker.submit(self._prefix, lambda job: self._work(job, begun, knobs, state))
+        self._again = self.refresh
 
-    def _work(
-        self, job: worker.Job, begun: float, knobs: dict[str, Any], state: dict[str, Any]
-    ) -> None:
-        watched = {"progress": lambda done, total: self._tick(job, done, total)}
+    def run(self, work: Callable[[Tick], Any], then: Callable[[Any], object]) -> None:
+        """Do ``then(work(progress))`` in the background, with progress, Cancel and Resume.
+
+        For buttons whose work takes its time; ``then`` brings what came of it onto the widget.
+        """
+
+        def attended(job: worker.Job) -> None:
+            with self._attending():
+                outcome = work(partial(self._tick, job))
+                if job.cancelled:
+                    raise Cancelled
+                self._card.layout.display = "none"
+                self._say("● ready")
+                then(outcome)
+
+        worker.submit(self._prefix, attended)
+        self._again = partial(self.run, work, then)
+
+    @contextmanager
+    def _attending(self) -> Iterator[None]:
+        """Show on the widget that work was stopped, or why it failed."""
         self._reached, stopped = "", False
         try:
-            result = self._cache(
-                self.analysis,
-                self.subject,
-                **self._where,
-                **(watched if self._watched else {}),
-                **knobs,
-            )
-            if job.cancelled:  # an analysis that does not watch ran to its end
-                raise Cancelled
-            self._error = None
-            self._result = result
-            self._paint(result)
+            yield
         except Cancelled:
             if not self._closed and not worker.waits(self._prefix):
                 self._say(f"stopped{self._reached}; nothing is lost")
                 stopped = True
         except Exception as error:
-            self._error = error
             self._card.value = words.error_card(error)
             self._card.layout.display = ""
             self._say("the picture shows the last setting that worked")
-        else:
-            self._card.layout.display = "none"
-            self._remember(state)
-            took = words.duration(time.monotonic() - begun)
-            self._say(f"● ready · {took}{words.memory(*batching.memory())}")
         finally:
             self._stop.description = "Resume" if stopped else "Cancel"
             self._bar.layout.display = "none"
             self._stop.layout.display = "" if stopped else "none"
             self._picture.remove_class("rw-stale")
+
+    def _work(
+        self, job: worker.Job, begun: float, knobs: dict[str, Any], state: dict[str, Any]
+    ) -> None:
+        watched = {"progress": partial(self._tick, job)}
+        key = repr(sorted(knobs.items()))
+        later = partial(self._work, begun=begun, knobs=knobs, state=state)
+        with self._attending():
+            try:
+                rough = None if job.due or key in self._refined else self.preview(knobs)
+                result = self._cache(
+                    self.analysis,
+                    self.subject,
+                    **self._where,
+                    **(watched if self._watched else {}),
+                    **(knobs if rough is None else rough),
+                )
+                if job.cancelled:  # an analysis that does not watch ran to its end
+                    raise Cancelled
+                self._error = None
+                self._result = result
+                self.is_preview = rough is not None
+                self._paint(result)
+            except Cancelled:
+                if not job.due or job.cancelled:
+                    raise
+                worker.put_off(self._prefix, later, REST)  # somebody else came first
+                return
+            except Exception as error:
+                self._error = error
+                raise
+            self._card.layout.display = "none"
+            self._remember(state)
+            if rough is None:
+                self._refined.add(key)
+            elif not self._closed:
+                worker.put_off(self._prefix, later, REST)
+            took = words.duration(time.monotonic() - max(begun, job.due))
+            ready = "● ready" if rough is None else "≈ preview"
+            self._say(f"{ready} · {took}{words.memory(*batching.memory())}")
 
     def _tick(self, job: worker.Job, done: int, total: int) -> None:
         job.check()
@@ -443,14 +504,16 @@ class Explorer(W.VBox):
         self._bar.max, self._bar.value = total, done
         self._stop.description = "Cancel"
         self._bar.layout.display = self._stop.layout.display = ""
-        self._picture.add_class("rw-stale")
-        self._say(f"running · {done:,} of {total:,}{left}")
+        if not job.due:  # a preview is of the same settings
+            self._picture.add_class("rw-stale")
+        doing = "refining" if job.due else "running"
+        self._say(f"{doing} · {done:,} of {total:,}{left}")
 
     def _say(self, sentence: str) -> None:
         self._status.value = words.status(sentence)
 
     def _paint(self, result: Any) -> None:
-        sentence = str(result)
+        sentence = self.sentence(result)
         with drawing.LOCK:
             if isinstance(result, Result):
                 self.draw(result, self._figure)
@@ -475,7 +538,11 @@ class Explorer(W.VBox):
         first = self._trail[0]
         options = []
         for number, past in reversed(list(enumerate(self._trail))):
-            odd = [f"{k} {v}" for k, v in past.items() if v != self._start.get(k, first.get(k))]
+            odd = [
+                f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}"
+                for k, v in past.items()
+                if v != self._start.get(k, first.get(k))
+            ]
             options.append((", ".join(odd) or "as at the start", number))
         self._past.unobserve(self._on_trail, "value")
         try:
@@ -499,7 +566,7 @@ class Explorer(W.VBox):
 
     def _on_stop(self) -> None:
         if self._stop.description == "Resume":
-            self.refresh()
+            self._again()
         else:
             self.cancel()
             self._say("stopping")

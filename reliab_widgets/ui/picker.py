@@ -38,6 +38,9 @@ class Picker(W.HBox):
     """
 
     value = traitlets.Int(0, help="Index of the chosen image.")
+    min = traitlets.Int(0, help="The first image that can be chosen.")
+    max = traitlets.Int(0, help="The last one.")
+    description = "image"
     disabled = traitlets.Bool(False, help="Whether the image is given.")
 
     def __init__(self, subject: Subject) -> None:
@@ -52,7 +55,7 @@ class Picker(W.HBox):
             0,
             0,
             len(subject) - 1,
-            description="image",
+            description=self.description,
             tooltip=f"Index of the image, 0 to {len(subject) - 1}",
             layout=W.Layout(width="116px"),
             style={"description_width": "42px"},
@@ -67,29 +70,27 @@ class Picker(W.HBox):
             button.on_click(lambda _, way=way: self.step(way))
             buttons.append(button)
         super().__init__([box, *buttons], layout=W.Layout(width="224px"))
-        traitlets.link((self, "value"), (box, "value"))
+        self.max = box.max
+        for name in ("min", "max", "value"):
+            traitlets.link((self, name), (box, name))
         for part in (box, *buttons):
             traitlets.dlink((self, "disabled"), (part, "disabled"))
         self.value = self._first()
 
-    @property
-    def max(self) -> int:
-        """Return the index of the last image."""
-        return len(self._subject) - 1
-
-    @property
-    def min(self) -> int:
-        """Return the index of the first image."""
-        return 0
-
     @traitlets.validate("value")
     def _inside(self, proposal: Any) -> int:
-        return min(max(int(proposal["value"]), 0), self.max)
+        return int(np.clip(proposal["value"], self.min, self.max))
+
+    @traitlets.observe("min", "max")
+    def _narrowed(self, _: Any) -> None:
+        self.value = int(np.clip(self.value, self.min, self.max))
 
     def step(self, way: int) -> None:
         """Go to the next (1), the previous (-1) or any (0) image that ``which`` admits."""
-        n = len(self._subject)
-        order = (self.value + way * np.arange(1, n)) % n if way else self._dice.permutation(n)
+        n = self.max - self.min + 1
+        here = self.value - self.min
+        order = (here + way * np.arange(1, n)) % n if way else self._dice.permutation(n)
+        order += self.min
         found = order[:1] if self.which.value == "all" else self._search(order)
         if len(found):
             self.value = int(found[0])

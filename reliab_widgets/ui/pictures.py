@@ -7,7 +7,14 @@ import html
 import io
 
 import numpy as np
+from matplotlib import colormaps
+from matplotlib.colors import LinearSegmentedColormap
 from PIL import Image
+
+from ..drawing import BLUE, VERMILLION
+
+# Less, the same, more; an odd number of colours has one in the middle.
+SIGNED = LinearSegmentedColormap.from_list("signed", [VERMILLION, "white", BLUE], 257)
 
 
 def strip(thumbnails: list[str]) -> str:
@@ -39,3 +46,34 @@ def thumbnail(image: np.ndarray, caption: str, title: str, side: int = 44) -> st
         f'<figure title="{words}"><img src="{uri}" alt="{words}" height="{side}">'
         f"<figcaption>{lines}</figcaption></figure>"
     )
+
+
+def coloured(values: np.ndarray, low: float, high: float, *, signed: bool = False) -> np.ndarray:
+    """Return numbers as colours, ``(3, H, W)`` in [0, 1], for `thumbnail`.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        ``(H, W)``.
+    low, high : float
+        Where the colours begin and end.
+    signed : bool
+        From orange (less) over white to blue (more) instead of from dark to light (cividis);
+        ``low`` is ``-high`` then.
+
+    Examples
+    --------
+    >>> coloured(np.array([[-1.0, 0.0]]), -1, 1, signed=True)[:, 0].round(2).tolist()
+    [[0.84, 1.0], [0.37, 1.0], [0.0, 1.0]]
+    """
+    share = (values - low) / (high - low) if high > low else np.full(values.shape, 0.5)
+    colours = SIGNED if signed else colormaps["cividis"]
+    return colours(share)[..., :3].transpose(2, 0, 1)
+
+
+def scale(low: float, high: float, title: str, *, signed: bool = False) -> str:
+    """Return the colours of `coloured` as a bar with its numbers."""
+    bar = np.linspace(low, high, 64)[None].repeat(8, axis=0)
+    numbers = f"{low + 0.0:.2g} to {high:.2g}"  # not "-0"
+    colours = coloured(bar, low, high, signed=signed)
+    return thumbnail(colours, numbers, f"{title}: colours from {numbers}", side=8)

@@ -24,15 +24,23 @@ IDLE = 5.0
 class Job:
     """One piece of work. `check`, called often by the work, stops it when it is not wanted."""
 
-    def __init__(self, owner: Hashable, work: Callable[[Job], None]) -> None:
+    def __init__(self, owner: Hashable, work: Callable[[Job], None], due: float = 0.0) -> None:
         self.owner = owner
         self.work = work
+        self.due = due
         self.started = time.monotonic()
         self.cancelled = False
 
     def check(self) -> None:
-        """Raise `Cancelled` when somebody cancelled, or when a newer job has waited long enough."""
-        outdated = self.owner in _waiting and time.monotonic() - self.started > PATIENCE
+        """Raise `Cancelled` when somebody cancelled, or when a newer job has waited long enough.
+
+        What was put off is in nobody's way: it stops for the first job that comes, whoever's.
+        """
+        if self.due:
+            with _change:
+                outdated = _next() is not None
+        else:
+            outdated = self.owner in _waiting and time.monotonic() - self.started > PATIENCE
         if self.cancelled or outdated:
             raise Cancelled
 
@@ -53,6 +61,15 @@ def submit(owner: Hashable, work: Callable[[Job], None]) -> None:
             _thread = threading.Thread(target=_run, name="reliab_widgets", daemon=True)
             _thread.start()
         _change.notify_all()
+
+
+def put_off(owner: Hashable, work: Callable[[Job], None], seconds: float) -> None:
+    """Run ``work(job)`` after that many seconds, unless something newer waits or comes meanwhile.
+
+    Only work of ``owner`` itself, which runs on the thread, may put off more of it.
+    """
+    with _change:
+        _waiting.setdefault(owner, Job(owner, work, time.monotonic() + seconds))
 
 
 def cancel(owner: Hashable) -> None:
@@ -85,14 +102,22 @@ def wait(owner: Hashable, timeout: float | None = None) -> bool:
         return _change.wait_for(lambda: not busy(owner), timeout)
 
 
+def _next() -> Job | None:
+    now = time.monotonic()
+    return next((job for job in _waiting.values() if job.due <= now), None)
+
+
 def _run() -> None:
     global _running, _thread
     while True:
         with _change:
-            if not _change.wait_for(lambda: _waiting, IDLE):
-                _thread = None
-                return
-            _, _running = _waiting.popitem(last=False)
+            while (job := _next()) is None:
+                dues = [job.due for job in _waiting.values()]
+                rest = min(dues) - time.monotonic() if dues else IDLE
+                if not _change.wait(max(rest, 0)) and not _waiting:
+                    _thread = None
+                    return
+            _running = _waiting.pop(job.owner)
             _running.started = time.monotonic()
         try:
             _running.work(_running)

@@ -85,20 +85,21 @@ def digest(images: Images) -> str:
 
 def validation_indices(train_labels: np.ndarray) -> np.ndarray:
     """Where the validation split lies in the training file: the last 500 of each class."""
-    return _of_each_class(train_labels, slice(-VALIDATION_PER_CLASS, None))
+    return of_each_class(train_labels, slice(-VALIDATION_PER_CLASS, None))
 
 
 def training_indices(train_labels: np.ndarray) -> np.ndarray:
     """Where the images that networks are trained on lie in the training file."""
-    return _of_each_class(train_labels, slice(None, -VALIDATION_PER_CLASS))
+    return of_each_class(train_labels, slice(None, -VALIDATION_PER_CLASS))
 
 
 def shipped_indices(labels: np.ndarray) -> np.ndarray:
     """Where the images that come with the package lie in a split: the first 200 of each class."""
-    return _of_each_class(labels, slice(None, SHIPPED_PER_CLASS))
+    return of_each_class(labels, slice(None, SHIPPED_PER_CLASS))
 
 
-def _of_each_class(labels: np.ndarray, which: slice) -> np.ndarray:
+def of_each_class(labels: np.ndarray, which: slice) -> np.ndarray:
+    """Where in ``labels`` the images lie that ``which`` takes of each class, in file order."""
     return np.sort(np.concatenate([np.flatnonzero(labels == k)[which] for k in range(10)]))
 
 

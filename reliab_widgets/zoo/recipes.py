@@ -28,9 +28,57 @@ class Recipe:
     seed: int = 0
 
 
-RECIPES = {
+CLASSIFIERS = ("vgg", "resnet20", "densenet", "mobilenetv2", "googlenet")
+NETWORKS = {
+    "vgg": Recipe("vgg"),
     "resnet20": Recipe("resnet20"),
+    "densenet": Recipe("densenet", epochs=45),
+    "mobilenetv2": Recipe("mobilenetv2", epochs=40),
+    "googlenet": Recipe("googlenet", epochs=30),
+    "vgg-overfit": Recipe("vgg", epochs=20, peak_rate=0.1, weight_decay=0.0, augment=False),
     "resnet20-overfit": Recipe(
         "resnet20", epochs=70, peak_rate=0.1, weight_decay=0.0, augment=False
     ),
 }
+
+
+@dataclass(frozen=True)
+class DenoiserRecipe:
+    """Adam on one cycle, on pairs of a training image and the same image attacked.
+
+    Every classifier is attacked with every attack; a third of the images with each epsilon. The
+    images themselves are among the inputs too: what is clean should stay as it is.
+
+    Parameters
+    ----------
+    guide : str, optional
+        The loss is the L1 distance between the logits this classifier gives for the denoised and
+        for the clean image; without a guide it is the mean squared difference of the pixels.
+    images : int
+        Training images, as many of each class: the first ones in file order.
+    attacks : tuple of str
+        Of ten steps where there are steps.
+    epsilons : tuple of float
+        Radii in pixel units, in the L-infinity norm.
+    epochs, batch, seed : int
+        Passes over all pairs, pairs a step, seed of weights and shuffling.
+    peak_rate : float
+        Highest learning rate.
+    """
+
+    guide: str | None = None
+    architecture: str = "unet"
+    images: int = 2000
+    attacks: tuple[str, ...] = ("fgsm", "bim")
+    epsilons: tuple[float, ...] = (4 / 255, 8 / 255, 12 / 255)
+    epochs: int = 12
+    batch: int = 64
+    peak_rate: float = 4e-3
+    seed: int = 0
+
+
+DENOISERS = {
+    "pixel": DenoiserRecipe(),
+    "guided": DenoiserRecipe(guide="resnet20"),
+}
+RECIPES: dict[str, Recipe | DenoiserRecipe] = {**NETWORKS, **DENOISERS}

@@ -2,12 +2,16 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from . import cifar10
 from .cifar10 import Images
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 DATA = Path(__file__).parent / "data"
 FACTS = "cifar10.json"
@@ -112,6 +116,13 @@ def choose(full: Images, split: str) -> tuple[np.ndarray, Images]:
     )
     indices = pool[cifar10.shipped_indices(full.labels[pool])]
     return indices, Images(full.pixels[indices], full.labels[indices])
+
+
+def as_images(pixels: np.ndarray) -> "Tensor":
+    """Turn uint8 pixels ``(N, H, W, C)`` into images ``(N, C, H, W)``, float32 in [0, 1]."""
+    import torch
+
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous().float() / 255
 
 
 def as_json(facts: dict) -> str:

@@ -1,0 +1,364 @@
+"""What a propagation analysis gives back: its numbers, its sentence and its picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...ops.calibration import percent, softmax
+from ...result import Record, Result
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+METRICS = ("rms", "relative", "variance", "cosine")
+NAMES = {
+    "rms": "root mean square",
+    "relative": "relative L2",
+    "variance": "normalised variance",
+    "cosine": "cosine distance",
+}
+"""How the metrics are called in pictures and sentences."""
+NOT_FLIPPED = "not flipped"
+TO_RUNNER_UP = "flipped to the runner-up"
+TO_GOAL = "flipped to the goal"
+FLIPPED = "flipped"
+CONTROL_TOO = "control flipped too: epsilon is simply large"
+RESAMPLES = 1000
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Propagation(Result):
+    """How far attacked images are from clean ones, layer by layer, next to random noise.
+
+    Parameters
+    ----------
+    classes : tuple of str
+        Names of the K classes.
+    attack, denoiser, threat, goal : str
+        The settings as given; a callable is known by its name. ``denoiser`` is ``"none"`` where
+        there is none; ``goal`` is ``"any"``, ``"runner-up"`` or the name of a class.
+    norm : str
+        What ``epsilon`` bounds: ``"Linf"``, ``"L2"``, or ``""`` where the attack knows no bound
+        (``"none"``, ``"deepfool"``, callables).
+    epsilon, step_size : float
+        In pixel units, 8/255 for instance; the step size is NaN where there are no steps.
+    steps, restarts : int
+        Of the attack.
+    correct_only : bool
+        Whether only images were taken that the network classifies correctly.
+    index, truth : numpy.ndarray
+        ``(n,)``: the images' positions in the subject, and their labels.
+    kinds : tuple of str
+        What was compared with the clean image: ``"adversarial"`` (denoised if there is a
+        denoiser) and ``"random"`` (equally large random noise, never denoised: the yardstick stays
+        the same); with a denoiser also ``"undefended"`` (the attacked image, not denoised) and
+        ``"clean-denoised"``. Their order is always adversarial, undefended, random,
+        clean-denoised.
+    layers, types, shapes : tuple of str
+        ``L`` of each, in the order of execution, ``"input"`` first, ``"logits"`` and
+        ``"probabilities"`` last; a second use is ``"relu (2nd use)"``; a type is ``"Conv2d"``, a
+        shape ``"16 x 32 x 32"``. The first and the last two have the type ``""``.
+    branches : numpy.ndarray
+        ``(L,)`` bool: layers on a shortcut, or on a branch beside others.
+    distance : numpy.ndarray
+        ``(kinds, 4, L, n)`` float32, metrics in the order of ``METRICS``; from the clean image
+        that did not pass through the denoiser.
+    logits : numpy.ndarray
+        ``(1 + kinds, n, K)`` float32, the clean images first.
+    trajectory : numpy.ndarray
+        ``(T + 1, n, K)`` float32: logits after 0, 1, ..., T steps of the attack, as the attacker
+        sees them (``threat="white"``: behind the denoiser). A callable has one step; an image that
+        needs no more steps keeps its last row.
+    pictures : numpy.ndarray
+        ``(1 + kinds, C, H, W)`` float32 in [0, 1]: the first examined image, clean one first.
+    notes : tuple of str
+        What the reader must know: signs of gradient masking, approximated gradients, layers that
+        cannot be seen.
+    """
+
+    classes: tuple[str, ...]
+    attack: str
+    denoiser: str
+    threat: str
+    goal: str
+    norm: str
+    epsilon: float
+    step_size: float
+    steps: int
+    restarts: int
+    correct_only: bool
+    index: np.ndarray
+    truth: np.ndarray
+    kinds: tuple[str, ...]
+    layers: tuple[str, ...]
+    types: tuple[str, ...]
+    shapes: tuple[str, ...]
+    branches: np.ndarray
+    distance: np.ndarray
+    logits: np.ndarray
+    trajectory: np.ndarray
+    pictures: np.ndarray
+    notes: tuple[str, ...]
+
+    @property
+    def n(self) -> int:
+        """How many images were examined."""
+        return len(self.index)
+
+    @property
+    def answers(self) -> np.ndarray:
+        """The classes answered, ``(1 + kinds, n)``, for the clean images first."""
+        return self.logits.argmax(axis=2)
+
+    @property
+    def verdict(self) -> tuple[str, ...]:
+        """One grade for each image: what became of the answer to the clean image.
+
+        ``"not flipped"``, ``"flipped to the runner-up"``, ``"flipped to the goal"`` (of a targeted
+        attack) or ``"flipped"``, and ``"control flipped too: epsilon is simply large"``.
+        """
+        clean, attacked = self.answers[0], self.answers[1]
+        control = self.answers[1 + self.kinds.index("random")]
+        runner_up = _runner_up(self.logits[0])
+        goal = self.classes.index(self.goal) if self.goal in self.classes else -1
+        grades = np.select(
+            [attacked == clean, control != clean, attacked == goal, attacked == runner_up],
+            [NOT_FLIPPED, CONTROL_TOO, TO_GOAL, TO_RUNNER_UP],
+            FLIPPED,
+        )
+        return tuple(map(str, grades))
+
+    @property
+    def strongest(self) -> str:
+        """The layer inside the network at which the attack most exceeds random noise, by rms."""
+        ratios = np.nan_to_num(self.ratio(), nan=-1)
+        inside = [place for place, kind in enumerate(self.types) if kind] or [len(ratios) - 2]
+        return self.layers[max(inside, key=lambda place: ratios[place])]
+
+    def of(self, kind: str, metric: str = "rms") -> np.ndarray:
+        """Return the distances of one kind, ``(L, n)``."""
+        values: np.ndarray = self.distance[self.kinds.index(kind), METRICS.index(metric)]
+        return values
+
+    def ratio(self, metric: str = "rms", kind: str = "adversarial") -> np.ndarray:
+        """Return for each layer how much further than random noise a kind goes, ``(L,)``.
+
+        It is the ratio of the two medians over the images; NaN where both are 0.
+        """
+        return _over(np.median(self.of(kind, metric), 1), np.median(self.of("random", metric), 1))
+
+    def interval(self, metric: str = "rms", kind: str = "adversarial") -> np.ndarray:
+        """Return the 95 % bootstrap interval of `ratio`, ``(2, L)``: images are drawn anew."""
+        pairs = zip(self.of(kind, metric), self.of("random", metric), strict=True)
+        return np.array([_interval(attacked, control) for attacked, control in pairs]).T
+
+    def to_frame(self) -> DataFrame:
+        """Return every distance: columns image, kind, layer, order, type, metric, value."""
+        from pandas import DataFrame
+
+        kind, metric, order, image = (axis.ravel() for axis in np.indices(self.distance.shape))
+        return DataFrame(
+            {
+                "image": self.index[image],
+                "kind": np.array(self.kinds)[kind],
+                "layer": np.array(self.layers)[order],
+                "order": order,
+                "type": np.array(self.types)[order],
+                "metric": np.array(METRICS)[metric],
+                "value": self.distance.ravel(),
+            }
+        )
+
+    def summary(self) -> DataFrame:
+        """Return median, quartiles and ratio to random noise for each kind, layer and metric.
+
+        Columns: kind, layer, order, type, metric, n, median, lower, upper (quartiles over the
+        images), ratio (to random, of the medians), low and high (its 95 % bootstrap interval).
+        """
+        from pandas import DataFrame, concat
+
+        parts = []
+        for kind in self.kinds:
+            for metric in METRICS:
+                with np.errstate(invalid="ignore"):  # between two infinite values lies NaN
+                    quartiles = np.quantile(self.of(kind, metric), (0.5, 0.25, 0.75), axis=1)
+                low, high = self.interval(metric, kind)
+                parts.append(
+                    DataFrame(
+                        {
+                            "kind": kind,
+                            "layer": self.layers,
+                            "order": np.arange(len(self.layers)),
+                            "type": self.types,
+                            "metric": metric,
+                            "n": self.n,
+                            "median": quartiles[0],
+                            "lower": quartiles[1],
+                            "upper": quartiles[2],
+                            "ratio": self.ratio(metric, kind),
+                            "low": low,
+                            "high": high,
+                        }
+                    )
+                )
+        return concat(parts, ignore_index=True)
+
+    def outcomes(self) -> DataFrame:
+        """Return for each kind, clean first: n, accuracy, mean confidence, and flips.
+
+        A flip is an answer that is not the one to the clean image.
+        """
+        from pandas import DataFrame, Index
+
+        answers = self.answers
+        return DataFrame(
+            {
+                "n": self.n,
+                "accuracy": (answers == self.truth).mean(axis=1),
+                "confidence": [softmax(logits).max(axis=1).mean() for logits in self.logits],
+                "flips": (answers != answers[0]).sum(axis=1),
+            },
+            index=Index(("clean", *self.kinds), name="kind"),
+        )
+
+    def accuracy(self, kind: str) -> float:
+        """Return the accuracy of ``"clean"`` or of one of ``kinds``, in per unit."""
+        row = ("clean", *self.kinds).index(kind)
+        return float((self.answers[row] == self.truth).mean())
+
+    def settings(self) -> str:
+        """Say what was done to the images, in a few words."""
+        words = "no attack" if self.attack == "none" else self.attack
+        if self.norm == "Linf":
+            words += f" {self.epsilon * 255:.3g}/255"
+        elif self.norm == "L2":
+            words += f" {self.epsilon:.3g} (L2)"
+        if self.norm and self.attack != "fgsm":
+            words += f", {self.steps} step{'s' * (self.steps != 1)}"
+        if self.goal != "any":
+            words += f", towards {self.goal}"
+        if self.denoiser != "none":
+            box = "past" if self.threat == "grey" else "through"
+            words += f", {box} the denoiser {self.denoiser} ({self.threat}-box)"
+        return words
+
+    def __str__(self) -> str:
+        last = self.layers.index("logits")
+        moved, control = (float(np.median(self.of(k)[last])) for k in ("adversarial", "random"))
+        ratio = self.ratio()[last]
+        low, high = _interval(self.of("adversarial")[last], self.of("random")[last])
+        times = ""
+        if ratio > 0 and np.isfinite([ratio, low, high]).all():
+            times = f" ({ratio:.1f} times; 95 % interval {low:.1f}-{high:.1f})"
+        flips = (self.answers != self.answers[0]).sum(axis=1)
+        images = "correctly classified images" if self.correct_only else "images"
+        accuracy = [percent(self.accuracy(kind)) for kind in ("clean", "adversarial")]
+        words = (
+            f"{self.subject} under {self.settings()}: the logits move by {moved:.3g} (rms), under "
+            f"random noise of the same size by {control:.3g}{times}; {flips[1]:,} of {self.n:,} "
+            f"{images} get another answer, {flips[1 + self.kinds.index('random')]:,} under random "
+            f"noise; accuracy from {accuracy[0]} to {accuracy[1]}"
+        )
+        if "undefended" in self.kinds:
+            words += f" ({percent(self.accuracy('undefended'))} without the denoiser)"
+        return f"{words}."
+
+    def against(self, pinned: Result) -> str:
+        """Say how this differs from a pinned result."""
+        if not isinstance(pinned, Propagation):
+            return ""
+        parts = []
+        for kind in ("adversarial", "random"):
+            mine, other = self.accuracy(kind), pinned.accuracy(kind)
+            if mine != other:
+                parts.append(f"accuracy ({kind}) {percent(mine)} instead of {percent(other)}")
+        mine, other = (
+            float(np.median(result.of("adversarial")[result.layers.index("logits")]))
+            for result in (self, pinned)
+        )
+        if mine != other:
+            parts.append(f"the logits move by {mine:.3g} instead of {other:.3g}")
+        return f"Against the pin: {', '.join(parts) or 'no difference'}."
+
+    def draw(
+        self,
+        figure: Figure,
+        *,
+        pinned: Result | None = None,
+        metric: str = "rms",
+        view: str = "distance",
+        log: bool = False,
+        layer: str | None = None,
+    ) -> None:
+        """Draw the distances over the layers, next to random noise.
+
+        Parameters
+        ----------
+        figure : matplotlib.figure.Figure
+            Where to.
+        pinned : Propagation, optional
+            Drawn behind as a ghost.
+        metric : str
+            One of ``METRICS``.
+        view : {"distance", "ratio"}
+            The distances themselves, or divided by those of random noise.
+        log : bool
+            Whether the axis of the distances is logarithmic.
+        layer : str, optional
+            The layer to mark, one of ``layers``.
+        """
+        from ...drawing import LOCK
+        from .drawing import Layers
+
+        with LOCK:
+            ghost = pinned if isinstance(pinned, Propagation) else None
+            Layers.on(figure).show(self, ghost, metric=metric, view=view, log=log, layer=layer)
+
+
+@dataclass(frozen=True, eq=False)
+class Channels(Record):
+    """The feature maps of the first examined image at one layer, the most changed channel first.
+
+    Parameters
+    ----------
+    layer : str
+        Its name in ``Propagation.layers``.
+    channel : numpy.ndarray
+        ``(C,)`` the channels' numbers in the network, sorted by ``change``, largest first. All
+        arrays below are in this order.
+    clean, adversarial, random : numpy.ndarray
+        ``(C, h, w)`` float32; ``adversarial`` is denoised if there is a denoiser. A layer without
+        maps has ``h = w = 1``.
+    change, control : numpy.ndarray
+        ``(C,)`` root mean square of ``adversarial - clean`` and of ``random - clean``.
+    """
+
+    layer: str
+    channel: np.ndarray
+    clean: np.ndarray
+    adversarial: np.ndarray
+    random: np.ndarray
+    change: np.ndarray
+    control: np.ndarray
+
+
+def _over(attacked: np.ndarray, control: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return attacked / control
+
+
+def _interval(attacked: np.ndarray, control: np.ndarray) -> tuple[float, float]:
+    """Bootstrap the ratio of two medians over the same images."""
+    count = len(attacked)
+    drawn = np.random.default_rng(0).integers(count, size=(RESAMPLES, count))
+    ratios = np.sort(_over(np.median(attacked[drawn], 1), np.median(control[drawn], 1)))
+    low, high = (round(share * (RESAMPLES - 1)) for share in (0.025, 0.975))
+    return float(ratios[low]), float(ratios[high])
+
+
+def _runner_up(logits: np.ndarray) -> np.ndarray:
+    return np.argsort(-logits, axis=1, kind="stable")[:, 1]

@@ -1,0 +1,419 @@
+"""What a saliency analysis gives back: maps, how far they agree, and how deletion judges them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...ops.agreement import MEASURES, kendall
+from ...result import Result
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+NEAR = 0.05
+"""Two colours are as good as equal when no channel differs by more (pixel units)."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Saliency(Result):
+    """Maps of the same images with several baselines, their agreement, and deletion curves.
+
+    n images, B baselines, Y sets of hyper-parameters (the chosen one first), K classes, F fills,
+    P points of a deletion curve, S steps of the path, M = B (Y + 1) maps in `compared`.
+
+    Parameters
+    ----------
+    classes : tuple of str
+        Names of the K classes.
+    method, score, sign : str
+        The settings, as given to `reliab_widgets.saliency`; a method of one's own by its name.
+    layer : str
+        The layer of Grad-CAM, otherwise empty.
+    index, truth, answer, target : numpy.ndarray
+        ``(n,)``: position in the subject; label; answer to the clean image; explained class.
+    images : numpy.ndarray
+        ``(n, C, H, W)``, pixel units.
+    baselines : tuple of str
+        B names, ``("none",)`` for a method that has no baseline.
+    baseline_images : numpy.ndarray
+        ``(n, B, C, H, W)``; the mean of several samples; zeros for ``"none"``.
+    hyper : tuple of str
+        Y sets in words, ``"window 8, stride 4"`` for instance.
+    hyper_maps : numpy.ndarray
+        ``(n, Y, B, H, W)`` float32, signed, channels summed.
+    untrained : numpy.ndarray
+        ``(n, B, H, W)``: the same as `maps`, by the network with weights drawn anew.
+    probabilities : numpy.ndarray
+        ``(n, K)`` of the clean images.
+    neutrality : numpy.ndarray
+        ``(n, B, K)``: probabilities of the baselines (mean over several samples); NaN for "none".
+    scores_clean, scores_baseline : numpy.ndarray
+        ``(n,)`` and ``(n, B)``: the score of the explained class on image and baseline; NaN for
+        "none".
+    path, credit : numpy.ndarray
+        ``(n, B, S + 1)``: score on the straight way from the baseline to the image at
+        ``linspace(0, 1, S + 1)``, and the sum of the attribution accumulated so far. Only for
+        integrated gradients; otherwise the last axis is empty.
+    path_maps : numpy.ndarray
+        ``(B, min(S, 32) + 1, H, W)`` float16: maps of the first image accumulated so far, at equal
+        distances along the path, in units of ``path_scale``; see `accumulated`.
+    path_scale : numpy.ndarray
+        ``(B,)``: the largest magnitude of the maps along each path.
+    gap : numpy.ndarray
+        ``(n, B)``: sum of the map minus (score of the image - score of the baseline); NaN for
+        methods whose maps need not add up to that.
+    fills : tuple of str
+        F names; ``"own"`` fills with the baseline of each map.
+    fractions : numpy.ndarray
+        ``(P,)``: share of the pixels that was replaced, from 0 to 1.
+    morf, lerf : numpy.ndarray
+        ``(n, B + 1, F, P)``: score while pixels are replaced, most relevant first and least
+        relevant first; the last row is the mean of several random orders.
+    compared : tuple of str
+        M names: the B maps, the other hyper-parameter sets, the B maps of the untrained network.
+    agreement : numpy.ndarray
+        ``(4, n, M, M)``: in the order of ``MEASURES``: Spearman's rank correlation of the signed
+        values, of the magnitudes, intersection over union of the top 10 % of the pixels, SSIM. NaN
+        where a map is constant.
+    convergence_size : numpy.ndarray
+        ``(L,)``: numbers of masks, samples or steps.
+    convergence : numpy.ndarray
+        ``(n, B, L)``: Spearman's correlation between the maps of two disjoint sets of so many masks
+        or samples, or, for integrated gradients, between so many steps and all.
+    notes : tuple of str
+        What a reader should know: where a mean was taken from, which map is zero.
+    """
+
+    classes: tuple[str, ...]
+    method: str
+    score: str
+    sign: str
+    layer: str
+    index: np.ndarray
+    truth: np.ndarray
+    answer: np.ndarray
+    target: np.ndarray
+    images: np.ndarray
+    baselines: tuple[str, ...]
+    baseline_images: np.ndarray
+    hyper: tuple[str, ...]
+    hyper_maps: np.ndarray
+    untrained: np.ndarray
+    probabilities: np.ndarray
+    neutrality: np.ndarray
+    scores_clean: np.ndarray
+    scores_baseline: np.ndarray
+    path: np.ndarray
+    credit: np.ndarray
+    path_maps: np.ndarray
+    path_scale: np.ndarray
+    gap: np.ndarray
+    fills: tuple[str, ...]
+    fractions: np.ndarray
+    morf: np.ndarray
+    lerf: np.ndarray
+    compared: tuple[str, ...]
+    agreement: np.ndarray
+    convergence_size: np.ndarray
+    convergence: np.ndarray
+    notes: tuple[str, ...]
+
+    # --- maps ---------------------------------------------------------------------------------
+
+    @property
+    def maps(self) -> np.ndarray:
+        """``(n, B, H, W)``: the maps of the chosen hyper-parameters."""
+        return self.hyper_maps[:, 0]
+
+    @property
+    def has_baseline(self) -> bool:
+        """Whether the method compares with a baseline at all."""
+        return self.baselines != ("none",)
+
+    def accumulated(self, baseline: int, step: int) -> np.ndarray:
+        """Return the first image's map ``(H, W)`` accumulated up to a step of the path, 0 to S."""
+        maps = self.path_maps[baseline].astype(np.float32) * self.path_scale[baseline]
+        place = step / (self.path.shape[-1] - 1) * (len(maps) - 1)
+        low = min(int(place), len(maps) - 2)
+        return maps[low] + (place - low) * (maps[low + 1] - maps[low])
+
+    @property
+    def top_probability(self) -> np.ndarray:
+        """``(n, B)``: how sure the network is of some class on the baseline; 1/K is neutral."""
+        return self.neutrality.max(-1)
+
+    @property
+    def entropy(self) -> np.ndarray:
+        """``(n, B)``: entropy of the answer to the baseline, in nats; ln K is neutral."""
+        p = self.neutrality
+        return -(p * np.log(np.where(p > 0, p, 1))).sum(-1)
+
+    def blind_spot(self, baseline: int, image: int = 0) -> str:
+        """Say how much credit goes to the pixels that have the colour of the baseline."""
+        name = self.baselines[baseline]
+        if not self.has_baseline:
+            return f"{self.method} has no baseline."
+        apart = np.abs(self.images[image] - self.baseline_images[image, baseline]).max(0)
+        credit = np.abs(self.maps[image, baseline])
+        total = credit.sum()
+        near = apart <= NEAR
+        if total == 0:
+            return f"With {name}, no pixel gets any credit."
+        if not near.any():
+            return f"With {name}, no pixel has the baseline's colour."
+        share, got = near.mean(), credit[near].sum() / total
+        same = apart == 0
+        if same.any() and credit[same].sum() == 0:
+            exact = "exactly 0 of the credit"
+            if same.sum() == near.sum():
+                return f"With {name}, the {_share(share)} {name} pixels get {exact}."
+            return (
+                f"With {name}, the {_share(same.mean())} {name} pixels get {exact}, the "
+                f"{_share(share)} nearly {name} ones {_share(got)}."
+            )
+        pixels = f"the {_share(share)} nearly {name} pixels"
+        return f"With {name}, {pixels} get {_share(got)} of the credit."
+
+    # --- agreement ----------------------------------------------------------------------------
+
+    def agree(self, measure: str = "signed") -> np.ndarray:
+        """Return the ``(M, M)`` agreement of the `compared` maps, mean over the images."""
+        return _mean(self.agreement[MEASURES.index(measure)])
+
+    def between_baselines(self, measure: str = "signed") -> np.ndarray:
+        """Return the ``(B, B)`` agreement between baselines, mean over the images."""
+        count = len(self.baselines)
+        return self.agree(measure)[:count, :count]
+
+    def control(self, measure: str = "signed") -> np.ndarray:
+        """Return the ``(B,)`` agreement of each map with that of the untrained network."""
+        count = len(self.baselines)
+        return np.diagonal(self.agree(measure)[:count, -count:]).copy()
+
+    def ceiling(self) -> np.ndarray:
+        """Return the ``(B,)`` noise ceiling: agreement of a map with itself, drawn twice.
+
+        For masks and samples that is the agreement of two disjoint halves, so that all of them
+        agree a little better than this; for integrated gradients, of half the steps with all. NaN
+        for methods in which nothing is drawn and nothing converges.
+        """
+        if not self.convergence_size.size:
+            return np.full(len(self.baselines), np.nan)
+        return _mean(self.convergence[:, :, -1])
+
+    def lowest(self, measure: str = "signed") -> tuple[int, int, float] | None:
+        """Return the two baselines that agree least, and how much; None if there are no two."""
+        table = self.between_baselines(measure)
+        rows, columns = np.triu_indices(len(table), 1)
+        values = table[rows, columns]
+        if not np.isfinite(values).any():
+            return None
+        worst = int(np.nanargmin(values))
+        return int(rows[worst]), int(columns[worst]), float(values[worst])
+
+    # --- deletion -----------------------------------------------------------------------------
+
+    def areas(self, order: str = "morf") -> np.ndarray:
+        """Return the area under each deletion curve, ``(n, B + 1, F)``; order "morf" or "lerf"."""
+        curves = {"morf": self.morf, "lerf": self.lerf}[order]
+        return np.trapezoid(curves, self.fractions, axis=-1)
+
+    def wins(self, order: str = "morf") -> np.ndarray:
+        """Return how often each baseline's map does best under each fill, ``(F, B)``, in images.
+
+        The best has the smallest area when the most relevant pixels go first, the largest when
+        the least relevant do.
+        """
+        areas = self.areas(order)[:, :-1]
+        best = areas.argmin(1) if order == "morf" else areas.argmax(1)
+        return np.stack([(best == b).sum(0) for b in range(len(self.baselines))], axis=-1)
+
+    def fill_disagreement(self, order: str = "morf") -> np.ndarray:
+        """Return Kendall's tau ``(F, F)`` between the rankings of the maps under two fills.
+
+        1 means that the fill does not matter; the mean over the images. NaN with one map.
+        """
+        areas = self.areas(order)[:, :-1]
+        return _mean(np.stack([kendall(image.T) for image in areas]))
+
+    # --- tables -------------------------------------------------------------------------------
+
+    def to_frame(self) -> DataFrame:
+        """Return every value of every map: image, method, hyper, baseline, row, col, value."""
+        from pandas import DataFrame, concat
+
+        n, sets, count, height, width = self.hyper_maps.shape
+        parts = [(self.hyper_maps[:, y], self.method, self.hyper[y]) for y in range(sets)]
+        parts.append((self.untrained, f"{self.method}, untrained", self.hyper[0]))
+        image, baseline, row, col = (it.ravel() for it in np.indices((n, count, height, width)))
+        frames = [
+            DataFrame(
+                {
+                    "image": self.index[image],
+                    "method": method,
+                    "hyper": hyper,
+                    "baseline": np.array(self.baselines)[baseline],
+                    "row": row,
+                    "col": col,
+                    "value": maps.ravel(),
+                }
+            )
+            for maps, method, hyper in parts
+        ]
+        return concat(frames, ignore_index=True)
+
+    def summary(self) -> DataFrame:
+        """Return one row for each baseline: neutrality, completeness, control, ceiling, areas."""
+        from pandas import DataFrame, Index
+
+        columns = {
+            "top probability": _mean(self.top_probability),
+            "entropy": _mean(self.entropy),
+            "score": _mean(self.scores_baseline),
+            "gap": _mean(np.abs(self.gap)),
+            "untrained, signed": self.control(),
+            "untrained, absolute": self.control("absolute"),
+            "ceiling": self.ceiling(),
+        }
+        for order in ("morf", "lerf"):
+            areas = _mean(self.areas(order))
+            columns |= {f"{order}, {fill}": areas[:-1, f] for f, fill in enumerate(self.fills)}
+        return DataFrame(columns, index=Index(self.baselines, name="baseline"))
+
+    def agreements(self, measure: str = "signed") -> DataFrame:
+        """Return the agreement of the `compared` maps as a table, mean over the images."""
+        from pandas import DataFrame
+
+        return DataFrame(self.agree(measure), index=self.compared, columns=self.compared)
+
+    # --- words --------------------------------------------------------------------------------
+
+    def __str__(self) -> str:
+        what = f"{self.subject}, {self._who()}: {self.method} ({self.hyper[0]})"
+        finding = self._finding()
+        parts = [part for part in (finding, self._controls()) if part]
+        return f"{what}. {' '.join(parts)}"
+
+    def _who(self) -> str:
+        if len(self.index) > 1:
+            return f"{len(self.index)} images"
+        target, truth = self.classes[self.target[0]], self.classes[self.truth[0]]
+        p = self.probabilities[0, self.target[0]]
+        return f"image {self.index[0]} ({truth}), explaining {target} at {p:.1%}"
+
+    def _finding(self) -> str:
+        lowest = self.lowest()
+        if lowest is None:
+            return ""
+        a, b, value = lowest
+        top = self.between_baselines("top")[a, b]
+        shared = f", {_share(top)} of their top-10 % pixels" if np.isfinite(top) else ""
+        pairs = len(self.baselines) * (len(self.baselines) - 1) // 2
+        least = " least" if pairs > 1 else ""
+        return (
+            f"{self.baselines[a]} and {self.baselines[b]} agree{least}: "
+            f"Spearman {value:+.2f}{shared}."
+        )
+
+    def _controls(self) -> str:
+        parts = []
+        control, ceiling = self.control(), self.ceiling()
+        if np.isfinite(control).any():
+            parts.append(f"an untrained network's maps agree {np.nanmean(control):+.2f}")
+        if np.isfinite(ceiling).any():
+            size = int(self.convergence_size[-1])
+            noun = {"rise": "masks", "ig": "steps"}.get(self.method, "samples")
+            parts.append(
+                f"{size} {noun} agree with all {np.nanmean(ceiling):+.2f}"
+                if self.method == "ig"
+                else f"two sets of {size} {noun} agree {np.nanmean(ceiling):+.2f}"
+            )
+        return f"Controls: {'; '.join(parts)}." if parts else "Its maps are constant."
+
+    def against(self, pinned: Result) -> str:
+        """Say how this differs from a pinned result."""
+        if not isinstance(pinned, Saliency):
+            return ""
+        mine, other = self.lowest(), pinned.lowest()
+        parts = []
+        if mine and other and mine != other:
+            parts.append(f"lowest agreement {mine[2]:+.2f} instead of {other[2]:+.2f}")
+        if (
+            np.array_equal(self.index, pinned.index)
+            and self.maps.shape[2:] == pinned.maps.shape[2:]
+        ):
+            from ...ops.agreement import spearman
+
+            for b, name in enumerate(self.baselines):
+                if name in pinned.baselines:
+                    twin = pinned.maps[:, pinned.baselines.index(name)]
+                    pairs = np.stack([self.maps[:, b], twin], axis=1)
+                    value = _mean(np.array([spearman(pair)[0, 1] for pair in pairs]))
+                    if np.isfinite(value) and value < 0.9995:
+                        parts.append(f"{name} agrees {value:+.2f} with its pinned map")
+        return f"Against the pin: {', '.join(parts) or 'no difference'}."
+
+    def draw(
+        self,
+        figure: Figure,
+        *,
+        pinned: Result | None = None,
+        sign: str = "signed",
+        scale: str = "shared",
+        clip: float = 99,
+        alpha: float = 1.0,
+        fill: str = "mean",
+        fraction: float = 0.1,
+    ) -> None:
+        """Draw the maps, the path, the agreement and the deletion curves of the first image.
+
+        Parameters
+        ----------
+        figure : matplotlib.figure.Figure
+            Where to.
+        pinned : Saliency, optional
+            Drawn behind as a ghost.
+        sign : {"signed", "magnitude", "positive", "negative"}
+            What of the values is shown.
+        scale : {"shared", "map"}
+            Whether all maps share one colour scale.
+        clip : float
+            Percentile of the magnitudes at which colours end.
+        alpha : float
+            Where on the way from the baseline to the image, 0 to 1.
+        fill : str
+            One of ``fills``: what deleted pixels are replaced by.
+        fraction : float
+            The share of deleted pixels that is marked.
+        """
+        from ...drawing import LOCK
+        from .drawing import Maps
+
+        with LOCK:
+            ghost = pinned if isinstance(pinned, Saliency) else None
+            Maps.on(figure).show(
+                self,
+                ghost,
+                sign=sign,
+                scale=scale,
+                clip=clip,
+                alpha=alpha,
+                fill=fill,
+                fraction=fraction,
+            )
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Mean over the images, the first axis, of what is a number; NaN where none is."""
+    known = np.isfinite(values)
+    count = known.sum(0)
+    total = np.where(known, values, 0).sum(0)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _share(share: float) -> str:
+    return f"{share * 100:.0f} %" if share >= 0.1 or share == 0 else f"{share * 100:.1f} %"

@@ -1,0 +1,55 @@
+"""The few colours that an image is made of."""
+
+from __future__ import annotations
+
+import numpy as np
+
+COLOURS = 6
+
+
+def palette(image: np.ndarray, count: int = COLOURS) -> tuple[tuple[str, float], ...]:
+    """Return colours that stand for an image, as baselines, with the share of the pixels of each.
+
+    Parameters
+    ----------
+    image : array (C, H, W)
+        Pixel units.
+    count : int
+        How many colours at most; an image of fewer colours has fewer.
+
+    Returns
+    -------
+    tuple of (str, float)
+        ``"color:r,g,b"`` and the share, the most frequent first. Each is the colour of a pixel of
+        the image, exactly.
+
+    Notes
+    -----
+    k-means; of each cluster the pixel nearest to its centre. It begins at pixels evenly spaced in
+    the order of brightness, so that nothing is drawn.
+
+    Examples
+    --------
+    >>> image = np.zeros((3, 2, 2), dtype=np.float32)
+    >>> image[0, 0, 0] = 0.2
+    >>> palette(image)
+    (('color:0.0,0.0,0.0', 0.75), ('color:0.2,0.0,0.0', 0.25))
+    """
+    from scipy.cluster.vq import kmeans, vq
+
+    pixels = image.reshape(len(image), -1).T
+    distinct = np.unique(pixels, axis=0)
+    ordered = distinct[np.argsort(distinct.sum(1), kind="stable")]
+    places = np.linspace(0, len(ordered) - 1, min(count, len(ordered))).round().astype(int)
+    centres = ordered[places].astype(np.float64)
+    if len(centres) > 1:  # one number would be taken for a number of clusters
+        centres, _ = kmeans(pixels.astype(np.float64), centres)
+    owner, distance = vq(pixels, centres)
+    found = []
+    for cluster in np.unique(owner):
+        mine = owner == cluster
+        nearest = pixels[mine][distance[mine].argmin()]
+        # As few digits as give the same float32 again.
+        name = "color:" + ",".join(str(channel) for channel in nearest.astype(np.float32))
+        found.append((name, float(mine.mean())))
+    return tuple(sorted(found, key=lambda it: -it[1]))

@@ -1,0 +1,90 @@
+"""The control that chooses several of a list."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from typing import Any
+
+import ipywidgets as W
+import traitlets
+
+
+class Choices(W.VBox):
+    """Boxes to tick, in two columns: at least one, at most a few.
+
+    Parameters
+    ----------
+    label : str
+        What is chosen.
+    options : sequence of str
+        All there is.
+    value : sequence of str
+        What is ticked at first.
+    most : int
+        How many may be ticked at once; the other boxes are locked while as many are.
+
+    Examples
+    --------
+    >>> choices = Choices("fruit", ["apple", "pear", "plum"], ["pear"], most=2)
+    >>> choices.value = ["plum", "apple"]
+    >>> choices.value
+    ('apple', 'plum')
+    """
+
+    value = traitlets.Tuple(help="What is ticked, in the order of the options.")
+    disabled = traitlets.Bool(False, help="Whether the choice is given.")
+
+    def __init__(
+        self, label: str, options: Sequence[str], value: Sequence[str], *, most: int
+    ) -> None:
+        self.options, self.most = tuple(options), most
+        self._showing = False
+        self._boxes = {
+            name: W.Checkbox(
+                description=name,
+                tooltip=f"{label}: {name}",
+                indent=False,
+                layout=W.Layout(width="auto", height="20px", margin="0"),
+            )
+            for name in options
+        }
+        self.description = label
+        head = W.HTML(
+            html.escape(f"{label}, 1 to {most}"), layout=W.Layout(height="20px", margin="0 2px")
+        )
+        grid = W.GridBox(
+            list(self._boxes.values()),
+            layout=W.Layout(
+                grid_template_columns="92px 120px", margin="0 0 4px 8px", overflow="visible"
+            ),
+        )
+        super().__init__([head, grid], layout=W.Layout(width="226px", flex="0 0 auto"))
+        for box in self._boxes.values():
+            box.observe(self._ticked, "value")
+        self.observe(self._show, ["value", "disabled"])
+        self.value = tuple(value)
+
+    @traitlets.validate("value")
+    def _possible(self, proposal: Any) -> tuple[str, ...]:
+        given = tuple(proposal["value"])
+        if not set(given) <= set(self.options) or not 1 <= len(set(given)) <= self.most:
+            raise traitlets.TraitError(f"it is not 1 to {self.most} of its options")
+        return tuple(name for name in self.options if name in given)
+
+    def _ticked(self, _: Any) -> None:
+        if self._showing:
+            return
+        now = [name for name, box in self._boxes.items() if box.value]
+        if 1 <= len(now) <= self.most:
+            self.value = tuple(now)
+        else:  # the last one cannot be taken away
+            self._show()
+
+    def _show(self, _: Any = None) -> None:
+        full = len(self.value) >= self.most
+        self._showing = True
+        for name, box in self._boxes.items():
+            box.value = name in self.value
+            box.disabled = self.disabled or (full and not box.value)
+        self._showing = False

@@ -1,0 +1,222 @@
+"""The layers of a network: all of them, in the order they run, and nothing left behind."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock
+
+import reliab_widgets as rw
+from reliab_widgets import Subject
+from reliab_widgets.ops.layers import Layer, find, observing
+from tests.models import Blocked, Brightness, flat_images
+
+
+class Twice(nn.Module):
+    """One convolution used twice, an activation three times; a shortcut of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 2, 1)
+        self.shortcut = nn.Conv2d(2, 2, 1)
+        self.relu = nn.ReLU(inplace=True)
+        self.fc = nn.Linear(2, 3)
+        self.eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = self.relu(self.conv(self.relu(self.conv(x))))
+        return self.fc(self.relu(inner + self.shortcut(x)).mean((2, 3)))
+
+
+class Functional(nn.Module):
+    """Weights of its own and functions: no module runs but, if asked for, one."""
+
+    def __init__(self, linear: nn.Module | None = None) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(2, 1, 1, 1))
+        self.head = nn.Parameter(torch.ones(3, 2))
+        self.fc = linear
+        self.eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(F.conv2d(x, self.weight)).mean((2, 3))
+        return F.linear(x, self.head) if self.fc is None else self.fc(x)
+
+
+class Inception(nn.Module):
+    """Branches of one, two and no convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(1, 2, 1)
+        self.short = nn.Conv2d(2, 2, 1)
+        self.long = nn.Sequential(nn.Conv2d(2, 2, 1), nn.ReLU(), nn.Conv2d(2, 2, 1))
+        self.fc = nn.Linear(6, 3)
+        self.eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        return self.fc(torch.cat([self.short(x), self.long(x), x], 1).mean((2, 3)))
+
+
+def subject(model: nn.Module, channels: int = 1) -> Subject:
+    return Subject(model, flat_images([0.1, 0.5, 0.9], channels), [0, 1, 2])
+
+
+def layers(of: Subject, which: str | tuple[str, ...] = "weight") -> tuple[Layer, ...]:
+    return find(of._network, of.images[:1], which)[0]
+
+
+@pytest.mark.parametrize("name", rw.zoo.classifiers())
+def test_every_convolution_and_linear_layer_is_found_once(name: str) -> None:
+    examined = rw.demo(f"{name}-untrained")
+    heavy = [n for n, m in examined.model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    found, notes = find(examined._network, examined.images[:1])
+    assert sorted(layer.name for layer in found) == sorted(heavy)
+    assert notes == ()
+    assert found[-1] == Layer(heavy[-1], heavy[-1], 0, "Linear", (10,))
+
+
+def test_shapes_and_shortcuts_of_a_residual_network() -> None:
+    found = layers(rw.demo("resnet20"))
+    assert found[0] == Layer("conv1", "conv1", 0, "Conv2d", (16, 32, 32))
+    shortcuts = [layer.name for layer in found if layer.branch]
+    assert shortcuts == ["layer2.0.downsample.0", "layer3.0.downsample.0"]
+
+
+def test_what_they_show_is_what_a_pass_by_hand_gives() -> None:
+    examined = rw.demo("resnet20")
+    model, images = examined.model, examined.images[:3]
+    found, _ = find(examined._network, images[:1])
+    kept: dict[str, Tensor] = {}
+    with (
+        torch.no_grad(),
+        observing(model, found, lambda place, output: kept.update({found[place].name: output})),
+    ):
+        logits = examined._network.logits(images)
+        mean, std = (torch.tensor(it)[:, None, None] for it in (examined.mean, examined.std))
+    with torch.no_grad():
+        first = model.conv1((images - mean) / std)
+        second = model.layer1[0].conv1(model.relu(model.bn1(first)))
+    torch.testing.assert_close(kept["conv1"], first)
+    torch.testing.assert_close(kept["layer1.0.conv1"], second)
+    torch.testing.assert_close(kept["fc"], logits)
+    assert [tuple(kept[layer.name].shape[1:]) for layer in found] == [it.shape for it in found]
+
+
+def test_a_module_used_twice_has_two_entries() -> None:
+    twice = subject(Twice(), channels=2)
+    assert [it.name for it in layers(twice)] == ["conv", "conv (2nd use)", "shortcut", "fc"]
+    names = [it.name for it in layers(twice, "activations")]
+    assert names == ["relu", "relu (2nd use)", "relu (3rd use)"]
+    assert [it.name for it in layers(twice, ("relu (2nd use)", "fc"))] == ["relu (2nd use)", "fc"]
+
+
+def test_each_use_shows_its_own_output() -> None:
+    model = Twice()
+    with torch.no_grad():
+        model.conv.weight.copy_(torch.eye(2)[:, :, None, None])
+        model.conv.bias.fill_(1)
+        model.shortcut.weight.zero_()
+        model.shortcut.bias.zero_()
+    twice = subject(model, channels=2)
+    found = layers(twice)
+    seen: dict[str, float] = {}
+    with (
+        torch.no_grad(),
+        observing(
+            twice.model,
+            found,
+            lambda place, out: seen.update({found[place].name: out.mean().item()}),
+        ),
+    ):
+        twice._network.logits(twice.images[1:2])  # grey, 0.5
+    assert seen["conv"] == pytest.approx(1.5)
+    assert seen["conv (2nd use)"] == pytest.approx(2.5)
+
+
+def test_shortcuts_and_branches_are_marked() -> None:
+    assert [it.name for it in layers(subject(Twice(), 2)) if it.branch] == ["shortcut"]
+    assert [it.name for it in layers(subject(Inception())) if it.branch] == ["short"]
+    block = nn.Sequential(
+        nn.Conv2d(1, 4, 1),
+        BasicBlock(4, 4, 2, nn.Sequential(nn.Conv2d(4, 4, 1, 2), nn.BatchNorm2d(4))),
+        nn.Flatten(),
+        nn.Linear(64, 3),
+    )
+    assert [it.name for it in layers(subject(block)) if it.branch] == ["1.downsample.0"]
+
+
+def test_without_gradients_there_are_layers_but_no_branches() -> None:
+    assert [it.name for it in layers(subject(Blocked()))] == ["net.conv", "net.fc"]
+
+
+def test_blocks_are_the_outermost_modules_made_of_others() -> None:
+    names = [it.name for it in layers(rw.demo("resnet20"), "blocks")]
+    stages = [f"layer{stage}.{block}" for stage in (1, 2, 3) for block in range(3)]
+    assert names == ["conv1", *stages, "fc"]
+    wrapped = nn.Sequential(Inception())  # a wrapper is no block
+    assert "0.fc" in [it.name for it in layers(subject(wrapped), "blocks")]
+
+
+def test_functional_layers_are_told() -> None:
+    examined = subject(Functional(nn.Linear(2, 3)))
+    found, notes = find(examined._network, examined.images[:1])
+    assert [it.name for it in found] == ["fc"]
+    assert len(notes) == 1
+    assert notes[0].startswith("1 convolution")
+
+
+@pytest.mark.parametrize(
+    ("model", "which", "words"),
+    [
+        (Functional(), "weight", "2 convolutions or linear maps are function calls"),
+        (Functional(nn.Linear(2, 3)), "activations", "no activation module runs"),
+        (Brightness(), "conv2", "got layers='conv2'.*conv, relu, pool, fc"),
+        (Brightness(), (), r"got layers=\(\)"),
+    ],
+)
+def test_what_is_not_there_is_said(model: nn.Module, which: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words) as caught:
+        layers(subject(model), which)
+    assert "layers=" in str(caught.value)
+
+
+def test_no_hook_stays_even_after_a_crash() -> None:
+    examined = subject(Brightness())
+    found = layers(examined)
+
+    def crash(place: int, output: Tensor) -> None:
+        raise KeyError("planned")
+
+    with pytest.raises(KeyError), observing(examined.model, found, crash):
+        examined._network.logits(examined.images)
+    assert not any(module._forward_hooks for module in examined.model.modules())
+
+
+def test_passes_of_other_threads_are_not_seen() -> None:
+    examined = subject(Brightness())
+    found = layers(examined)
+    barrier = threading.Barrier(4)
+
+    def watch(grey: float) -> list[float]:
+        seen: list[float] = []
+        images = flat_images([grey])
+        barrier.wait()
+        for _ in range(20):
+            with (
+                torch.no_grad(),
+                observing(
+                    examined.model, found[:1], lambda _, out: seen.append(out[0, 0].mean().item())
+                ),
+            ):
+                examined._network.logits(images)
+        return seen
+
+    greys = [0.1, 0.2, 0.3, 0.4]
+    with ThreadPoolExecutor(4) as pool:
+        for grey, seen in zip(greys, pool.map(watch, greys), strict=True):
+            assert seen == pytest.approx([grey] * 20)
