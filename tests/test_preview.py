@@ -140,8 +140,10 @@ def test_a_closed_widget_refines_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
 # --- the thread -----------------------------------------------------------------------------
 
 
-def putting_off(work: Callable[[Job], None], seconds: float) -> Callable[[Job], None]:
-    return lambda job: worker.put_off("a", work, seconds)
+def putting_off(
+    work: Callable[[Job], None], seconds: float, owner: str = "a"
+) -> Callable[[Job], None]:
+    return lambda job: worker.put_off(owner, work, seconds)
 
 
 def test_what_is_put_off_waits_its_time_and_others_go_first() -> None:
@@ -198,3 +200,22 @@ def test_what_was_put_off_stops_for_anybody() -> None:
     worker.submit("b", lambda job: None)
     assert worker.wait("b", LONG)
     assert stopped.is_set()
+
+
+def test_what_was_put_off_does_not_stop_for_what_was_put_off_too() -> None:
+    finished: list[str] = []
+
+    def late(owner: str) -> Callable[[Job], None]:
+        def work(job: Job) -> None:
+            for _ in range(30):
+                job.check()
+                time.sleep(0.002)
+            finished.append(owner)
+
+        return work
+
+    for owner in "ab":
+        worker.submit(owner, putting_off(late(owner), 0.01, owner))
+    for owner in "ab":
+        assert worker.wait(owner, LONG)
+    assert sorted(finished) == ["a", "b"]

@@ -34,11 +34,12 @@ class Job:
     def check(self) -> None:
         """Raise `Cancelled` when somebody cancelled, or when a newer job has waited long enough.
 
-        What was put off is in nobody's way: it stops for the first job that comes, whoever's.
+        What was put off is in nobody's way: it stops for the first job that comes, whoever's, but
+        not for what was put off too, or two would stop each other for ever.
         """
         if self.due:
             with _change:
-                outdated = _next() is not None
+                outdated = any(not job.due for job in _waiting.values())
         else:
             outdated = self.owner in _waiting and time.monotonic() - self.started > PATIENCE
         if self.cancelled or outdated:
