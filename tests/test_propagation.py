@@ -238,7 +238,7 @@ def test_summary_and_ratio_by_hand() -> None:
     control = table[table.kind == "random"]
     assert (control["ratio"] == 1).all()
     assert len(table) == 2 * 4 * 5
-    assert result.strongest == "conv"
+    assert result.strongest == result.strongest_map == "conv"
 
 
 def test_the_table_holds_every_distance() -> None:

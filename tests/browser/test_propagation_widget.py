@@ -160,7 +160,7 @@ def test_it_fits_in_every_state(
     button(widget, "▸ More").click()
     choose(widget, "images", "16")
     choose(widget, "view", "ratio")
-    choose(widget, "axis", "log")
+    choose(widget, "axis", "linear")
     expect(sentence(widget)).to_contain_text("of 16 answers change", timeout=30 * SECOND)
     expect(picture(widget)).to_contain_text("times random noise")
     settled(widget)

@@ -135,9 +135,18 @@ class Propagation(Result):
     @property
     def strongest(self) -> str:
         """The layer inside the network at which the attack most exceeds random noise, by rms."""
+        inside = [place for place, kind in enumerate(self.types) if kind]
+        return self._strongest_of(inside or [len(self.layers) - 2])
+
+    @property
+    def strongest_map(self) -> str:
+        """The same among the layers whose channels are maps, if there are any."""
+        maps = [place for place, kind in enumerate(self.types) if kind == "Conv2d"]
+        return self._strongest_of(maps) if maps else self.strongest
+
+    def _strongest_of(self, places: list[int]) -> str:
         ratios = np.nan_to_num(self.ratio(), nan=-1)
-        inside = [place for place, kind in enumerate(self.types) if kind] or [len(ratios) - 2]
-        return self.layers[max(inside, key=lambda place: ratios[place])]
+        return self.layers[max(places, key=lambda place: ratios[place])]
 
     def of(self, kind: str, metric: str = "rms") -> np.ndarray:
         """Return the distances of one kind, ``(L, n)``."""

@@ -153,7 +153,7 @@ it.</li></ul>"""
                 [("distance", "distance"), ("ratio", "ratio")],
                 "The distance, or that divided by the distance of random noise",
             ),
-            "log": inputs.choice("axis", [("linear", False), ("log", True)]),
+            "log": inputs.choice("axis", [("log", True), ("linear", False)]),
             "amplify": inputs.choice(
                 "amplify",
                 [(f"×{n}", n) for n in (8, 1, 2, 4, 16, 32, 64)],
@@ -481,14 +481,14 @@ it.</li></ul>"""
         return " ".join(filter(None, (words, self._learned.get(self._case()))))
 
     def draw(self, result: Result, figure: Figure) -> None:
-        """Draw, with the chosen layer marked; until one is chosen, the one of largest ratio."""
+        """Draw, with the chosen layer marked; until one is chosen, the map of largest ratio."""
         assert isinstance(result, Propagation)
         layer, last = self.controls["layer"], len(result.trajectory) - 1
         with self.quiet():
             with layer.hold_sync():
                 if layer.options != result.layers:
                     layer.options = result.layers
-                layer.value = self._layer if self._layer in result.layers else result.strongest
+                layer.value = self._layer if self._layer in result.layers else result.strongest_map
             at_the_end = self._step.value == self._step.max
             self._step.max, self._step.disabled = max(last, 1), last < 1
             if at_the_end:
