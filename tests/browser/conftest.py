@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Locator, sync_playwright
 
-from tests.browser.lab import NO_BROWSER, WINDOW, Lab, browser, chromium
+from tests.browser.lab import NO_BROWSER, WINDOW, Lab, Notebook, browser, chromium
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +24,14 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext
 def lab(context: BrowserContext, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with Lab(tmp_path_factory.mktemp("notebooks"), tmp_path_factory.mktemp("lab")) as server:
         yield server
+
+
+@pytest.fixture
+def notebook(opened: Notebook) -> Iterator[Notebook]:
+    """The notebook, of which every test leaves no fault behind."""
+    yield opened
+    faults, opened.faults[:] = list(opened.faults), []
+    assert not faults
 
 
 @pytest.fixture(scope="session")

@@ -39,6 +39,7 @@ RAN = """() => document.querySelector('[data-mime-type="application/vnd.jupyter.
     .every(prompt => /\\[\\d+\\]/.test(prompt.textContent))"""
 # JupyterLab 4.6 now and then takes its own splash screen off the page twice.
 SPLASH = re.compile(r"'removeChild'.*\n.*/static/lab/jlab_core")
+SECOND = 1000  # milliseconds, as Playwright counts
 KERNELS = "@jupyterlab/apputils-extension:kernels-settings"
 
 
@@ -220,6 +221,18 @@ class Notebook:
         session = "window.jupyterapp.shell.currentWidget.sessionContext"
         self.page.evaluate(f"async () => await {session}.shutdown()")
         self.page.close()
+
+
+def picture(widget: Locator) -> Locator:
+    return widget.locator(".rw-picture")
+
+
+def sentence(widget: Locator) -> Locator:
+    return widget.locator("[aria-live=polite]")
+
+
+def status(widget: Locator) -> Locator:
+    return widget.locator("[role=status]").last
 
 
 def labelled(inside: Locator, label: str) -> Locator:

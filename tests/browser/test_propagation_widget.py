@@ -6,8 +6,18 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import BrowserContext, Locator, expect
 
-from tests.browser.lab import Lab, Notebook, button, labelled, write_notebook
-from tests.browser.test_reliability_widget import SECOND, TEXTS, picture, sentence, status
+from tests.browser.lab import (
+    SECOND,
+    Lab,
+    Notebook,
+    button,
+    labelled,
+    picture,
+    sentence,
+    status,
+    write_notebook,
+)
+from tests.browser.test_reliability_widget import TEXTS
 
 pytestmark = pytest.mark.browser
 
@@ -59,14 +69,6 @@ def opened(context: BrowserContext, lab: Lab) -> Iterator[Notebook]:
     assert not notebook.faults
     yield notebook
     notebook.close()
-
-
-@pytest.fixture
-def notebook(opened: Notebook) -> Iterator[Notebook]:
-    """The notebook, of which every test leaves no fault behind."""
-    yield opened
-    faults, opened.faults[:] = list(opened.faults), []
-    assert not faults
 
 
 @pytest.fixture

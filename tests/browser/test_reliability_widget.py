@@ -8,7 +8,18 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import BrowserContext, Locator, expect
 
-from tests.browser.lab import KERNELS, Lab, Notebook, button, labelled, write_notebook
+from tests.browser.lab import (
+    KERNELS,
+    SECOND,
+    Lab,
+    Notebook,
+    button,
+    labelled,
+    picture,
+    sentence,
+    status,
+    write_notebook,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -60,7 +71,6 @@ LIVING = """
 from ipywidgets.widgets.widget import _instances
 print([type(it).__name__ for it in _instances.values()].count("ReliabilityWidget"))
 """
-SECOND = 1000
 
 
 @pytest.fixture(scope="module", params=["perCommTarget", "disabled"])
@@ -76,14 +86,6 @@ def opened(request: pytest.FixtureRequest, context: BrowserContext, lab: Lab) ->
 
 
 @pytest.fixture
-def notebook(opened: Notebook) -> Iterator[Notebook]:
-    """The notebook, of which every test leaves no fault behind."""
-    yield opened
-    faults, opened.faults[:] = list(opened.faults), []
-    assert not faults
-
-
-@pytest.fixture
 def widget(notebook: Notebook) -> Locator:
     """The ReliabilityWidget, as at the start."""
     found = notebook.cell(OF_WIDGET).locator(".rw-explorer")
@@ -92,18 +94,6 @@ def widget(notebook: Notebook) -> Locator:
     expect(sentence(found)).not_to_contain_text("takes ECE from")
     expect(status(found)).to_contain_text("ready")
     return found
-
-
-def picture(widget: Locator) -> Locator:
-    return widget.locator(".rw-picture")
-
-
-def sentence(widget: Locator) -> Locator:
-    return widget.locator("[aria-live=polite]")
-
-
-def status(widget: Locator) -> Locator:
-    return widget.locator("[role=status]").last
 
 
 def test_run_all_shows_a_finding(
