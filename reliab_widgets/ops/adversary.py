@@ -17,9 +17,8 @@ from ..engine import Progress, stream, sweep, ticking
 from ..network import Network
 from ..result import Record
 from ..subject import Subject
-from ..validation import check_index, problem
+from ..validation import check_choice, check_index, check_whole, is_whole, problem
 from .attacks import Attack, Attacked, Method, check_epsilon, succeeded
-from .knobs import check_choice, check_whole, is_whole
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -17,8 +17,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from ..batching import own_generators
-from ..validation import TOLERANCE, problem
-from .knobs import check_whole
+from ..validation import TOLERANCE, check_whole, problem
 
 Model: TypeAlias = Callable[[Tensor], Tensor]
 Method: TypeAlias = str | Callable[..., Tensor]

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from ..batching import Plan, in_batches
 from ..subject import Subject
-from ..validation import problem
-from .knobs import is_whole
+from ..validation import is_whole, problem
 
 SCORES = ("probability", "logit", "log-odds")
 TARGETS = ("predicted", "true", "runner-up")

@@ -24,6 +24,7 @@ from .baselines import Baseline
 from .foreign import foreign_map
 from .methods import Method
 from .perturbation import phi, rise_masks, windows
+from .shifts import noise
 
 _LEVELS = 5  # convergence is looked at with 1/32, 1/16 ... 1/2 of the steps or masks
 _KNOTS = 32  # how many maps are kept along a path, so that memory does not grow with its steps
@@ -274,7 +275,7 @@ class Explainer:
         """Return the score of each evaluation, and its gradient times the way it stands for."""
         method = self.method
         if method.name == "smoothgrad":
-            points = image + method.noise * _noise(tuple(image.shape), method.seed, place)
+            points = image + method.noise * noise(image.shape, place.tolist(), method.seed)
         elif method.name == "gradient":
             points = image.expand_as(bases)
         else:
@@ -361,12 +362,3 @@ class Explainer:
         return np.array([[table[pair] for pair in pairs] for table in tables]).reshape(
             len(levels), len(pairs)
         )
-
-
-def _noise(shape: tuple[int, ...], seed: int, samples: np.ndarray) -> Tensor:
-    """Return standard normal noise (r, C, H, W): a sample depends on seed and number alone."""
-    made = np.empty((len(samples), *shape), dtype=np.float32)
-    for row, sample in zip(made, samples.tolist(), strict=True):
-        key = np.array([seed, sample], dtype=np.uint64)
-        np.random.Generator(np.random.Philox(key=key)).standard_normal(out=row, dtype=np.float32)
-    return torch.from_numpy(made)

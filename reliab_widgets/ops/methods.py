@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..subject import Subject
-from ..validation import problem
+from ..validation import check_choice, check_whole, problem
 from .foreign import check_layer, foreign_name
-from .knobs import check_choice, check_whole
 
 KNOBS: dict[str, tuple[str, ...]] = {
     "ig": ("steps",),

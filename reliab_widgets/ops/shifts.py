@@ -6,6 +6,7 @@ that `Subject.evaluate` can keep what it computed for it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,7 +87,8 @@ class Shift:
         """
         level = SEVERITIES[self.kind][self.severity - 1]
         if self.kind == "noise":
-            shifted = _noise(images, indices, self.seed).mul_(level).add_(images)
+            drawn = noise(images.shape[1:], indices.tolist(), self.seed).to(images)
+            shifted = drawn.mul_(level).add_(images)
         elif self.kind == "blur":
             height, width = (blur_matrix(size, level).to(images) for size in images.shape[-2:])
             shifted = height @ images @ width.T
@@ -136,13 +138,35 @@ def _known(name: str) -> None:
         )
 
 
-def _noise(images: Tensor, indices: Tensor, seed: int) -> Tensor:
-    # Philox takes (seed, index) as its key: streams of different images cannot overlap.
-    out = np.empty(images.shape, dtype=np.float32)
-    for row, index in zip(out, indices.tolist(), strict=True):
-        key = np.array([seed, index], dtype=np.uint64)
+def noise(shape: Sequence[int], numbers: Iterable[int], seed: int) -> Tensor:
+    """Draw standard normal noise: each part depends on nothing but the seed and its number.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Of a part, such as ``(C, H, W)``.
+    numbers : iterable of int
+        n of them, such as indices of images.
+    seed : int
+        Of them all.
+
+    Returns
+    -------
+    Tensor (n, *shape)
+        float32, on the CPU.
+
+    Examples
+    --------
+    >>> torch.equal(noise((2, 2), [0, 7], seed=1)[1], noise((2, 2), [7], seed=1)[0])
+    True
+    """
+    numbers = list(numbers)
+    out = np.empty((len(numbers), *shape), dtype=np.float32)
+    for row, number in zip(out, numbers, strict=True):
+        # Philox takes (seed, number) as its key: the streams of two numbers cannot overlap.
+        key = np.array([seed, number], dtype=np.uint64)
         np.random.Generator(np.random.Philox(key=key)).standard_normal(out=row, dtype=np.float32)
-    return torch.from_numpy(out).to(images)
+    return torch.from_numpy(out)
 
 
 def blur_matrix(size: int, sigma: float) -> Tensor:

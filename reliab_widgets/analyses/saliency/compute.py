@@ -19,11 +19,10 @@ from ...ops.baselines import Baseline, several, training_mean
 from ...ops.baselines import baselines as baselines_of
 from ...ops.deletion import RANDOM, Deletion, random_ranks, ranks
 from ...ops.explainer import Explainer, Maps, Part
-from ...ops.knobs import check_choice, check_whole
 from ...ops.methods import Method, methods
 from ...ops.untrained import untrained
 from ...subject import Subject
-from ...validation import check_index, problem
+from ...validation import check_choice, check_index, check_whole, problem
 from .result import Saliency
 
 FILLS = ("black", "white", "mean", "blur", "own")
