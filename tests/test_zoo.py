@@ -345,14 +345,15 @@ def test_demo_leaves_the_random_state_alone(name):
 # Training
 
 
-def test_augmentation_shifts_and_flips():
+@pytest.mark.parametrize(("side", "padding"), [(32, 4), (24, 0)])
+def test_augmentation_shifts_and_flips(side, padding):
     x = torch.randint(1, 256, (400, 3, 32, 32), generator=torch.Generator().manual_seed(0))
-    seen = train._augment(x, torch.Generator().manual_seed(1))
-    padded = nn.functional.pad(x, [4, 4, 4, 4])
+    seen = train._augment(x, side, torch.Generator().manual_seed(1))
+    padded = nn.functional.pad(x, [padding] * 4)
     found = np.zeros((9, 9, 2), dtype=int)
     for top in range(9):
         for left in range(9):
-            crop = padded[:, :, top : top + 32, left : left + 32]
+            crop = padded[:, :, top : top + side, left : left + side]
             for flipped, candidate in enumerate((crop, crop.flip(3))):
                 found[top, left, flipped] += (candidate == seen).all((1, 2, 3)).sum()
     assert found.sum() == 400  # each image is one of the 162 candidates
@@ -368,7 +369,7 @@ def tiny_recipe(monkeypatch):
     full = {"train": made_images(50), "test": made_images(20)}
     monkeypatch.setattr(cifar10, "read", lambda data, part: full[part])
     monkeypatch.setattr(cifar10, "VALIDATION_PER_CLASS", 1)
-    recipe = Recipe("resnet20", epochs=2, batch=8, peak_rate=0.01)
+    recipe = Recipe("resnet20", epochs=2, small=1, batch=8, peak_rate=0.01)
     monkeypatch.setitem(RECIPES, "tiny", recipe)
     monkeypatch.setitem(NETWORKS, "tiny", recipe)
     return "tiny"

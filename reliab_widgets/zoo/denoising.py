@@ -43,7 +43,9 @@ class Denoising:
                 parts = [self._guide(part) for part in self._clean.split(BATCH)]
             self._logits = torch.cat(parts)
 
-    def step(self, batch: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    def step(
+        self, batch: Tensor, generator: torch.Generator, epoch: int
+    ) -> tuple[Tensor, dict[str, float]]:
         """Give the loss of a batch, and what to write into the log."""
         x, which = self._pairs[batch].float(), batch % len(self._clean)
         clean = self._clean[which]

@@ -216,6 +216,7 @@ def card() -> str:
             f"{r['parameters']:,}",
             f"{r['multiply_adds'] / 1e6:.1f} M",
             r["recipe"]["epochs"],
+            r["recipe"]["small"],
             r["recipe"]["batch"],
             r["recipe"]["peak_rate"],
             r["recipe"]["weight_decay"],
@@ -337,17 +338,18 @@ in the original files. No network is trained on a validation or test image.
 
 SGD with Nesterov momentum 0.9 on one cycle: the learning rate rises to its peak in the first fifth
 of the steps, then falls to almost zero. Cross-entropy without label smoothing, bf16 autocast.
-Augmentation means random crops out of 4 black pixels of padding, and random horizontal flips.
-`make zoo` repeats it all.
+Augmentation means random crops out of 4 black pixels of padding, and random horizontal flips. The
+first epochs of some networks, the small ones, see random crops of 24 x 24 pixels without padding,
+which takes half the time. `make zoo` repeats it all.
 
 Normalisation with the channel means and deviations of the training file is not part of the
 networks: the Subject does it. The final loss and accuracy are those of the shipped weights on all
 45,000 training images without augmentation, batch norm in eval mode; what each epoch gave is in
 `weights/NAME.json`.
 
-| network | architecture | parameters | multiply-adds | epochs | batch | peak rate | weight decay \
+| network | architecture | parameters | multiply-adds | epochs | small | batch | peak rate | weight decay \
 | augmentation | seed | time | hardware | final training loss | final training accuracy |
-|---|---|--:|--:|--:|--:|--:|--:|---|--:|--:|---|--:|--:|
+|---|---|--:|--:|--:|--:|--:|--:|--:|---|--:|--:|---|--:|--:|
 {trained}
 
 `NAME-untrained` has the weights that an architecture is given before training, with seed 0.

@@ -21,7 +21,8 @@ from .cifar10 import Images
 from .denoising import Denoising
 from .recipes import RECIPES, Recipe
 
-PADDING = 4
+SHIFTS = 9  # places for a crop, down and across
+SMALL = 24
 
 
 def train(name: str, data: Path, work: Path, device: torch.device, threads: int) -> Path:
@@ -65,7 +66,7 @@ def train(name: str, data: Path, work: Path, device: torch.device, threads: int)
         batches = order[: task.items // recipe.batch * recipe.batch].view(-1, recipe.batch)
         totals: dict[str, float] = {}
         for batch in tqdm(batches, desc=f"{name} {epoch + 1}", leave=False, disable=None):
-            loss, measured = task.step(batch.to(device), generator)
+            loss, measured = task.step(batch.to(device), generator, epoch)
             task.optimiser.zero_grad()
             loss.backward()
             task.optimiser.step()
@@ -103,7 +104,7 @@ class _Classifying:
     ) -> None:
         if device.type == "cpu":
             _spare_strided_depthwise(model)
-        self._model, self._augmented = model, recipe.augment
+        self._model, self._recipe = model, recipe
         self._pixels = torch.from_numpy(images.pixels).permute(0, 3, 1, 2).contiguous().to(device)
         self._labels = torch.from_numpy(images.labels).to(device)
         self._mean = torch.tensor(cifar10.MEAN, device=device).view(1, 3, 1, 1)
@@ -117,10 +118,12 @@ class _Classifying:
             weight_decay=recipe.weight_decay,
         )
 
-    def step(self, batch: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    def step(
+        self, batch: Tensor, generator: torch.Generator, epoch: int
+    ) -> tuple[Tensor, dict[str, float]]:
         x, labels = self._pixels[batch], self._labels[batch]
-        if self._augmented:
-            x = _augment(x, generator)
+        if self._recipe.augment:
+            x = _augment(x, SMALL if epoch < self._recipe.small else x.shape[-1], generator)
         x = (x.float() / 255 - self._mean) / self._std
         with torch.autocast(x.device.type, torch.bfloat16):
             logits = self._model(x.contiguous(memory_format=torch.channels_last))
@@ -129,14 +132,14 @@ class _Classifying:
         return loss, {"loss": loss.item(), "accuracy": accuracy.item()}
 
 
-def _augment(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Shift each image by up to 4 pixels and flip half of them."""
-    n, _, height, width = x.shape
-    x = nn.functional.pad(x, [PADDING] * 4)
-    top, left = torch.randint(0, 2 * PADDING + 1, (2, n), generator=generator).to(x.device)
+def _augment(x: Tensor, side: int, generator: torch.Generator) -> Tensor:
+    """Cut a square out of each image, padded where it must be, and flip half of the squares."""
+    n, _, height, _ = x.shape
+    x = nn.functional.pad(x, [(side + SHIFTS - 1 - height) // 2] * 4)
+    top, left = torch.randint(0, SHIFTS, (2, n), generator=generator).to(x.device)
     flip = (torch.rand(n, generator=generator) < 0.5).to(x.device)
-    rows = top[:, None] + torch.arange(height, device=x.device)
-    columns = left[:, None] + torch.arange(width, device=x.device)
+    rows = top[:, None] + torch.arange(side, device=x.device)
+    columns = left[:, None] + torch.arange(side, device=x.device)
     columns = torch.where(flip[:, None], columns.flip(1), columns)
     image = torch.arange(n, device=x.device)[:, None, None]
     return x[image, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
