@@ -347,8 +347,8 @@ networks: the Subject does it. The final loss and accuracy are those of the ship
 45,000 training images without augmentation, batch norm in eval mode; what each epoch gave is in
 `weights/NAME.json`.
 
-| network | architecture | parameters | multiply-adds | epochs | small | batch | peak rate | weight decay \
-| augmentation | seed | time | hardware | final training loss | final training accuracy |
+| network | architecture | parameters | multiply-adds | epochs | small | batch | peak rate \
+| weight decay | augmentation | seed | time | hardware | final training loss | final training accuracy |
 |---|---|--:|--:|--:|--:|--:|--:|--:|---|--:|--:|---|--:|--:|
 {trained}
 
