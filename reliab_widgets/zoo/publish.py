@@ -348,7 +348,8 @@ networks: the Subject does it. The final loss and accuracy are those of the ship
 `weights/NAME.json`.
 
 | network | architecture | parameters | multiply-adds | epochs | small | batch | peak rate \
-| weight decay | augmentation | seed | time | hardware | final training loss | final training accuracy |
+| weight decay | augmentation | seed | time | hardware | final training loss \
+| final training accuracy |
 |---|---|--:|--:|--:|--:|--:|--:|--:|---|--:|--:|---|--:|--:|
 {trained}
 
