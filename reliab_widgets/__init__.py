@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from . import zoo as zoo
     from .analyses.propagation.compute import propagation as propagation
     from .analyses.propagation.result import Propagation as Propagation
+    from .analyses.pruning.compute import pruning as pruning
+    from .analyses.pruning.result import Pruning as Pruning
     from .analyses.reliability.compute import reliability as reliability
     from .analyses.reliability.result import Reliability as Reliability
     from .analyses.saliency.compute import saliency as saliency
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from .grids import grid as grid
     from .ops.adversary import attack as attack
     from .ops.adversary import smallest_epsilon as smallest_epsilon
+    from .ops.pruning.oracle import oracle as oracle
     from .ops.untrained import untrained as untrained
     from .result import Result as Result
     from .result import load as load
@@ -44,6 +47,7 @@ _HOMES = {
     "Explorer": "ui.explorer",
     "attack": "ops.adversary",
     "smallest_epsilon": "ops.adversary",
+    "oracle": "ops.pruning.oracle",
     "untrained": "ops.untrained",
     "demo": "zoo",
 }

@@ -324,6 +324,8 @@ def check_index(key: Any, count: int) -> Tensor:
     if isinstance(key, slice):
         chosen = torch.tensor(range(count)[key], dtype=torch.int64)
     else:
+        if isinstance(key, np.ndarray):
+            key = key.copy()  # those of results cannot be written to, which torch warns of
         chosen = torch.as_tensor(key, device="cpu")
         whole = not (chosen.is_floating_point() or chosen.dtype == torch.bool)
         if chosen.dtype == torch.bool and chosen.shape == (count,):

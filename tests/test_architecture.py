@@ -69,7 +69,7 @@ HEAVY = {"captum", "matplotlib", "pandas", "scipy", "sklearn", "torchvision"}
 DRAWINGS = ["drawing", "analyses.*.drawing"]
 MAY_BE_HEAVY = ["zoo.*", *DRAWINGS, *WITH_WIDGETS]
 
-IMPORTED_AS = {"pillow": "PIL", "scikit-learn": "sklearn"}
+IMPORTED_AS = {"pillow": "PIL", "scikit-learn": "sklearn", "torch-pruning": "torch_pruning"}
 WITH_IPYWIDGETS = {"IPython", "ipywidgets", "traitlets"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 DEPENDENCIES = WITH_IPYWIDGETS | {

@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[1]
 BUSY: dict[str, dict[str, Any]] = {
     "saliency": {"images": 20, "method": "rise", "masks": 30, "baselines": ("black", "noise")},
     "propagation": {"attack": "pgd", "steps": 3, "denoiser": "median", "threat": "white"},
+    "pruning": {"levels": (0.2, 0.5), "images": 100, "explain": 2, "attacked": 4},
     "reliability": {"method": "binwise-augmented", "shift": "noise 2", "label": "all", "bins": 5},
 }
 

@@ -677,6 +677,7 @@ def test_with_validation() -> None:
         ([5, 1], [5, 1], "[[5, 1]]"),
         ([-1, 0], [6, 0], "[[6, 0]]"),
         (np.array([4, 4]), [4, 4], "[[4, 4]]"),
+        (np.broadcast_to(4, 2), [4, 4], "[[4, 4]]"),  # read-only, like the arrays of results
         (torch.tensor([0, 6]), [0, 6], "[[0, 6]]"),
         (torch.tensor(LABELS) == 0, [0, 3, 6], "[[0, 3, 6]]"),
         ([True] + [False] * 6, [0], "[[0]]"),

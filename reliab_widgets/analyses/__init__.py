@@ -4,4 +4,4 @@
 it names the result, and with ``Widget`` behind that the widget.
 """
 
-ANALYSES = ("saliency", "reliability", "propagation")
+ANALYSES = ("saliency", "reliability", "propagation", "pruning")

@@ -1,0 +1,498 @@
+"""What a pruning analysis gives back: its numbers, its sentence, and the pruned networks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...ops.calibration import METRICS as CALIBRATION
+from ...ops.calibration import binned, bootstrap, measure, percent, softmax, tempered
+from ...result import Result
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+    from torch import nn
+
+    from ...ops.pruning.oracle import Oracle
+    from ...subject import Subject
+
+ATTACKS = (("fgsm", 2), ("fgsm", 8), ("bim", 2), ("bim", 8))
+"""Methods and their epsilon, in 1/255."""
+TEMPERATURES = ("raw", "old", "refitted")
+"""No temperature, that of the whole network, and one fitted to the pruned network."""
+BINS = 15
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Pruning(Result):
+    """Networks with fewer and fewer filters, and as many removed at random.
+
+    Arrays with an axis ``S`` have the criterion first and the random controls after it; with an
+    axis ``L`` the whole network first.
+
+    Parameters
+    ----------
+    classes : tuple of str
+        Names of the K classes.
+    criterion, scope : str
+        The settings as given; a callable is known by its name.
+    rounds, finetune : int
+        How many times filters were ranked; batches trained on after each removal.
+    protect : tuple of str
+        Layers that keep all their filters.
+    split : str
+        Which images were reported and fitted on, in words.
+    index, truth : numpy.ndarray
+        ``(n,)``: the reported images' positions in the subject, and their labels.
+    levels : numpy.ndarray
+        ``(L,)`` the parts asked for, ascending; the first is 0.
+    logits : numpy.ndarray
+        ``(S, L, n, K)`` float32.
+    temperatures : numpy.ndarray
+        ``(S, L)`` fitted on the images to fit on.
+    groups : tuple of tuple of str
+        Layers that lose filters together.
+    group, channel : numpy.ndarray
+        ``(U,)``: the group of each unit, and its filter in the group's first layer.
+    scores : numpy.ndarray
+        ``(U,)`` importance in the whole network.
+    removed : numpy.ndarray
+        ``(S, L, U)`` bool.
+    layers : tuple of str
+        All D convolutions and linear layers, in the order in which they run.
+    left : numpy.ndarray
+        ``(S, L, D)`` filters left in each; of ``"magnitude"`` its weights.
+    parameters, multiply_adds, size : numpy.ndarray
+        ``(S, L)``: multiply-adds for one image; bytes of the weights on disk.
+    seconds_masked, seconds_cut : numpy.ndarray
+        ``(L,)`` for one image in a batch of 32: filters silent, filters gone; NaN if not timed.
+    gap : numpy.ndarray
+        ``(L,)`` the largest difference of a logit between the two; NaN with ``finetune``.
+    drift : numpy.ndarray
+        ``(L, E)`` Spearman's rank correlation of each explained image's signed map with that of
+        the whole network.
+    drift_untrained : numpy.ndarray
+        ``(E,)`` the same of a network of other, random weights.
+    robust : numpy.ndarray
+        ``(L, A)`` accuracy under each of ``ATTACKS``, or ``(L, 0)``.
+    robust_n : int
+        Of how many images.
+    notes : tuple of str
+        What could not be removed, and why.
+    """
+
+    classes: tuple[str, ...]
+    criterion: str
+    scope: str
+    rounds: int
+    protect: tuple[str, ...]
+    finetune: int
+    split: str
+    index: np.ndarray
+    truth: np.ndarray
+    levels: np.ndarray
+    logits: np.ndarray
+    temperatures: np.ndarray
+    groups: tuple[tuple[str, ...], ...]
+    group: np.ndarray
+    channel: np.ndarray
+    scores: np.ndarray
+    removed: np.ndarray
+    layers: tuple[str, ...]
+    left: np.ndarray
+    parameters: np.ndarray
+    multiply_adds: np.ndarray
+    size: np.ndarray
+    seconds_masked: np.ndarray
+    seconds_cut: np.ndarray
+    gap: np.ndarray
+    drift: np.ndarray
+    drift_untrained: np.ndarray
+    robust: np.ndarray
+    robust_n: int
+    notes: tuple[str, ...]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The subject stays where it is: a result that travels is numbers only.
+        return {k: v for k, v in self.__dict__.items() if k not in ("_subject", "_tuned")}
+
+    @property
+    def n(self) -> int:
+        """Number of reported images."""
+        return len(self.index)
+
+    @cached_property
+    def hit(self) -> np.ndarray:
+        """Whether each answer is right, ``(S, L, n)``."""
+        answers: np.ndarray = self.logits.argmax(-1)
+        return answers == self.truth
+
+    @cached_property
+    def accuracy(self) -> np.ndarray:
+        """Share of right answers, ``(S, L)``."""
+        shares: np.ndarray = self.hit.mean(-1)
+        return shares
+
+    @cached_property
+    def class_accuracy(self) -> np.ndarray:
+        """The same for the images of each class, ``(S, L, K)``; NaN where there are none."""
+        count = np.bincount(self.truth, minlength=len(self.classes))
+        ones = self.truth[:, None] == np.arange(len(self.classes))
+        with np.errstate(invalid="ignore"):
+            shares: np.ndarray = (self.hit.astype(np.float64) @ ones) / count
+        return shares
+
+    @property
+    def worst(self) -> np.ndarray:
+        """Accuracy of the class that is worst off, ``(S, L)``."""
+        worst: np.ndarray = np.nanmin(self.class_accuracy, axis=-1)
+        return worst
+
+    @cached_property
+    def flipped(self) -> np.ndarray:
+        """Whether each answer is another than that of the whole network, ``(S, L, n)``."""
+        answers = self.logits.argmax(-1)
+        other: np.ndarray = answers != answers[:1, :1]
+        return other
+
+    def at(self, level: float) -> int:
+        """Return the place of a level in ``levels``.
+
+        Raises
+        ------
+        ValueError
+            It was not computed.
+        """
+        place = int(np.abs(self.levels - level).argmin())
+        if abs(self.levels[place] - level) > 1e-6:
+            known = ", ".join(f"{x:g}" for x in self.levels)
+            raise ValueError(
+                f"level {level!r} was not computed: there are {known}. Choose one of these, or "
+                "call rw.pruning with it in levels=."
+            )
+        return place
+
+    def probabilities(self, place: int, temperature: str = "raw", series: int = 0) -> np.ndarray:
+        """Return the class probabilities at a level, ``(n, K)``, under one of ``TEMPERATURES``."""
+        logits = self.logits[series, place].astype(np.float64)
+        divisor = {
+            "raw": 1.0,
+            "old": self.temperatures[series, 0],
+            "refitted": self.temperatures[series, place],
+        }[temperature]
+        return softmax(logits) if divisor == 1.0 else tempered(logits, divisor)
+
+    @cached_property
+    def calibration(self) -> dict[str, np.ndarray]:
+        """Confidence, ECE and NLL ``(S, L)`` under each of ``TEMPERATURES``: ``"ece raw"`` etc."""
+        table = np.array(
+            [
+                [
+                    [
+                        measure(
+                            self.probabilities(place, temperature, series),
+                            self.truth,
+                            "top",
+                            bins=BINS,
+                            binning="width",
+                        )
+                        for place in range(len(self.levels))
+                    ]
+                    for series in range(len(self.logits))
+                ]
+                for temperature in TEMPERATURES
+            ]
+        )
+        return {
+            f"{name} {temperature}": table[row, :, :, CALIBRATION.index(name)]
+            for row, temperature in enumerate(TEMPERATURES)
+            for name in ("confidence", "ece", "nll")
+        }
+
+    def to_frame(self) -> DataFrame:
+        """Return every figure: columns criterion, level, round, class, metric, value, low, high.
+
+        ``class`` is ``"all"`` for figures over all classes. ``low`` and ``high`` are the 95 %
+        interval over images (Wilson for shares, bootstrap for ECE and NLL); of ``"random"`` the
+        value is the mean of the draws, and they are its smallest and its largest. Time is in
+        seconds for one image, size in bytes.
+        """
+        from pandas import DataFrame
+
+        rows = [*self._own_rows(), *self._control_rows()]
+        columns = ["criterion", "level", "round", "class", "metric", "value", "low", "high"]
+        return DataFrame(rows, columns=columns)
+
+    def _round(self, place: int) -> int:
+        """Return in which ranking, from 1, the filters of a level were chosen."""
+        highest = self.levels[-1]
+        if place == 0 or highest == 0:
+            return 0
+        return int(np.ceil(self.levels[place] / highest * self.rounds - 1e-9))
+
+    def _shared(self) -> dict[str, np.ndarray]:
+        """Return what every series has, ``(S, L)``."""
+        return {
+            "accuracy": self.accuracy,
+            "worst class": self.worst,
+            "flips": self.flipped.mean(-1),
+            **self.calibration,
+            "temperature": self.temperatures,
+            "parameters": self.parameters,
+            "multiply-adds": self.multiply_adds,
+            "size": self.size,
+        }
+
+    def _own_rows(self) -> list[tuple[Any, ...]]:
+        nothing = (np.nan, np.nan)
+        rows: list[tuple[Any, ...]] = []
+        for place, level in enumerate(self.levels):
+            start = (self.criterion, float(level), self._round(place))
+            intervals = {
+                "accuracy": _wilson(self.hit[0, place]),
+                "flips": _wilson(self.flipped[0, place]),
+            }
+            for temperature in TEMPERATURES:
+                low, high = bootstrap(
+                    self.probabilities(place, temperature),
+                    self.truth,
+                    "top",
+                    bins=BINS,
+                    binning="width",
+                    interval=0.95,
+                    seed=0,
+                )
+                for name in ("confidence", "ece", "nll"):
+                    column = CALIBRATION.index(name)
+                    intervals[f"{name} {temperature}"] = (low[column], high[column])
+            for name, table in self._shared().items():
+                value = float(table[0, place])
+                rows.append((*start, "all", name, value, *intervals.get(name, nothing)))
+            for name, seconds in (
+                ("seconds masked", self.seconds_masked[place]),
+                ("seconds cut", self.seconds_cut[place]),
+            ):
+                if np.isfinite(seconds):
+                    rows.append((*start, "all", name, float(seconds), *nothing))
+            if self.drift.size:
+                value = float(np.median(self.drift[place]))
+                low, high = np.quantile(self.drift[place], (0.25, 0.75))
+                rows.append((*start, "all", "drift", value, low, high))
+            for (method, epsilon), share in zip(ATTACKS, self.robust[place], strict=False):
+                right = round(share * self.robust_n)
+                hits = np.arange(self.robust_n) < right
+                rows.append((*start, "all", f"{method} {epsilon}/255", share, *_wilson(hits)))
+            for number, name in enumerate(self.classes):
+                members = self.hit[0, place][self.truth == number]
+                if len(members):
+                    value = float(members.mean())
+                    rows.append((*start, name, "accuracy", value, *_wilson(members)))
+        return rows
+
+    def _control_rows(self) -> list[tuple[Any, ...]]:
+        rows: list[tuple[Any, ...]] = []
+        for place, level in enumerate(self.levels):
+            start = ("random", float(level), self._round(place))
+            for name, table in self._shared().items():
+                drawn = table[1:, place]
+                ends = (float(drawn.min()), float(drawn.max()))
+                rows.append((*start, "all", name, float(drawn.mean()), *ends))
+            for number, name in enumerate(self.classes):
+                drawn = self.class_accuracy[1:, place, number]
+                if np.isfinite(drawn).all():
+                    ends = (float(drawn.min()), float(drawn.max()))
+                    rows.append((*start, name, "accuracy", float(drawn.mean()), *ends))
+        return rows
+
+    def importance(self, oracle: Oracle | None = None) -> DataFrame:
+        """Return one row a unit: layer, filter, group, score and, if given, the oracle's.
+
+        Parameters
+        ----------
+        oracle : Oracle, optional
+            Of the same network, see `reliab_widgets.oracle`; its mean over batches is shown.
+        """
+        from pandas import DataFrame
+
+        names = [" + ".join(layers) for layers in self.groups]
+        table = {
+            "layer": np.array([layers[0] for layers in self.groups])[self.group],
+            "filter": self.channel,
+            "group": np.array(names)[self.group],
+            "score": self.scores,
+        }
+        if oracle is not None:
+            if len(oracle.group) != len(self.group):
+                raise ValueError(
+                    f"oracle is of another network: it has {len(oracle.group):,} units, this one "
+                    f"{len(self.group):,}. Compute it with rw.oracle of the same subject."
+                )
+            table["oracle"] = oracle.by_batch
+        return DataFrame(table)
+
+    def flips(self, level: float) -> DataFrame:
+        """Return the images whose answer is another: image, truth, before, after, confidence.
+
+        Parameters
+        ----------
+        level : float
+            One of ``levels``.
+        """
+        from pandas import DataFrame
+
+        place = self.at(level)
+        rows = np.flatnonzero(self.flipped[0, place])
+        names = np.array(self.classes)
+        return DataFrame(
+            {
+                "image": self.index[rows],
+                "truth": names[self.truth[rows]],
+                "before": names[self.logits[0, 0, rows].argmax(1)],
+                "after": names[self.logits[0, place, rows].argmax(1)],
+                "confidence": self.probabilities(place)[rows].max(1),
+            }
+        )
+
+    def variant(self, level: float, subject: Subject | None = None) -> Subject:
+        """Return the subject with the network of a level: for every other analysis.
+
+        Parameters
+        ----------
+        level : float
+            One of ``levels``.
+        subject : Subject, optional
+            The one that was examined; needed where this result was loaded from a file.
+
+        Raises
+        ------
+        ValueError
+            The level was not computed; no subject is known, or another one is given; the weights
+            of a fine-tuned network are not in the file.
+        """
+        place = self.at(level)
+        known = self.__dict__.get("_subject")
+        subject = known if subject is None else subject
+        if subject is None:
+            raise ValueError(
+                "this result was loaded and has numbers only, no network. Pass subject= as the one "
+                "that it was computed on."
+            )
+        if subject.fingerprint != self.fingerprint:
+            raise ValueError(
+                f"subject is not the one that was examined: got {subject.name}, "
+                f"{subject.fingerprint[:12]}, this result is of {self.subject}, "
+                f"{self.fingerprint[:12]}. Pass that one."
+            )
+        name, code = f"{self.subject}, {self.levels[place]:.0%} pruned", f"result.variant({level})"
+        if place == 0:
+            return subject
+        if self.criterion == "magnitude":
+            raise ValueError(
+                "single weights were removed, not filters: there is no smaller network. Choose "
+                'criterion="weight" or "taylor" to have one.'
+            )
+        if self.finetune:
+            tuned = self.__dict__.get("_tuned")
+            if tuned is None:
+                raise ValueError(
+                    "the weights of fine-tuned networks are not kept in a file. Run result.code() "
+                    "again."
+                )
+            network = tuned[place]._network
+            return subject._with(
+                _network=network, name=name, code=code, validation=None, _evaluations={}
+            )
+        from ...ops.pruning.structure import cut, structure
+
+        return cut(subject, structure(subject), self.removed[0, place])._with(name=name, code=code)
+
+    def model(self, level: float, subject: Subject | None = None) -> nn.Module:
+        """Return the smaller network of a level, see `variant`."""
+        return self.variant(level, subject).model
+
+    def __str__(self) -> str:
+        place = self._telling()
+        level, accuracy = self.levels[place], self.accuracy
+        worst = int(np.nanargmin(self.class_accuracy[0, place] - self.class_accuracy[0, 0]))
+        change = self.class_accuracy[0, place, worst] - self.class_accuracy[0, 0, worst]
+        what = {"filters": "filters", "flops": "multiply-adds"}[self.scope]
+        if self.criterion == "magnitude":
+            what = "weights"
+        drawn = accuracy[1:, place]
+        return (
+            f"{self.subject} without {level:.0%} of its {what} ({self.criterion}): accuracy "
+            f"{percent(accuracy[0, 0])} becomes {percent(accuracy[0, place])} "
+            f"({_points(accuracy[0, place] - accuracy[0, 0])}), of {self.classes[worst]} "
+            f"{_points(change)}; {percent(self.flipped[0, place].mean())} of {self.n:,} answers "
+            f"are others; as many removed at random leave {percent(drawn.min())} to "
+            f"{percent(drawn.max())} ({len(drawn)} draws)."
+        )
+
+    def _telling(self) -> int:
+        """Return the highest level that costs at most ten points, or else the lowest above 0."""
+        fine = np.flatnonzero(self.accuracy[0] >= self.accuracy[0, 0] - 0.1)
+        return max(int(fine[-1]), min(1, len(self.levels) - 1))
+
+    def describe(self, level: float) -> str:
+        """Say what a level does: to the average, to the worst class, to answers and confidences."""
+        place = self.at(level)
+        change = self.accuracy[0, place] - self.accuracy[0, 0]
+        by_class = self.class_accuracy[0, place] - self.class_accuracy[0, 0]
+        worst = int(np.nanargmin(by_class))
+        ece = {name: self.calibration[f"ece {name}"][0, place] for name in TEMPERATURES}
+        return (
+            f"{level:.0%} removed: accuracy {_points(change)}, {self.classes[worst]} "
+            f"{_points(by_class[worst])}; {percent(self.flipped[0, place].mean())} of the answers "
+            f"are others, in both directions; ECE {percent(ece['raw'])} raw, {percent(ece['old'])} "
+            f"with the old temperature, {percent(ece['refitted'])} refitted. Random removal: "
+            f"accuracy {_points(self.accuracy[1:, place].mean() - self.accuracy[0, 0])}."
+        )
+
+    def against(self, pinned: Result) -> str:
+        """Say how this differs from a pinned result, at the highest level they share."""
+        if not isinstance(pinned, Pruning):
+            return ""
+        shared = np.intersect1d(self.levels[1:], pinned.levels[1:])
+        if not len(shared):
+            return "Against the pin: no level in common."
+        mine, other = (
+            result.accuracy[0, result.at(float(shared[-1]))] for result in (self, pinned)
+        )
+        difference = f"{percent(mine)} instead of {percent(other)}"
+        text = "no difference" if mine == other else f"accuracy {difference}"
+        return f"Against the pin, at {shared[-1]:.0%}: {text}."
+
+    def draw(
+        self, figure: Figure, *, pinned: Result | None = None, level: float | None = None
+    ) -> None:
+        """Draw the sweep, the change of each class, and what was removed in each layer.
+
+        Parameters
+        ----------
+        figure : matplotlib.figure.Figure
+            Where to.
+        pinned : Pruning, optional
+            Drawn behind as a ghost.
+        level : float, optional
+            The level whose classes and layers are shown.
+        """
+        from ...drawing import LOCK
+        from .drawing import Sweep
+
+        with LOCK:
+            ghost = pinned if isinstance(pinned, Pruning) else None
+            place = self._telling() if level is None else self.at(level)
+            Sweep.on(figure).show(self, ghost, place)
+
+
+def _points(change: float) -> str:
+    return f"{change * 100:+.1f} points".replace("-", "−")
+
+
+def _wilson(hits: np.ndarray) -> tuple[float, float]:
+    one = binned(np.zeros(len(hits)), hits, np.array([0.0, 1.0]))
+    return float(one.accuracy_low[0]), float(one.accuracy_high[0])

@@ -1,0 +1,112 @@
+"""A gate for every unit: how loud it is, and what the loss does when it is turned down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from ...subject import Subject
+from ..copies import copied
+
+if TYPE_CHECKING:
+    from .structure import Structure
+
+
+class Gates:
+    """A copy of a Subject's network in which every unit has a gate where others read it.
+
+    A closed gate does to the logits what removing the unit does: what a layer cannot read is gone,
+    whatever batch norm or activation lies between.
+
+    Parameters
+    ----------
+    subject : Subject
+        Left as it is.
+    structure : Structure
+        Its units.
+
+    Examples
+    --------
+    >>> import reliab_widgets as rw
+    >>> from reliab_widgets.ops.pruning.structure import structure
+    >>> subject = rw.demo("resnet20")[:2]
+    >>> gates = Gates(subject, structure(subject))
+    >>> torch.equal(gates.logits(subject.images, torch.ones(448)), subject.predict(subject.images))
+    True
+    """
+
+    def __init__(self, subject: Subject, structure: Structure) -> None:
+        self.units = len(structure)
+        self._subject = copied(subject)
+        self._see: Callable[[Tensor, Tensor, int], Tensor] | None = None
+        for layer in structure.layers:
+            if (layer.inputs >= 0).any() and not layer.channelwise:
+                units = torch.from_numpy(layer.inputs).to(subject.device)
+                module = self._subject.model.get_submodule(layer.name)
+                axis = 1 if isinstance(module, nn.Conv2d) else -1
+                module.register_forward_pre_hook(self._hook(units, axis))
+
+    def logits(self, images: Tensor, open: Tensor) -> Tensor:
+        """Return the logits with every gate as open as told, as autograd is set.
+
+        Parameters
+        ----------
+        images : Tensor
+            (n, C, H, W) in [0, 1].
+        open : Tensor
+            (U,) or, for each image its own, (n, U): 0 is closed, 1 is open.
+        """
+        open = open.to(self._subject.device)
+        scale = torch.cat([open, open.new_ones(*open.shape[:-1], 1)], -1)  # the last stays open
+
+        def see(x: Tensor, units: Tensor, axis: int) -> Tensor:
+            factors = scale[..., units]
+            shape = [len(factors) if factors.ndim == 2 else 1, *[1] * (x.ndim - 1)]
+            shape[axis] = len(units)
+            return x * factors.view(shape)
+
+        return self._run(images, see)
+
+    def slopes(self, images: Tensor, of: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return the derivative of a number of each image with respect to each gate, (n, U).
+
+        Parameters
+        ----------
+        images : Tensor
+            (n, C, H, W) in [0, 1].
+        of : callable
+            Makes the numbers (n,), such as losses, from the logits (n, K).
+        """
+        slopes = torch.zeros(len(images), self.units + 1, device=self._subject.device)
+
+        def see(x: Tensor, units: Tensor, axis: int) -> Tensor:
+            x = x.view_as(x) if x.requires_grad else x.detach().requires_grad_()
+
+            def back(gradient: Tensor) -> None:
+                felt = (gradient * x.detach()).movedim(axis, 1).unsqueeze(-1).flatten(2).sum(2)
+                slopes.index_add_(1, units % (self.units + 1), felt)  # -1 is the last column
+
+            x.register_hook(back)
+            return x
+
+        with torch.inference_mode(False), torch.enable_grad():
+            of(self._run(images, see)).sum().backward()
+        return slopes[:, :-1]
+
+    def _run(self, images: Tensor, see: Callable[[Tensor, Tensor, int], Tensor]) -> Tensor:
+        self._see = see
+        try:
+            return self._subject._network.logits(images)
+        finally:
+            self._see = None
+
+    def _hook(self, units: Tensor, axis: int) -> Callable[[nn.Module, tuple[Any, ...]], Any]:
+        def hook(module: nn.Module, inputs: tuple[Any, ...]) -> Any:
+            if self._see is None:
+                return None
+            return (self._see(inputs[0], units, axis), *inputs[1:])
+
+        return hook

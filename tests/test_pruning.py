@@ -1,0 +1,257 @@
+"""The sweep over levels: what is reported, what it stands for, and what is refused."""
+
+import numpy as np
+import pytest
+import torch
+
+import reliab_widgets as rw
+from reliab_widgets import Pruning, Subject
+from reliab_widgets.analyses.pruning.result import ATTACKS
+from reliab_widgets.ops.pruning.structure import cut, structure
+from tests.test_pruning_units import Chain, Residual, random_subject
+
+
+def varied(n: int) -> Subject:
+    """A network that gives different answers, most of them right."""
+    model = Chain()
+    blank = random_subject(model, n=n, seed=1)
+    with torch.no_grad():
+        model.fc.bias.copy_(20 * (model.fc.bias - blank.logits.mean(0)))
+        model.fc.weight.mul_(20)
+    made = Subject(model, blank.images, blank.labels)
+    answers = made.logits.argmax(1)
+    labels = torch.where(torch.arange(n) % 5 == 0, blank.labels, answers)
+    return Subject(model, blank.images, labels, name="tiny")
+
+
+@pytest.fixture(scope="module")
+def subject() -> Subject:
+    whole = varied(60)
+    return whole[:40].with_validation(whole[40:])
+
+
+@pytest.fixture(scope="module")
+def result(subject: Subject) -> Pruning:
+    return rw.pruning(
+        subject, levels=(0.15, 0.3, 0.6), images=30, fit_images=20, explain=2, attacked=4, timed=1
+    )
+
+
+def test_logits_are_those_of_the_smaller_networks(subject: Subject, result: Pruning) -> None:
+    some = subject[result.index]
+    assert torch.equal(some.logits, torch.from_numpy(result.logits[0, 0].copy()))
+    found = structure(subject)
+    for place, level in enumerate(result.levels):
+        smaller = cut(some, found, result.removed[0, place])
+        np.testing.assert_array_equal(smaller.logits, result.logits[0, place])
+        variant = result.variant(float(level))
+        np.testing.assert_array_equal(variant[result.index].logits, result.logits[0, place])
+        assert sum(p.numel() for p in variant.model.parameters()) == result.parameters[0, place]
+    assert result.model(0.6).conv1.out_channels == result.left[0, -1, 0]
+
+
+def test_levels_are_what_was_removed(result: Pruning) -> None:
+    assert result.levels.tolist() == [0, 0.15, 0.3, 0.6]
+    assert result.removed.sum(-1).tolist() == [[0, 1, 2, 4]] * 6  # of 7 filters
+    # One out of the other, and the lowest scores first.
+    for series in result.removed:
+        assert (series[1:] >= series[:-1]).all()
+    highest = result.removed[0, -1]
+    for group in (0, 1):
+        scores, gone = result.scores[result.group == group], highest[result.group == group]
+        assert scores[gone].max(initial=-1) < scores[~gone].min()
+    assert len({tuple(series[-1]) for series in result.removed[1:]}) > 1
+
+
+def test_masked_and_smaller_networks_are_one(result: Pruning) -> None:
+    assert result.gap[0] == 0
+    assert (result.gap < 1e-5).all()
+    assert (result.seconds_cut > 0).all()
+    assert (result.seconds_masked > 0).all()
+
+
+def test_figures_by_hand(result: Pruning) -> None:
+    answers = result.logits.argmax(-1)
+    np.testing.assert_array_equal(result.accuracy, (answers == result.truth).mean(-1))
+    np.testing.assert_array_equal(result.flipped, answers != answers[0, 0])
+    by_class = [(answers[0, 2][result.truth == k] == k).mean() for k in np.unique(result.truth)]
+    assert result.worst[0, 2] == pytest.approx(min(by_class))
+    table = result.flips(0.6)
+    assert len(table) == result.flipped[0, -1].sum() > 0
+    assert (table["before"] != table["after"]).all()
+
+
+def test_each_temperature_is_used_where_it_belongs(subject: Subject, result: Pruning) -> None:
+    assert subject.validation is not None
+    found = structure(subject)
+    rows = np.sort(np.random.default_rng(0).permutation(20))
+    fitted = cut(subject.validation[rows], found, result.removed[0, 3])
+    from reliab_widgets.ops.calibrators import fit_temperature
+
+    labels = fitted.labels.numpy()
+    expected = fit_temperature(fitted.logits.double().numpy(), labels).temperature
+    assert result.temperatures[0, 3] == pytest.approx(expected)
+    logits = torch.from_numpy(result.logits[0, 3].astype(np.float64))
+    for name, divisor in (
+        ("raw", 1),
+        ("old", result.temperatures[0, 0]),
+        ("refitted", result.temperatures[0, 3]),
+    ):
+        np.testing.assert_allclose(
+            result.probabilities(3, name), (logits / divisor).softmax(1), atol=1e-12
+        )
+
+
+def test_table_has_every_figure(result: Pruning) -> None:
+    table = result.to_frame()
+    assert table.columns.tolist() == [
+        "criterion", "level", "round", "class", "metric", "value", "low", "high",
+    ]  # fmt: skip
+    assert set(table["criterion"]) == {"taylor", "random"}
+    own = table[(table["criterion"] == "taylor") & (table["class"] == "all")]
+    values = own[own["level"] == 0.6].set_index("metric")["value"]
+    assert values["accuracy"] == result.accuracy[0, 3]
+    assert values["parameters"] == result.parameters[0, 3]
+    assert {f"{name} {epsilon}/255" for name, epsilon in ATTACKS} <= set(values.index)
+    bounded = table.dropna()
+    assert (bounded["low"] <= bounded["value"] + 1e-9).all()
+    assert (bounded["value"] <= bounded["high"] + 1e-9).all()
+    random = table[(table["criterion"] == "random") & (table["metric"] == "accuracy")]
+    one = random[(random["level"] == 0.3) & (random["class"] == "all")].iloc[0]
+    drawn = result.accuracy[1:, 2]
+    assert (one["value"], one["low"], one["high"]) == (drawn.mean(), drawn.min(), drawn.max())
+
+
+def test_drift_is_that_of_the_explained_class(result: Pruning) -> None:
+    assert result.drift.shape == (4, 2)
+    np.testing.assert_allclose(result.drift[0], 1)
+    assert (np.abs(result.drift) <= 1 + 1e-9).all()
+    assert (np.abs(result.drift_untrained) < 1).all()
+
+
+def test_importance_stands_beside_the_oracle(subject: Subject, result: Pruning) -> None:
+    truth = rw.oracle(subject[:8])
+    table = result.importance(truth)
+    assert table.columns.tolist() == ["layer", "filter", "group", "score", "oracle"]
+    np.testing.assert_array_equal(table["oracle"], truth.by_batch)
+    with pytest.raises(ValueError, match="another network: it has 8 units, this one 7"):
+        result.importance(rw.oracle(random_subject(Residual())))
+
+
+def test_rounds_rank_again() -> None:
+    whole = random_subject(Chain(), n=60, seed=1)
+    subject = whole[:40].with_validation(whole[40:])
+    once = rw.pruning(subject, levels=(0.3, 0.6), images=30)
+    twice = rw.pruning(subject, levels=(0.3, 0.6), rounds=2, images=30)
+    np.testing.assert_array_equal(once.removed[:, 1], twice.removed[:, 1])
+    assert twice.removed.sum(-1).tolist() == once.removed.sum(-1).tolist()
+    # By hand: what the network without the first two is worth, decides about the next two.
+    from reliab_widgets.ops.pruning import removal
+    from reliab_widgets.ops.pruning.importance import importance
+
+    found, first = structure(subject), twice.removed[0, 1]
+    assert subject.validation is not None
+    left = cut(subject.validation, found, first)
+    scores = np.full(7, -np.inf)
+    scores[~first] = importance(left, structure(left), "taylor")
+    expected = removal.remove(found, scores, 0.6, "filters", np.ones(7, dtype=bool))
+    np.testing.assert_array_equal(twice.removed[0, 2], expected)
+
+
+def test_fine_tuning_gives_back_and_keeps_its_networks() -> None:
+    whole = random_subject(Chain(), n=260, seed=1)
+    labels = (whole.images.mean((1, 2, 3)) * 30).long() % 3
+    whole = whole.with_images(whole.images, labels)
+    subject = whole[:40].with_validation(whole[40:60])
+    train = whole[60:]
+    plain = rw.pruning(subject, levels=(0.3,), images=30)
+    tuned = rw.pruning(subject, levels=(0.3,), images=30, train=train, finetune=60)
+    loss = [one.calibration["nll raw"][0, 1] for one in (plain, tuned)]
+    assert loss[1] < loss[0]
+    np.testing.assert_array_equal(plain.removed, tuned.removed)
+    np.testing.assert_array_equal(tuned.variant(0.3)[tuned.index].logits, tuned.logits[0, 1])
+    with pytest.raises(ValueError, match="train and finetune go together"):
+        rw.pruning(subject, finetune=5)
+
+
+def test_single_weights(subject: Subject) -> None:
+    result = rw.pruning(subject, criterion="magnitude", levels=(0.25, 0.5), images=30)
+    sizes = np.array([54, 108, 12])
+    assert result.left[0, 0].tolist() == [54, 108, 12]
+    for place, level in ((1, 0.25), (2, 0.5)):
+        assert sizes.sum() - result.left[0, place].sum() == int(level * sizes.sum())
+        assert result.parameters[0, place] == result.parameters[0, 0] - int(level * sizes.sum())
+    assert (result.multiply_adds == result.multiply_adds[0, 0]).all()
+    with pytest.raises(ValueError, match="single weights were removed"):
+        result.variant(0.5)
+    with pytest.raises(ValueError, match="single weights are removed once"):
+        rw.pruning(subject, criterion="magnitude", rounds=2)
+
+
+def test_arithmetic_can_be_the_measure(subject: Subject) -> None:
+    result = rw.pruning(subject, scope="flops", levels=(0.3,), images=30)
+    assert (result.multiply_adds[:, 1] <= 0.7 * result.multiply_adds[0, 0]).all()
+
+
+def test_what_cannot_be_reached_is_said(subject: Subject) -> None:
+    result = rw.pruning(subject, levels=(0.9,), images=30)
+    assert result.removed[0, 1].sum() == 5
+    assert result.notes == (
+        "at 90% only 71% could be removed: every layer keeps a filter, and protected ones keep all",
+    )
+
+
+def test_without_validation_half_is_ranked_on() -> None:
+    subject = random_subject(Chain(), n=21)
+    result = rw.pruning(subject, levels=(0.3,))
+    order = np.random.default_rng(0).permutation(21)
+    assert result.index.tolist() == sorted(order[10:].tolist())
+    assert (
+        result.split == "11 reported, ranked and fitted on 10 of the other half (split by seed 0)"
+    )
+
+
+def test_a_saved_result_has_no_network(subject: Subject, result: Pruning, tmp_path) -> None:
+    loaded = Pruning.load(result.save(tmp_path / "pruning.npz"))
+    with pytest.raises(ValueError, match="has numbers only, no network"):
+        loaded.model(0.3)
+    again = loaded.variant(0.3, subject)
+    assert torch.equal(again.logits, result.variant(0.3).logits)
+    with pytest.raises(ValueError, match="not the one that was examined"):
+        loaded.variant(0.3, subject[:5])
+
+
+@pytest.mark.parametrize(
+    ("knobs", "words"),
+    [
+        ({"levels": (1.0,)}, "a level is no part that can be removed: got 1.0"),
+        ({"levels": ()}, "got none"),
+        ({"levels": (-0.1,)}, "got -0.1"),
+        ({"scope": "weights"}, "scope"),
+        ({"criterion": "tailor"}, "criterion"),
+        ({"rounds": 0}, "rounds"),
+        ({"protect": ("conv9",)}, "got 'conv9'"),
+        ({"images": 0}, "images"),
+    ],
+)
+def test_wrong_settings_are_explained(subject: Subject, knobs: dict, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        rw.pruning(subject, **knobs)
+
+
+def test_ranking_on_reported_images_is_refused(subject: Subject) -> None:
+    with pytest.raises(ValueError, match="fit"):
+        rw.pruning(subject, fit=subject[:10])
+    with pytest.raises(TypeError, match=r"Pass protect=\('conv1',\)"):
+        rw.pruning(subject, protect="conv1")
+
+
+def test_levels_that_were_not_computed(result: Pruning) -> None:
+    with pytest.raises(ValueError, match=r"there are 0, 0.15, 0.3, 0.6"):
+        result.flips(0.5)
+
+
+def test_sentences(result: Pruning) -> None:
+    assert "points" in result.describe(0.3)
+    assert "with the old temperature" in result.describe(0.3)
+    assert result.against(result) == "Against the pin, at 60%: no difference."
