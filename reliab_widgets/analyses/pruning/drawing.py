@@ -25,7 +25,7 @@ _NAME = 9  # letters of a class that fit under a bar
 class Sweep(Drawing):
     """All levels above; classes, layers and confidences at one of them below."""
 
-    size = (6.6, 4.3)
+    size = (6.6, 3.9)
 
     def __init__(self, figure: Figure) -> None:
         super().__init__(figure)
@@ -83,12 +83,12 @@ class Sweep(Drawing):
         self.mini_title = _title(axes)
         self.mini_title.set_text("share right")
 
-    def show(self, result: Pruning, pinned: Pruning | None, place: int, mini: str = "raw") -> None:
+    def show(self, result: Pruning, pinned: Pruning | None, place: int, temperature: str) -> None:
         """Move every artist to a level of ``result``."""
-        self._show_sweep(result, pinned, place, mini)
+        self._show_sweep(result, pinned, place, temperature)
         self._show_classes(result, place)
         self._show_layers(result, place)
-        self._show_mini(result, place, mini)
+        self._show_mini(result, place, temperature)
 
     def _show_sweep(
         self, result: Pruning, pinned: Pruning | None, place: int, temperature: str

@@ -118,7 +118,7 @@ class Pruning(Result):
 
     def __getstate__(self) -> dict[str, Any]:
         # The subject stays where it is: a result that travels is numbers only.
-        return {k: v for k, v in self.__dict__.items() if k not in ("_subject", "_tuned")}
+        return {k: v for k, v in self.__dict__.items() if k not in ("_subject", "_found", "_tuned")}
 
     @property
     def n(self) -> int:
@@ -408,7 +408,8 @@ class Pruning(Result):
             )
         from ...ops.pruning.structure import cut, structure
 
-        return cut(subject, structure(subject), self.removed[0, place])._with(name=name, code=code)
+        found = self.__dict__.get("_found") or structure(subject)
+        return cut(subject, found, self.removed[0, place])._with(name=name, code=code)
 
     def model(self, level: float, subject: Subject | None = None) -> nn.Module:
         """Return the smaller network of a level, see `variant`."""
@@ -440,6 +441,14 @@ class Pruning(Result):
     def describe(self, level: float) -> str:
         """Say what a level does: to the average, to the worst class, to answers and confidences."""
         place = self.at(level)
+        if place == 0:
+            return (
+                f"Nothing removed: accuracy {percent(self.accuracy[0, 0])}, of "
+                f"{self.classes[int(np.nanargmin(self.class_accuracy[0, 0]))]} "
+                f"{percent(self.worst[0, 0])}; ECE {percent(self.calibration['ece raw'][0, 0])} "
+                f"raw, {percent(self.calibration['ece old'][0, 0])} with temperature "
+                f"{self.temperatures[0, 0]:.2f}."
+            )
         change = self.accuracy[0, place] - self.accuracy[0, 0]
         by_class = self.class_accuracy[0, place] - self.class_accuracy[0, 0]
         worst = int(np.nanargmin(by_class))
@@ -467,7 +476,12 @@ class Pruning(Result):
         return f"Against the pin, at {shared[-1]:.0%}: {text}."
 
     def draw(
-        self, figure: Figure, *, pinned: Result | None = None, level: float | None = None
+        self,
+        figure: Figure,
+        *,
+        pinned: Result | None = None,
+        level: float | None = None,
+        temperature: str = "old",
     ) -> None:
         """Draw the sweep, the change of each class, and what was removed in each layer.
 
@@ -479,6 +493,8 @@ class Pruning(Result):
             Drawn behind as a ghost.
         level : float, optional
             The level whose classes and layers are shown.
+        temperature : str
+            One of ``TEMPERATURES``, for ECE and the small diagram.
         """
         from ...drawing import LOCK
         from .drawing import Sweep
@@ -486,7 +502,7 @@ class Pruning(Result):
         with LOCK:
             ghost = pinned if isinstance(pinned, Pruning) else None
             place = self._telling() if level is None else self.at(level)
-            Sweep.on(figure).show(self, ghost, place)
+            Sweep.on(figure).show(self, ghost, place, temperature)
 
 
 def _points(change: float) -> str:

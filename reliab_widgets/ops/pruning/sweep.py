@@ -1,0 +1,432 @@
+"""Networks pruned to many levels and measured, whatever is made of the numbers.
+
+Networks that come out of the whole one are items of their own, for any executor; with rounds of
+ranking or with training in between they are a chain, which is one item.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ...batching import threads
+from ...engine import Progress, Tick, stream
+from ...subject import Subject
+from .. import adversary
+from ..agreement import spearman
+from ..baselines import baseline
+from ..copies import copied
+from ..explainer import Explainer
+from ..methods import Method
+from ..untrained import untrained
+from . import removal
+from .gates import Gates
+from .importance import Criterion, importance
+from .structure import Structure, cut, weight
+from .tuning import tuned
+
+CONTROLS = 5
+"""How many random removals of the same size are drawn."""
+_TIMED = 32  # images in a pass whose time is taken, or whose logits are compared
+_STEPS = 32  # of integrated gradients
+
+
+@dataclass(frozen=True)
+class Case:
+    """What all networks share; sent to a cluster once.
+
+    Parameters
+    ----------
+    subject, fit : Subject
+        The images that are reported, and those to rank and fit on, with the whole network.
+    train : Subject or None
+        Images to train on.
+    found : Structure
+        The network's units.
+    free : numpy.ndarray of bool
+        (U,) which may go.
+    criterion, scope, rounds, finetune, explain, attacked, timed, seed
+        As `reliab_widgets.pruning` takes them.
+    attacks : tuple of (str, int)
+        Methods, and epsilon in 1/255.
+    scores, targets, maps : numpy.ndarray, optional
+        Of the whole network: (U,) importance, (n,) answers, (E, H, W) explanations.
+    """
+
+    subject: Subject
+    fit: Subject
+    train: Subject | None
+    found: Structure
+    free: np.ndarray
+    criterion: Criterion
+    scope: str
+    rounds: int
+    finetune: int
+    explain: int
+    attacked: int
+    attacks: tuple[tuple[str, int], ...]
+    timed: int
+    seed: int
+    scores: np.ndarray | None = None
+    targets: np.ndarray | None = None
+    maps: np.ndarray | None = None
+
+
+class _Item(NamedTuple):
+    """One network, or a chain of networks that come one out of the other."""
+
+    control: int  # 0 is the criterion, others are random removals
+    levels: tuple[float, ...]
+
+
+class Point(NamedTuple):
+    """One network measured; what the fields are, `Pruning` says."""
+
+    logits: np.ndarray
+    fit_logits: np.ndarray
+    removed: np.ndarray
+    scores: np.ndarray
+    left: np.ndarray
+    parameters: int
+    multiply_adds: int
+    size: int
+    seconds_masked: float
+    seconds_cut: float
+    gap: float
+    drift: np.ndarray
+    robust: np.ndarray
+    maps: np.ndarray
+    tuned: Subject | None
+
+
+# --- one network after the other --------------------------------------------------------------
+
+
+class Measured(NamedTuple):
+    """All networks so far.
+
+    Attributes
+    ----------
+    levels : numpy.ndarray
+        Ascending, from 0 on.
+    dense : Point
+        The whole network.
+    points : list of list of Point
+        For the criterion and for each control, the networks at the levels above 0.
+    untrained : numpy.ndarray
+        (E,) agreement of an untrained network's maps with those of the whole one.
+    """
+
+    levels: np.ndarray
+    dense: Point
+    points: list[list[Point]]
+    untrained: np.ndarray
+
+
+def measured(
+    case: Case, levels: np.ndarray, known: dict[Any, Any], executor: Any, tick: Tick
+) -> Iterator[Measured]:
+    """Yield what is measured, each time with one level more.
+
+    Parameters
+    ----------
+    case : Case
+        What is measured.
+    levels : numpy.ndarray
+        From 0 on.
+    known : dict
+        What is there already; filled.
+    executor, tick : optional
+        Where to run, and whom to tell how many networks are done.
+    """
+    above = levels[1:].tolist()
+    series = range(1 + CONTROLS)
+    if case.rounds > 1 or case.finetune > 0:
+        steps = [[_Item(control, tuple(above)) for control in series]] * bool(above)
+    else:
+        steps = [[_Item(control, (x,)) for control in series] for x in _coarse_first(above)]
+    done, total = 0, 1 + sum(map(len, steps))
+
+    def beat(*_: int) -> None:
+        tick(done, total)  # so that Cancel need not wait for a whole network
+
+    beat()
+    if "dense" not in known:
+        known["dense"] = _look(case, case.subject, None, None, beat)
+    dense = known["dense"]
+    case = replace(case, targets=dense.logits.argmax(1), maps=dense.maps)
+    dense = dense._replace(drift=_drift(case, dense.maps))
+    if case.criterion == "magnitude":
+        dense = dense._replace(left=_weights(case))
+    if "untrained" not in known:
+        other = untrained(case.subject, case.seed)
+        known["untrained"] = _drift(case, _maps(case, other, dense.logits))
+    if case.rounds == 1 and not case.finetune and case.criterion not in ("magnitude", "random"):
+        if "scores" not in known:
+            known["scores"] = importance(
+                case.fit,
+                case.found,
+                case.criterion,
+                seed=case.seed,
+                executor=executor,
+                progress=beat,
+            )
+        case = replace(case, scores=known["scores"])
+    done = 1
+    beat()
+    if not steps:
+        yield Measured(levels, dense, [[] for _ in series], known["untrained"])
+
+    prune = partial(_prune, beat=beat) if executor is None else _prune
+    for step in steps:
+        missing = [item for item in step if item not in known]
+        done += len(step) - len(missing)
+        parts = stream(prune, case, missing, executor=executor)  # type: ignore[arg-type]
+        for item, part in zip(missing, parts, strict=True):
+            known[item] = part
+            done += 1
+            beat()
+        finished = [item for one in steps for item in one if item in known]
+        points: list[list[Point]] = [[] for _ in series]
+        for item in sorted(finished):
+            points[item.control] += known[item]
+        above = [level for item in finished if not item.control for level in item.levels]
+        yield Measured(np.array([0.0, *sorted(above)]), dense, points, known["untrained"])
+
+
+def _coarse_first(levels: list[float]) -> list[float]:
+    """Order levels so that each comes into the largest gap: last, middle, quarters, ..."""
+    order, gaps = [levels[-1]] if levels else [], [(-1, len(levels) - 1)]
+    while gaps:
+        low, high = gaps.pop(0)
+        if high - low > 1:
+            middle = (low + high) // 2
+            order.append(levels[middle])
+            gaps += [(low, middle), (middle, high)]
+    return order
+
+
+def _prune(case: Case, item: _Item, beat: Progress = None) -> list[Point]:
+    if case.criterion == "magnitude":
+        return [_sparse(case, item.control, level, beat) for level in item.levels]
+    highest = item.levels[-1]
+    marks = [highest * number / case.rounds for number in range(1, case.rounds)]
+    removed = np.zeros(len(case.found), dtype=bool)
+    current, found = case.fit, case.found
+    points, scores = [], _scores(case, item.control, current, found, removed)
+    for stop in sorted({*item.levels, *marks}):
+        alive = np.flatnonzero(~removed)
+        # What is gone already has the lowest score of all: levels grow one out of the other.
+        everywhere = np.full(len(removed), -np.inf)
+        everywhere[alive] = scores
+        goal = removal.remove(case.found, everywhere, stop, case.scope, case.free)
+        going = (goal | removed)[alive]
+        smaller = cut(current, found, going)
+        masked = None if item.control else (current, found, going)
+        removed[alive[going]] = True
+        current, found = smaller, found.without(going)
+        if case.finetune and case.train is not None:
+            current = tuned(current, case.train, case.finetune, case.seed)
+        if stop in item.levels:
+            points.append(_look(case, current, removed, masked, beat)._replace(scores=everywhere))
+        if stop in marks:
+            scores = _scores(case, item.control, current, found, removed)
+    return points
+
+
+def _scores(
+    case: Case, control: int, current: Subject, found: Structure, removed: np.ndarray
+) -> np.ndarray:
+    if control or case.criterion == "random":
+        drawn = np.random.default_rng([case.seed, control]).random(len(removed))
+        return drawn[~removed]
+    if case.scores is not None:
+        return case.scores
+    return importance(current, found, case.criterion)
+
+
+def _look(
+    case: Case,
+    current: Subject,
+    removed: np.ndarray | None,
+    masked: tuple[Subject, Structure, np.ndarray] | None,
+    beat: Progress,
+) -> Point:
+    """Measure a network; ``current`` carries it, whatever its images."""
+    subject = on_network(case.subject, current)
+    logits = subject.evaluate(progress=beat).numpy()
+    fit_logits = on_network(case.fit, current).evaluate(progress=beat).numpy()
+    gone = np.zeros(len(case.found), dtype=bool) if removed is None else removed
+    parameters, operations = case.found.cost(gone)
+    seconds = _seconds(case, subject._network.logits)
+    seconds_masked, gap = (seconds, 0.0) if removed is None else (np.nan, np.nan)
+    if masked is not None:
+        before, found, going = masked
+        gates = Gates(before, found)
+        open = torch.from_numpy(1.0 - going).float()
+        seconds_masked = _seconds(case, lambda images: gates.logits(images, open))
+        if not case.finetune:
+            first = case.subject.images[:_TIMED]
+            with torch.no_grad():
+                masked_logits = gates.logits(first, open).cpu()
+            gap = (masked_logits - subject.predict(first).cpu()).abs().max().item()
+    main = removed is None or masked is not None
+    maps = _maps(case, subject, logits) if main else np.empty(0)
+    return Point(
+        logits=logits,
+        fit_logits=fit_logits,
+        removed=gone.copy(),
+        scores=np.zeros(len(gone)),
+        left=_left(case.found, gone),
+        parameters=parameters,
+        multiply_adds=operations,
+        size=_size(subject.model),
+        seconds_masked=float(seconds_masked),
+        seconds_cut=seconds,
+        gap=gap,
+        drift=_drift(case, maps) if main else np.empty(0),
+        robust=_robust(case, subject) if main else np.empty(0),
+        maps=maps,
+        tuned=on_network(case.subject, current) if case.finetune and main else None,
+    )
+
+
+def _sparse(case: Case, control: int, level: float, beat: Progress) -> Point:
+    """Set single weights to zero: the smallest, or for a control random ones."""
+    names = [layer.name for layer in case.found.layers]
+    whole = _weights(case)
+    generator = torch.Generator().manual_seed(case.seed + control)
+    left: list[int] = []
+
+    def change(model: nn.Module) -> None:
+        weights = [weight(model, name) for name in names]
+        ranks = [
+            torch.rand(one.shape, generator=generator) if control else one.abs().cpu()
+            for one in weights
+        ]
+        count = int(level * whole.sum())
+        limit = torch.cat([rank.flatten() for rank in ranks]).sort().values[count - 1]
+        for one, rank in zip(weights, ranks, strict=True):
+            gone = (rank <= limit) & (count > 0)
+            one[gone.to(one.device)] = 0
+            left.append(int((~gone).sum()))
+
+    point = _look(case, copied(case.subject, change), None, None, beat)
+    zeros = int(whole.sum()) - sum(left)
+    return point._replace(left=np.array(left), parameters=point.parameters - zeros)
+
+
+def _weights(case: Case) -> np.ndarray:
+    layers = (layer.name for layer in case.found.layers)
+    return np.array([weight(case.subject.model, name).numel() for name in layers])
+
+
+# --- what is measured -------------------------------------------------------------------------
+
+
+def on_network(subject: Subject, current: Subject) -> Subject:
+    """Return a subject's images under the network of another one."""
+    if subject._network is current._network:
+        return subject
+    return subject._with(_network=current._network, validation=None, _evaluations={})
+
+
+def _left(found: Structure, removed: np.ndarray) -> np.ndarray:
+    stays = np.append(~removed, True)
+    return np.array([stays[layer.outputs].sum() for layer in found.layers])
+
+
+def _size(model: nn.Module) -> int:
+    """Return what the weights take on disk, in bytes."""
+    from safetensors.torch import save
+
+    return len(save({name: value.clone() for name, value in model.state_dict().items()}))
+
+
+def _seconds(case: Case, run: Callable[[Tensor], Tensor]) -> float:
+    """Return the time that a pass takes for each image, NaN if it is not asked for."""
+    images = case.subject.images[:_TIMED]
+    plan = case.subject._network.plan(tuple(images.shape[1:]))
+    took = []
+    with threads(plan.threads), torch.inference_mode(False), torch.no_grad():
+        for _ in range(case.timed + (case.timed > 0)):  # the first warms up
+            start = time.perf_counter()
+            run(images).cpu()
+            took.append(time.perf_counter() - start)
+    return min(took[1:], default=np.nan) / len(images)
+
+
+def _maps(case: Case, subject: Subject, logits: np.ndarray) -> np.ndarray:
+    """Return maps of the first images, for the answers of the whole network."""
+    targets = logits.argmax(1) if case.targets is None else case.targets
+    return _explained(subject, targets[: case.explain])
+
+
+def _explained(subject: Subject, targets: np.ndarray) -> np.ndarray:
+    """Return integrated gradients of the first images, one for each target class."""
+    height, width = subject.images.shape[2:]
+    if not len(targets):
+        return np.empty((0, height, width))
+    plan = subject._network.plan(tuple(subject.images.shape[1:]))
+    base = (baseline("mean", subject),)
+    explainer = Explainer(Method("ig", steps=_STEPS), base, "logit", (height, width), plan)
+    return np.stack(
+        [
+            explainer.add(
+                explainer.part(subject, index, int(target), span) for span in explainer.spans
+            ).maps[0]
+            for index, target in enumerate(targets)
+        ]
+    )
+
+
+def _drift(case: Case, maps: np.ndarray) -> np.ndarray:
+    """Return the rank correlation of signed maps with those of the whole network, (E,)."""
+    if case.maps is None:
+        return np.ones(len(maps))
+    return np.array([spearman(np.stack(pair))[0, 1] for pair in zip(case.maps, maps, strict=True)])
+
+
+def _robust(case: Case, subject: Subject) -> np.ndarray:
+    """Return the accuracy of the first images under each attack, (A,)."""
+    if not case.attacked:
+        return np.empty(0)
+    some = subject[: case.attacked]
+    return np.array(
+        [
+            (attacked.logits.argmax(1) == some.labels).double().mean().item()
+            for attacked in (
+                adversary.attack(some, attack=method, epsilon=epsilon / 255, seed=case.seed)
+                for method, epsilon in case.attacks
+            )
+        ]
+    )
+
+
+def explanation(subject: Subject, index: int, target: int) -> np.ndarray:
+    """Return integrated gradients of one image, signed, against the mean colour, (H, W).
+
+    Parameters
+    ----------
+    subject : Subject
+        A whole or a pruned one.
+    index : int
+        Which image.
+    target : int
+        The class whose logit is explained.
+
+    Examples
+    --------
+    >>> import reliab_widgets as rw
+    >>> explanation(rw.demo("resnet20"), 0, 3).shape
+    (32, 32)
+    """
+    made: np.ndarray = _explained(subject[index], np.array([target]))[0]
+    return made
