@@ -1,14 +1,23 @@
 """The sweep over levels: what is reported, what it stands for, and what is refused."""
 
+from inspect import signature
+
 import numpy as np
 import pytest
 import torch
 
 import reliab_widgets as rw
 from reliab_widgets import Pruning, Subject
+from reliab_widgets.analyses.pruning.compute import growing
 from reliab_widgets.analyses.pruning.result import ATTACKS
 from reliab_widgets.ops.pruning.structure import cut, structure
 from tests.test_pruning_units import Chain, Residual, random_subject
+
+growing_knobs = {
+    name: parameter.default
+    for name, parameter in signature(rw.pruning).parameters.items()
+    if name not in ("subject", "executor", "progress")
+}
 
 
 def varied(n: int) -> Subject:
@@ -136,6 +145,31 @@ def test_importance_stands_beside_the_oracle(subject: Subject, result: Pruning) 
     np.testing.assert_array_equal(table["oracle"], truth.by_batch)
     with pytest.raises(ValueError, match="another network: it has 8 units, this one 7"):
         result.importance(rw.oracle(random_subject(Residual())))
+
+
+def test_curve_grows_and_goes_on_from_what_is_known(subject: Subject) -> None:
+    knobs = dict(growing_knobs, levels=(0.15, 0.3, 0.6), images=30, fit_images=20)
+    grown = [result.levels.tolist() for result in growing(subject, **knobs)]
+    assert grown == [[0, 0.6], [0, 0.3, 0.6], [0, 0.15, 0.3, 0.6]] or grown == [
+        [0, 0.6],
+        [0, 0.15, 0.6],
+        [0, 0.15, 0.3, 0.6],
+    ]
+    known: dict = {}
+
+    def stop(done: int, total: int) -> None:
+        assert total == 19
+        if done == 9:
+            raise rw.Cancelled
+
+    with pytest.raises(rw.Cancelled):
+        list(growing(subject, known=known, progress=stop, **knobs))
+    measured = [key for key in known if isinstance(key, tuple)]
+    assert len(measured) == 8  # six networks at the first level, two at the second
+    before = {key: known[key] for key in measured}
+    *_, result = growing(subject, known=known, **knobs)
+    assert all(known[key] is before[key] for key in measured)
+    np.testing.assert_array_equal(result.logits, rw.pruning(subject, **knobs).logits)
 
 
 def test_rounds_rank_again() -> None:

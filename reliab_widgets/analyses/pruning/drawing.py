@@ -25,14 +25,14 @@ _NAME = 9  # letters of a class that fit under a bar
 class Sweep(Drawing):
     """All levels above; classes, layers and confidences at one of them below."""
 
-    size = (6.6, 3.9)
+    size = (6.6, 3.5)
 
     def __init__(self, figure: Figure) -> None:
         super().__init__(figure)
-        self._make_sweep(figure.add_axes((0.075, 0.60, 0.655, 0.345)))
-        self.class_axes = figure.add_axes((0.075, 0.145, 0.27, 0.285))
-        self.layer_axes = figure.add_axes((0.425, 0.145, 0.305, 0.285))
-        self._make_mini(figure.add_axes((0.80, 0.145, 0.175, 0.285)))
+        self._make_sweep(figure.add_axes((0.075, 0.60, 0.655, 0.34)))
+        self.class_axes = figure.add_axes((0.075, 0.165, 0.27, 0.265))
+        self.layer_axes = figure.add_axes((0.425, 0.165, 0.305, 0.265))
+        self._make_mini(figure.add_axes((0.80, 0.165, 0.175, 0.265)))
         for axes in (self.class_axes, self.layer_axes):
             plain(axes)
         (self.zero,) = self.class_axes.plot([0, 1], [0, 0], color=INK, lw=0.8)
@@ -60,7 +60,7 @@ class Sweep(Drawing):
         (self.accuracy,) = axes.plot([], [], color=BLUE, lw=1.6, marker="o", ms=5)
         self.sweep_axes = axes
         # Beside the lines, where nothing can be in their way.
-        beside = axes.get_figure().add_axes((0.745, 0.60, 0.25, 0.345))  # type: ignore[union-attr]
+        beside = axes.get_figure().add_axes((0.745, 0.60, 0.25, 0.34))  # type: ignore[union-attr]
         beside.set_axis_off()
         self.legend = beside.legend(
             [self.accuracy, self.worst, self.ece, self.random, self.chance, self.ghost],

@@ -53,7 +53,7 @@ class PruningWidget(Explorer):
     """
 
     question = "What does the average hide when the network gets thin?"
-    height = 395
+    height = 355
     about = """<ul>
 <li><b>Above</b>: <b>blue circles</b>: accuracy, with its 95 % interval. <b>Orange crosses</b>:
 accuracy of the class that is worst off. <b>Green diamonds</b>: expected calibration error (ECE),
@@ -210,9 +210,7 @@ other images than those reported.</li></ul>"""
         """Return which images are reported and ranked on, and what could not be removed."""
         if not isinstance(result, Pruning):
             return super().chips(result)
-        missing = len(LEVELS) + 1 - len(result.levels)
-        partly = [f"{missing} levels to come"] if missing else []
-        return [self.subject.name, result.split, *partly, *self.subject.notes, *result.notes]
+        return [self.subject.name, result.split, *self.subject.notes, *result.notes]
 
     def sentence(self, result: Any) -> str:
         """Say what the level does."""

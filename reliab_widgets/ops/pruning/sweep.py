@@ -193,7 +193,7 @@ def measured(
             known[item] = part
             done += 1
             beat()
-        finished = [item for one in steps for item in one if item in known]
+        finished = [item for one in steps if known.keys() >= set(one) for item in one]
         points: list[list[Point]] = [[] for _ in series]
         for item in sorted(finished):
             points[item.control] += known[item]
@@ -220,14 +220,13 @@ def _prune(case: Case, item: _Item, beat: Progress = None) -> list[Point]:
     marks = [highest * number / case.rounds for number in range(1, case.rounds)]
     removed = np.zeros(len(case.found), dtype=bool)
     current, found = case.fit, case.found
-    points, scores = [], _scores(case, item.control, current, found, removed)
+    scores = _scores(case, item.control, current, found, removed)
+    points = []
     for stop in sorted({*item.levels, *marks}):
         alive = np.flatnonzero(~removed)
         # What is gone already has the lowest score of all: levels grow one out of the other.
-        everywhere = np.full(len(removed), -np.inf)
-        everywhere[alive] = scores
-        goal = removal.remove(case.found, everywhere, stop, case.scope, case.free)
-        going = (goal | removed)[alive]
+        scores = np.where(removed, -np.inf, scores)
+        going = removal.remove(case.found, scores, stop, case.scope, case.free)[alive]
         smaller = cut(current, found, going)
         masked = None if item.control else (current, found, going)
         removed[alive[going]] = True
@@ -235,7 +234,7 @@ def _prune(case: Case, item: _Item, beat: Progress = None) -> list[Point]:
         if case.finetune and case.train is not None:
             current = tuned(current, case.train, case.finetune, case.seed)
         if stop in item.levels:
-            points.append(_look(case, current, removed, masked, beat)._replace(scores=everywhere))
+            points.append(_look(case, current, removed, masked, beat)._replace(scores=scores))
         if stop in marks:
             scores = _scores(case, item.control, current, found, removed)
     return points
@@ -244,12 +243,14 @@ def _prune(case: Case, item: _Item, beat: Progress = None) -> list[Point]:
 def _scores(
     case: Case, control: int, current: Subject, found: Structure, removed: np.ndarray
 ) -> np.ndarray:
+    """Return a score for each unit; those of what is gone already mean nothing."""
     if control or case.criterion == "random":
-        drawn = np.random.default_rng([case.seed, control]).random(len(removed))
-        return drawn[~removed]
+        return np.random.default_rng([case.seed, control]).random(len(removed))
     if case.scores is not None:
         return case.scores
-    return importance(current, found, case.criterion)
+    scores = np.zeros(len(removed))
+    scores[~removed] = importance(current, found, case.criterion)
+    return scores
 
 
 def _look(

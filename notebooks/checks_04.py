@@ -1,0 +1,122 @@
+"""Checks for the exercises of lesson 04: each takes an answer and says what it is worth.
+
+They recompute what they compare with from the learner's own objects; no answer is stored here.
+"""
+
+import copy
+
+import numpy as np
+import torch
+
+OPEN = "○ Not answered yet: put your answer in place of the dots."
+
+
+def cliff(guess, result):
+    """Compare a guess with the first level at which less than half of the answers are right."""
+    if guess is ...:
+        return OPEN
+    if guess not in result.levels:
+        return f"✗ Choose one of {', '.join(f'{level:g}' for level in result.levels)}."
+    below = result.levels[result.accuracy[0] < 0.5]
+    found = below[0] if len(below) else 1.0
+    here = result.accuracy[0, result.at(guess)]
+    if guess == found:
+        return f"✓ Right: without {guess:.0%} of the filters the accuracy is {here:.0%}."
+    side = "later: it is still" if guess < found else "earlier: it is already"
+    return f"✗ The cliff comes {side} {here:.0%} at {guess:.0%}."
+
+
+def mask(function, subject, share):
+    """Let a function silence the smallest weights of a copy, and count."""
+    if ... in function.__code__.co_consts:
+        return OPEN
+    model = copy.deepcopy(subject.model)
+    weights = _weights(model)
+    before = torch.cat([weight.flatten() for weight in weights]).clone()
+    try:
+        with torch.no_grad():
+            function(weights, share)
+    except Exception as error:  # whatever a learner's function raises is a hint to the learner
+        return f"✗ It stopped with {type(error).__name__}: {error}"
+    after = torch.cat([weight.flatten() for weight in weights])
+    silent = after == 0
+    part = silent.float().mean().item()
+    if part == 0:
+        return "✗ No weight became 0. Change the weights in place: `weight[...] = 0`."
+    if abs(part - share) > 0.01:
+        return f"✗ {part:.1%} of the weights became 0, not {share:.0%}."
+    if not torch.equal(after[~silent], before[~silent]):
+        return "✗ Weights that stay must stay as they are."
+    if before[silent].abs().max() > before[~silent].abs().min():
+        layers = [(weight == 0).float().mean().item() for weight in weights]
+        return (
+            "✗ Some that went were larger than some that stayed. One threshold for all layers: "
+            f"yours took {min(layers):.0%} to {max(layers):.0%} of a layer."
+        )
+    logits = torch.cat(
+        [_logits(model, subject, start) for start in range(0, min(len(subject), 500), 100)]
+    )
+    right = (logits.argmax(1) == subject.labels[: len(logits)]).float().mean()
+    return (
+        f"✓ Right: {part:.1%} of the weights are 0, and {right:.1%} of {len(logits)} answers are "
+        "right."
+    )
+
+
+def worst_off(name, level, result, least=0.2):
+    """Look whether a class is the one that lost most, and lost enough."""
+    if name is ... or level is ...:
+        return OPEN
+    if name not in result.classes:
+        return f"✗ {name!r} is none of {', '.join(result.classes)}."
+    place = result.at(level)
+    lost = result.class_accuracy[0, 0] - result.class_accuracy[0, place]
+    number = result.classes.index(name)
+    said = f"at {level:.0%} {name} has lost {lost[number] * 100:.0f} points"
+    if lost[number] < np.nanmax(lost):
+        return f"✗ Another class has lost more: {said}."
+    if lost[number] <= least:
+        return f"✗ Not yet {least * 100:.0f} points: {said}. Remove more."
+    mean = result.accuracy[0, 0] - result.accuracy[0, place]
+    return f"✓ Right: {said}, the average {mean * 100:.0f}."
+
+
+def hidden_flips(level, result, points=1.0, share=0.03):
+    """Look whether the accuracy hardly changes while many answers do."""
+    if level is ...:
+        return OPEN
+    place = result.at(level)
+    change = (result.accuracy[0, place] - result.accuracy[0, 0]) * 100
+    flips = result.flipped[0, place].mean()
+    said = f"accuracy {change:+.1f} points, {flips:.1%} of the answers are others"
+    if abs(change) >= points:
+        return f"✗ Too much is seen: {said}."
+    if flips <= share:
+        return f"✗ Too little happens: {said}."
+    return f"✓ There: {said}."
+
+
+def calibrated_and_useless(level, result, points=15):
+    """Look whether the calibration error is no larger, and the accuracy is gone."""
+    if level is ...:
+        return OPEN
+    place = result.at(level)
+    ece = result.calibration["ece raw"][0, [0, place]]
+    change = (result.accuracy[0, place] - result.accuracy[0, 0]) * 100
+    said = f"ECE {ece[0]:.1%} before, {ece[1]:.1%} now; accuracy {change:+.0f} points"
+    if ece[1] > ece[0]:
+        return f"✗ Confidences are worse: {said}."
+    if change > -points:
+        return f"✗ The network still works: {said}."
+    return f"✓ There: {said}. It promises nothing, and keeps it."
+
+
+def _weights(model):
+    kinds = torch.nn.Conv2d, torch.nn.Linear
+    return [module.weight for module in model.modules() if isinstance(module, kinds)]
+
+
+def _logits(model, subject, start):
+    mean, std = (torch.tensor(it).view(-1, 1, 1) for it in (subject.mean, subject.std))
+    with torch.no_grad():
+        return model((subject.images[start : start + 100] - mean) / std)
