@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import ipywidgets as W
@@ -27,7 +28,7 @@ from reliab_widgets.drawing import Picture, svg
 from reliab_widgets.ui import explorer as explorer_module
 from reliab_widgets.ui.pictures import coloured
 from tests.models import Brightness, flat_images
-from tests.test_drawing import normal
+from tests.test_drawing import normal, parsed
 from tests.test_explorer import HOSTILE, LONG, assert_harmless, button, parts, shown, until
 from tests.test_result import assert_same
 
@@ -794,3 +795,35 @@ def test_close_leaves_nothing() -> None:
     widget.wait(LONG)
     widget.close()
     until(lambda: set(_instances) == before)
+
+
+def test_images_are_exported_as_an_array(widget: PropagationWidget, tmp_path: Path) -> None:
+    pictures = np.load(widget.export("npy", tmp_path))
+    np.testing.assert_array_equal(pictures, widget.result.pictures)
+    assert pictures.shape == (3, 1, 8, 8)
+
+
+def test_help_has_the_picture_in_numbers(widget: PropagationWidget) -> None:
+    assert "<table" not in widget._help.value
+    button(widget, "Help").click()
+    result = widget.result
+    read = parsed(re.sub(r"(?s).*(<table.*?</table>).*", r"\1", widget._help.value))
+    rows = [[cell.text for cell in row] for row in read.iter("tr")]
+    assert rows[0][1:] == ["adversarial", "random", "ratio"]
+    assert [row[0] for row in rows[1:]] == list(result.layers)
+    attacked = np.median(result.of("adversarial"), axis=1)
+    assert [row[1] for row in rows[1:]] == [f"{value:.3g}" for value in attacked]
+    widget.controls["metric"].value = "cosine"
+    widget.wait(LONG)
+    assert f"{np.median(result.of('adversarial', 'cosine')[-1]):.3g}" in widget._help.value
+
+
+def test_maps_say_the_mean_of_each_part(widget: PropagationWidget) -> None:
+    widget.set(layer="input")
+    widget.wait(LONG)
+    result = widget.result
+    found = re.findall(r'<i title="([^"]*), clean: ([-\d.e]+)">', widget._maps.value)
+    assert len(found) == 64
+    np.testing.assert_allclose(
+        [float(mean) for _, mean in found], result.pictures[0, 0].ravel(), 1e-2
+    )

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from ipywidgets.widgets.widget import _instances
 from matplotlib.figure import Figure
 
 import reliab_widgets as rw
@@ -167,6 +168,20 @@ def test_single_weights_have_no_smaller_network(widget: PruningWidget) -> None:
     result = widget.set(criterion="magnitude", level=0.5).result
     assert widget._explained.value == ""
     assert any("neither smaller nor faster" in chip for chip in widget.chips(result))
+
+
+def test_help_has_the_sweep_in_numbers(widget: PruningWidget) -> None:
+    button(widget, "Help").click()
+    for words in ("random removal", "worst class", "80%", f"{widget.result.accuracy[0, 3]:.3g}"):
+        assert words in widget._help.value
+
+
+def test_close_leaves_nothing(subject: Subject) -> None:
+    before = set(_instances)
+    made = PruningWidget(subject)
+    made.wait(60)
+    made.close()
+    assert set(_instances) == before
 
 
 def test_training_images_bring_their_knob(subject: Subject) -> None:

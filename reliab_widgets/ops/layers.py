@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ GROUPS = ("weight", "blocks", "activations")
 _WEIGHT = (nn.Conv2d, nn.Linear)
 _FUNCTIONS = (nn.functional.conv2d, nn.functional.linear)
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+_FOUND: WeakKeyDictionary[Network, dict[Any, Any]] = WeakKeyDictionary()
 _CHECKED = 2  # images passed to look for layers, so that what has no row per image stands out
 
 
@@ -92,6 +94,18 @@ def find(
     >>> len(found), found[0].name, found[0].shape, [it.name for it in found if it.branch]
     (22, 'conv1', (16, 32, 32), ['layer2.0.downsample.0', 'layer3.0.downsample.0'])
     """
+    # A slider asks again and again, and what runs does not change.
+    wanted = layers if isinstance(layers, str) else tuple(layers)
+    known = _FOUND.setdefault(network, {})
+    key = (tuple(image.shape[1:]), wanted)
+    if key not in known:
+        known[key] = _find(network, image, wanted)
+    return known[key]
+
+
+def _find(
+    network: Network, image: Tensor, layers: str | tuple[str, ...]
+) -> tuple[tuple[Layer, ...], tuple[str, ...]]:
     modules = dict(network.model.named_modules())
     runs, functional, path = _run(network, image)
     seen = [
@@ -115,7 +129,7 @@ def find(
         if not found:
             raise _nothing(network, layers, seen, functional)
     else:
-        found = _named((layers,) if isinstance(layers, str) else tuple(layers), seen)
+        found = _named((layers,) if isinstance(layers, str) else layers, seen)
     notes: tuple[str, ...] = ()
     if functional and layers == "weight":
         notes = (

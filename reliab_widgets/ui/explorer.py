@@ -26,6 +26,8 @@ from ..result import Result
 from . import cells, words, worker
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from ..subject import Subject
 
 TRAIL = 20
@@ -84,6 +86,8 @@ class Explorer(W.VBox):
     """Pixels kept free for the picture, so that the page does not jump when it arrives."""
     about = ""
     """What marks and colours mean, as HTML; shown on request."""
+    formats: tuple[str, ...] = ("PNG", "SVG", "CSV", "JSON")
+    """What `export` can write, without the dot."""
     is_preview = False
     """Whether the picture shows a preview, which is refined in a rest of input."""
 
@@ -225,6 +229,10 @@ class Explorer(W.VBox):
         subject = self.subject
         return [subject.name, f"{len(subject):,} images", *subject.notes]
 
+    def table(self, result: Any) -> DataFrame | None:
+        """Return the numbers of the picture, for those who cannot see it; shown by "Help"."""
+        return None
+
     def draw(self, result: Result, figure: Figure) -> None:
         """Draw ``result`` on the widget's figure."""
         result.draw(figure, pinned=self._pinned)
@@ -289,7 +297,7 @@ class Explorer(W.VBox):
             "Pin", "Keep this picture as a ghost to compare with", self._on_pin
         )
         self._format = W.Dropdown(
-            options=["PNG", "SVG", "CSV", "JSON"],
+            options=self.formats,
             description="as",
             layout=W.Layout(width="104px"),
             style={"description_width": "18px"},
@@ -529,6 +537,7 @@ class Explorer(W.VBox):
         self._picture.value = words.picture(content, sentence or self.question)
         self._readout.value = words.readout(sentence)
         self._chips.value = words.chips(self.chips(result))
+        self._show_help()
         self.shown(result)
 
     def _remember(self, state: dict[str, Any]) -> None:
@@ -594,12 +603,23 @@ class Explorer(W.VBox):
 
     def _on_help(self) -> None:
         _toggle(self._help)
+        self._show_help()
+
+    def _show_help(self) -> None:
+        if self._help.layout.display != "none":
+            numbers = self.table(self._result) if self._result is not None else None
+            self._help.value = self.about + ("" if numbers is None else words.table(numbers))
 
     def _on_export(self) -> None:
         path = self.export(self._format.value.lower())
-        kind = {"png": "image/png", "svg": "image/svg+xml", "csv": "text/csv"}
+        kind = {
+            "png": "image/png",
+            "svg": "image/svg+xml",
+            "csv": "text/csv",
+            "json": "application/json",
+        }
         data = base64.b64encode(path.read_bytes()).decode()
-        uri = f"data:{kind.get(path.suffix[1:], 'application/json')};base64,{data}"
+        uri = f"data:{kind.get(path.suffix[1:], 'application/octet-stream')};base64,{data}"
         self._saved.value = (
             f'Written to {html.escape(str(path))} · <a download="{html.escape(path.name)}" '
             f'href="{uri}">download</a>'
@@ -611,11 +631,20 @@ class Explorer(W.VBox):
         Parameters
         ----------
         kind : str
-            ``"png"``, ``"svg"``, ``"csv"`` (the tidy table) or ``"json"`` (the settings).
+            ``"png"``, ``"svg"``, ``"csv"`` (the tidy table), ``"json"`` (the settings), or what
+            else is in ``formats``.
         folder : str or path
             Where to; made if it is not there.
         """
-        result = self.wait()
+        content = self.content(self.wait(), kind)
+        key = hashlib.sha256(repr(sorted(self.state().items())).encode()).hexdigest()[:8]
+        path = Path(folder) / f"{type(self).__name__.lower()}_{key}.{kind}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return path
+
+    def content(self, result: Any, kind: str) -> bytes:
+        """Return what a file of this kind holds."""
         if kind == "json":
             content = json.dumps(self._passport(), indent=1).encode()
         elif kind == "csv":
@@ -627,11 +656,7 @@ class Explorer(W.VBox):
             if not isinstance(figure, Figure):
                 raise ValueError(_no_export(kind, result, "a result or a matplotlib figure"))
             content = drawing.svg(figure).encode() if kind == "svg" else drawing.png(figure)
-        key = hashlib.sha256(repr(sorted(self.state().items())).encode()).hexdigest()[:8]
-        path = Path(folder) / f"{type(self).__name__.lower()}_{key}.{kind}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-        return path
+        return content
 
     def _passport(self) -> dict[str, Any]:
         from .. import __version__

@@ -12,6 +12,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from PIL import Image
 
 from ..drawing import BLUE, VERMILLION
+from ..ops.pixels import GRID
 
 # Less, the same, more; an odd number of colours has one in the middle.
 SIGNED = LinearSegmentedColormap.from_list("signed", [VERMILLION, "white", BLUE], 257)
@@ -22,7 +23,9 @@ def strip(thumbnails: list[str]) -> str:
     return f'<div class="rw-strip">{"".join(thumbnails)}</div>'
 
 
-def thumbnail(image: np.ndarray, caption: str, title: str, side: int = 44) -> str:
+def thumbnail(
+    image: np.ndarray, caption: str, title: str, side: int = 44, cells: np.ndarray | None = None
+) -> str:
     """Return one image with a caption below and a title when pointed at.
 
     Parameters
@@ -33,6 +36,8 @@ def thumbnail(image: np.ndarray, caption: str, title: str, side: int = 44) -> st
         Text; the caption may hold line breaks.
     side : int
         Height on the page in pixels.
+    cells : numpy.ndarray, optional
+        ``(rows, 8)`` numbers that are shown when the part of the image is pointed at.
     """
     if len(image) not in (1, 3):
         image = image.mean(axis=0, keepdims=True)
@@ -42,10 +47,11 @@ def thumbnail(image: np.ndarray, caption: str, title: str, side: int = 44) -> st
     uri = f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
     lines = "<br>".join(html.escape(line) for line in caption.split("\n"))
     words = html.escape(title)
-    return (
-        f'<figure title="{words}"><img src="{uri}" alt="{words}" height="{side}">'
-        f"<figcaption>{lines}</figcaption></figure>"
-    )
+    drawn = f'<img src="{uri}" alt="{words}" height="{side}">'
+    if cells is not None and cells.shape[1] == GRID:
+        grid = "".join(f'<i title="{words}: {number:.3g}"></i>' for number in cells.flat)
+        drawn = f'<div style="position: relative">{drawn}<div class="rw-cells">{grid}</div></div>'
+    return f'<figure title="{words}">{drawn}<figcaption>{lines}</figcaption></figure>'
 
 
 def coloured(values: np.ndarray, low: float, high: float, *, signed: bool = False) -> np.ndarray:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import html
 import traceback
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 STYLE = """<style>
 .rw-explorer {max-width: 880px; color: var(--jp-content-font-color1, #212223)}
@@ -22,6 +26,8 @@ STYLE = """<style>
 .rw-explorer .widget-readout {min-width: 40px}
 .rw-strip, .rw-explorer [role=status] {white-space: nowrap; overflow: hidden}
 .rw-explorer table {border-collapse: collapse; font-size: 12px}
+.rw-explorer td, .rw-explorer th {padding: 1px 8px; text-align: right}
+.rw-cells {position: absolute; inset: 0; display: grid; grid-template-columns: repeat(8, 1fr)}
 .rw-explorer figure {display: inline-block; margin: 0 6px 0 0; text-align: center; font-size: 11px}
 .rw-explorer figure img {display: block; margin: auto; image-rendering: pixelated}
 .rw-explorer textarea {font-family: var(--jp-code-font-family, monospace); font-size: 12px}
@@ -51,6 +57,12 @@ def picture(svg: str, alternative: str) -> str:
 def readout(sentence: str) -> str:
     """Return the finding, which a screen reader speaks when it changes."""
     return f'<div aria-live="polite">{html.escape(sentence)}</div>'
+
+
+def table(numbers: DataFrame) -> str:
+    """Return a table with its index, folded."""
+    body = numbers.to_html(border=0, float_format=lambda value: f"{value:.3g}")
+    return f"<details><summary>The picture in numbers</summary>{body}</details>"
 
 
 def status(sentence: str) -> str:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from io import BytesIO
 from typing import Any
 
 import ipywidgets as W
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from pandas import DataFrame
 
 from ...batching import threads
 from ...engine import Tick
 from ...ops.adversary import smallest_epsilon
 from ...ops.attacks import NORMS, RANDOM_STARTS
 from ...ops.calibration import percent, softmax
+from ...ops.pixels import in_cells
 from ...result import Result
 from ...subject import Subject
 from ...ui import inputs, pictures
@@ -69,6 +72,7 @@ class PropagationWidget(Explorer):
     """
 
     question = "Where does a whisper become a shout?"
+    formats = (*Explorer.formats, "NPY")
     height = 275
     about = """<ul>
 <li><b>Above</b>: the clean image, what the attack added (amplified; grey is nothing), the image
@@ -480,6 +484,22 @@ it.</li></ul>"""
         words = _one(result) if result.n == 1 else _several(result)
         return " ".join(filter(None, (words, self._learned.get(self._case()))))
 
+    def table(self, result: Any) -> DataFrame | None:
+        """Return for each layer the distance under the attack, under noise, and their ratio."""
+        if not isinstance(result, Propagation):
+            return None
+        metric = self.controls["metric"].value
+        kinds = {kind: np.median(result.of(kind, metric), axis=1) for kind in result.kinds}
+        return DataFrame(kinds | {"ratio": result.ratio(metric)}, index=list(result.layers))
+
+    def content(self, result: Any, kind: str) -> bytes:
+        """Return what a file holds; NPY: the images, (1 + kinds, C, H, W), the clean one first."""
+        if kind != "npy":
+            return super().content(result, kind)
+        stream = BytesIO()
+        np.save(stream, result.pictures)
+        return stream.getvalue()
+
     def draw(self, result: Result, figure: Figure) -> None:
         """Draw, with the chosen layer marked; until one is chosen, the map of largest ratio."""
         assert isinstance(result, Propagation)
@@ -593,7 +613,9 @@ def _map(
 ) -> str:
     stride = -(-max(values.shape) // (2 * side))
     colours = pictures.coloured(values[::stride, ::stride], low, high, signed=signed)
-    return pictures.thumbnail(colours, caption, title, side)
+    # Details on demand for the large maps: the mean of each part.
+    cells = in_cells(values) / in_cells(np.ones_like(values)) if side == 48 else None
+    return pictures.thumbnail(colours, caption, title, side, cells)
 
 
 def _one(result: Propagation) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import ipywidgets as W
 import numpy as np
 from matplotlib.figure import Figure
+from pandas import DataFrame
 
 from ...engine import Progress, ticking
 from ...ops.agreement import spearman
@@ -222,6 +223,23 @@ other images than those reported.</li></ul>"""
         if cost < 1:
             words += f" {cost:.0%} of the multiply-adds are left."
         return words
+
+    def table(self, result: Any) -> DataFrame | None:
+        """Return the sweep: one row a level."""
+        if not isinstance(result, Pruning):
+            return None
+        temperature = self.controls["temperature"].value
+        return DataFrame(
+            {
+                "accuracy": result.accuracy[0],
+                "random removal": result.accuracy[1:].mean(0),
+                "worst class": result.worst[0],
+                "other answers": result.flipped[0].mean(-1),
+                "ECE": result.calibration[f"ece {temperature}"][0],
+                "multiply-adds": result.multiply_adds[0] / result.multiply_adds[0, 0],
+            },
+            index=[f"{level:.0%}" for level in result.levels],
+        )
 
     def draw(self, result: Result, figure: Figure) -> None:
         """Draw, with the level of the slider marked."""
