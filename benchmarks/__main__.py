@@ -9,7 +9,7 @@ from pathlib import Path
 
 import reliab_widgets as rw
 
-from . import in_browser, in_python, propagation, saliency
+from . import in_browser, in_python, propagation, pruning, saliency
 from .measured import Measured
 
 NETWORK = "resnet20"
@@ -47,10 +47,18 @@ CPU time, each line in turns with the one it is compared with. The aim is 3 for 
 at its default and 1 at its best, 1.15 for integrated gradients and 1.2 for deletion.
 
 """
+PRUNING = """
+## Filters that go
+
+CPU time, each line in turns with the one it is compared with. The aim is 1.3 for the scores, 0.5
+for the oracle and 1.2 for the sweep.
+
+"""
 SECTIONS = {
     IN_PYTHON: in_python.measure,
     PROPAGATION: propagation.measure,
     SALIENCY: saliency.measure,
+    PRUNING: pruning.measure,
 }
 
 

@@ -349,13 +349,14 @@ def _notes(
     if criterion == "magnitude":
         notes.append("single weights become zero: the network gets neither smaller nor faster")
         return tuple(notes)
-    dense = found.cost(np.zeros(len(found), dtype=bool))[1]
+    whole = found.cost(np.zeros(len(found), dtype=bool))[1]
     for level, gone in zip(levels, removed, strict=True):
         if scope == "filters":
             part = found.filters[gone].sum() / found.filters.sum()
+            step = found.filters.max() / found.filters.sum()  # units are removed whole
         else:
-            part = 1 - found.cost(gone)[1] / dense
-        if part < level - 0.02:
+            part, step = 1 - found.cost(gone)[1] / whole, 0.0
+        if part + step < level:
             notes.append(
                 f"at {level:.0%} only {part:.0%} could be removed: every layer keeps a filter, and "
                 "protected ones keep all"

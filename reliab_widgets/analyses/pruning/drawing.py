@@ -25,7 +25,7 @@ _NAME = 9  # letters of a class that fit under a bar
 class Sweep(Drawing):
     """All levels above; classes, layers and confidences at one of them below."""
 
-    size = (6.6, 3.5)
+    size = (6.6, 3.4)
 
     def __init__(self, figure: Figure) -> None:
         super().__init__(figure)

@@ -453,12 +453,14 @@ class Pruning(Result):
         by_class = self.class_accuracy[0, place] - self.class_accuracy[0, 0]
         worst = int(np.nanargmin(by_class))
         ece = {name: self.calibration[f"ece {name}"][0, place] for name in TEMPERATURES}
+        flips = self.flipped[0, place].mean()
+        others = f"{percent(flips)} of the answers are others" if flips else "no answer is another"
+        drawn = self.accuracy[1:, place].mean() - self.accuracy[0, 0]
         return (
             f"{level:.0%} removed: accuracy {_points(change)}, {self.classes[worst]} "
-            f"{_points(by_class[worst])}; {percent(self.flipped[0, place].mean())} of the answers "
-            f"are others, in both directions; ECE {percent(ece['raw'])} raw, {percent(ece['old'])} "
-            f"with the old temperature, {percent(ece['refitted'])} refitted. Random removal: "
-            f"accuracy {_points(self.accuracy[1:, place].mean() - self.accuracy[0, 0])}."
+            f"{_points(by_class[worst])}; {others}; ECE {percent(ece['raw'])} raw, "
+            f"{percent(ece['old'])} with the old temperature, {percent(ece['refitted'])} refitted. "
+            f"Random removal: accuracy {_points(drawn)}."
         )
 
     def against(self, pinned: Result) -> str:

@@ -54,7 +54,7 @@ class PruningWidget(Explorer):
     """
 
     question = "What does the average hide when the network gets thin?"
-    height = 355
+    height = 336
     about = """<ul>
 <li><b>Above</b>: <b>blue circles</b>: accuracy, with its 95 % interval. <b>Orange crosses</b>:
 accuracy of the class that is worst off. <b>Green diamonds</b>: expected calibration error (ECE),
@@ -139,8 +139,8 @@ other images than those reported.</li></ul>"""
             controls["images"].value = 256
         if ranked > 200:
             controls["fit_images"].value = 200
-        self._explained = W.HTML(layout=W.Layout(height="76px", flex="0 0 238px"))
-        self._flips = W.HTML(layout=W.Layout(height="76px", flex="1 1 200px", overflow="hidden"))
+        self._explained = W.HTML(layout=W.Layout(height="72px", flex="0 0 238px"))
+        self._flips = W.HTML(layout=W.Layout(height="72px", flex="1 1 200px", overflow="hidden"))
         super().__init__(
             self._sweep,
             subject,
