@@ -10,11 +10,11 @@ from captum.attr import IntegratedGradients, Occlusion
 import reliab_widgets as rw
 from reliab_widgets.analyses.saliency.compute import saliency
 from reliab_widgets.batching import Plan, threads
-from reliab_widgets.ops.baselines import baselines
-from reliab_widgets.ops.deletion import RANDOM, Deletion, random_ranks
-from reliab_widgets.ops.explainer import Explainer
-from reliab_widgets.ops.foreign import Scored
-from reliab_widgets.ops.methods import Method
+from reliab_widgets.ops.attribution.baselines import baselines
+from reliab_widgets.ops.attribution.deletion import RANDOM, Deletion, random_ranks
+from reliab_widgets.ops.attribution.explainer import Explainer
+from reliab_widgets.ops.attribution.foreign import Scored
+from reliab_widgets.ops.attribution.methods import Method
 
 from .measured import Measured
 

@@ -12,7 +12,7 @@ import reliab_widgets as rw
 from reliab_widgets import drawing
 from reliab_widgets.analyses.saliency.drawing import MAGNITUDE, SIGNED
 from reliab_widgets.ops.agreement import TOP
-from reliab_widgets.ops.baselines import baseline
+from reliab_widgets.ops.attribution.baselines import baseline
 
 OPEN = "○ Not answered yet: put your answer in place of the dots."
 

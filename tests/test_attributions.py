@@ -13,13 +13,13 @@ from torch.nn.utils import prune
 
 from reliab_widgets import Subject
 from reliab_widgets.batching import Plan
-from reliab_widgets.ops.attributions import SCORES, gradients, scores, targets
-from reliab_widgets.ops.baselines import Baseline, baselines
+from reliab_widgets.ops.attribution.baselines import Baseline, baselines
+from reliab_widgets.ops.attribution.deletion import Deletion, random_ranks, ranks
+from reliab_widgets.ops.attribution.explainer import Explainer, Maps
+from reliab_widgets.ops.attribution.foreign import check_layer, spatial_layers
+from reliab_widgets.ops.attribution.methods import Method, methods
+from reliab_widgets.ops.attribution.scores import SCORES, gradients, scores, targets
 from reliab_widgets.ops.copies import copied
-from reliab_widgets.ops.deletion import Deletion, random_ranks, ranks
-from reliab_widgets.ops.explainer import Explainer, Maps
-from reliab_widgets.ops.foreign import check_layer, spatial_layers
-from reliab_widgets.ops.methods import Method, methods
 from reliab_widgets.ops.untrained import untrained
 from tests.models import Blocked, flat_images
 
@@ -283,7 +283,7 @@ def test_convergence_compares_disjoint_halves() -> None:
     one = explained(subject, Method("rise", masks=60, grid=3, seed=5), "black")
     halves = []
     logits = []
-    from reliab_widgets.ops.perturbation import phi, rise_masks
+    from reliab_widgets.ops.attribution.perturbation import phi, rise_masks
 
     masks = rise_masks((8, 8), 60, 3, 5)
     for half in (masks[:30], masks[30:]):

@@ -11,8 +11,8 @@ from scipy.ndimage import gaussian_filter
 from torch import nn
 
 from reliab_widgets import Subject
-from reliab_widgets.ops.baselines import BASELINES, baseline, baselines, several
-from reliab_widgets.ops.perturbation import phi, rise_masks, windows
+from reliab_widgets.ops.attribution.baselines import BASELINES, baseline, baselines, several
+from reliab_widgets.ops.attribution.perturbation import phi, rise_masks, windows
 from tests.models import Brightness, flat_images
 
 GENERATOR = torch.Generator().manual_seed(0)

@@ -33,7 +33,7 @@ from reliab_widgets.analyses.saliency.result import Saliency
 from reliab_widgets.analyses.saliency.widget import PICKED, SaliencyWidget, blindest
 from reliab_widgets.drawing import svg
 from reliab_widgets.ops.agreement import MEASURES
-from reliab_widgets.ops.palette import palette
+from reliab_widgets.ops.attribution.palette import palette
 from reliab_widgets.ops.pixels import edges, in_cells, outline
 from reliab_widgets.ui.choices import Choices
 from tests.test_drawing import HOSTILE, PNG, SVG, normal, parsed

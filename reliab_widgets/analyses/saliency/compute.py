@@ -13,13 +13,13 @@ import torch
 from ...batching import Plan
 from ...engine import Progress, Tick, stream, ticking
 from ...ops.agreement import agreement
-from ...ops.attributions import SCORES, scores, targets
-from ...ops.attributions import TARGETS as TARGETS
-from ...ops.baselines import Baseline, several, training_mean
-from ...ops.baselines import baselines as baselines_of
-from ...ops.deletion import RANDOM, Deletion, random_ranks, ranks
-from ...ops.explainer import Explainer, Maps, Part
-from ...ops.methods import Method, methods
+from ...ops.attribution.baselines import Baseline, several, training_mean
+from ...ops.attribution.baselines import baselines as baselines_of
+from ...ops.attribution.deletion import RANDOM, Deletion, random_ranks, ranks
+from ...ops.attribution.explainer import Explainer, Maps, Part
+from ...ops.attribution.methods import Method, methods
+from ...ops.attribution.scores import SCORES, scores, targets
+from ...ops.attribution.scores import TARGETS as TARGETS
 from ...ops.untrained import untrained
 from ...subject import Subject
 from ...validation import check_choice, check_index, check_whole, problem
@@ -72,9 +72,10 @@ def saliency(
         model maps (n, C, H, W) in pixel units to scores (n, K). ``"gradient"``, ``"smoothgrad"``
         and ``"gradcam"`` have no baseline and give one map.
     baselines : str, array_like, or sequence of these
-        What a pixel is compared with, see `reliab_widgets.ops.baselines.baseline`: ``"black"``,
-        ``"white"``, ``"mean"``, ``"image-mean"``, ``"blur:0.1"``, ``"noise:0.5"``, ``"uniform"``,
-        ``"max-distance"``, ``"training:8"``, ``"color:r,g,b"``, or an image in pixel units.
+        What a pixel is compared with, see `reliab_widgets.ops.attribution.baselines.baseline`:
+        ``"black"``, ``"white"``, ``"mean"``, ``"image-mean"``, ``"blur:0.1"``, ``"noise:0.5"``,
+        ``"uniform"``, ``"max-distance"``, ``"training:8"``, ``"color:r,g,b"``, or an image in
+        pixel units.
     target : str or int
         The class whose score is explained: ``"predicted"``, ``"true"``, ``"runner-up"``, or one
         class by its name or index. It is fixed on the clean image.

@@ -9,12 +9,12 @@ import ipywidgets as W
 import numpy as np
 from matplotlib.figure import Figure
 
-from ...ops.attributions import SCORES
-from ...ops.baselines import BASELINES, NUMBERS
+from ...ops.attribution.baselines import BASELINES, NUMBERS
+from ...ops.attribution.foreign import spatial_layers
+from ...ops.attribution.methods import KNOBS, WITHOUT_BASELINE
+from ...ops.attribution.palette import palette
+from ...ops.attribution.scores import SCORES
 from ...ops.calibration import percent
-from ...ops.foreign import spatial_layers
-from ...ops.methods import KNOBS, WITHOUT_BASELINE
-from ...ops.palette import palette
 from ...ops.pixels import GRID, in_cells
 from ...result import Result
 from ...subject import Subject

@@ -21,10 +21,10 @@ from ...engine import Progress, Tick, stream
 from ...subject import Subject
 from .. import adversary
 from ..agreement import spearman
-from ..baselines import baseline
+from ..attribution.baselines import baseline
+from ..attribution.explainer import Explainer
+from ..attribution.methods import Method
 from ..copies import copied
-from ..explainer import Explainer
-from ..methods import Method
 from ..untrained import untrained
 from . import removal
 from .gates import Gates

@@ -16,15 +16,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..batching import Plan
-from ..subject import Subject
-from .agreement import spearman
-from .attributions import gradients, score_of
+from ...batching import Plan
+from ...subject import Subject
+from ..agreement import spearman
+from ..shifts import noise
 from .baselines import Baseline
 from .foreign import foreign_map
 from .methods import Method
 from .perturbation import phi, rise_masks, windows
-from .shifts import noise
+from .scores import gradients, score_of
 
 _LEVELS = 5  # convergence is looked at with 1/32, 1/16 ... 1/2 of the steps or masks
 _KNOTS = 32  # how many maps are kept along a path, so that memory does not grow with its steps
@@ -85,7 +85,7 @@ class Explainer:
     baselines : tuple of Baseline
         B of them; for a method without, one that is not looked at.
     score : str
-        One of ``attributions.SCORES``.
+        One of ``scores.SCORES``.
     size : (int, int)
         Height and width of the images.
     plan : Plan
@@ -94,7 +94,7 @@ class Explainer:
     Examples
     --------
     >>> import reliab_widgets as rw
-    >>> from reliab_widgets.ops.baselines import baseline
+    >>> from reliab_widgets.ops.attribution.baselines import baseline
     >>> subject = rw.demo("resnet20")[:1]
     >>> black = baseline("black", subject)
     >>> explainer = Explainer(Method("ig", steps=8), (black,), "logit", (32, 32), Plan(16))

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..subject import Subject
-from ..validation import check_choice, check_whole, problem
+from ...subject import Subject
+from ...validation import check_choice, check_whole, problem
 from .foreign import check_layer, foreign_name
 
 KNOBS: dict[str, tuple[str, ...]] = {

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..batching import own_generators
-from ..subject import Subject
-from ..validation import problem, shape
-from . import layers
-from .attributions import scores
-from .copies import copied
+from ...batching import own_generators
+from ...subject import Subject
+from ...validation import problem, shape
+from .. import layers
+from ..copies import copied
+from .scores import scores
 
 if TYPE_CHECKING:
     from .methods import Method
@@ -33,7 +33,7 @@ class Scored(nn.Module):
     subject : Subject
         Whose network is run.
     kind : str
-        One of ``attributions.SCORES``.
+        One of ``scores.SCORES``.
 
     Examples
     --------
@@ -78,7 +78,7 @@ def foreign_map(
     target : int
         The class.
     kind : str
-        One of ``attributions.SCORES``.
+        One of ``scores.SCORES``.
     batch : int
         How many images a pass of captum's takes.
 
@@ -95,7 +95,7 @@ def foreign_map(
     Examples
     --------
     >>> import reliab_widgets as rw
-    >>> from reliab_widgets.ops.methods import Method
+    >>> from reliab_widgets.ops.attribution.methods import Method
     >>> subject = rw.demo("resnet20")
     >>> image = subject.images[0]
     >>> def redness(model, images, target, baseline):

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..subject import Subject
-from ..validation import problem, shape
-from .shifts import blur_matrix
+from ...subject import Subject
+from ...validation import problem, shape
+from ..shifts import blur_matrix
 
 BASELINES = (
     "black",

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..batching import Plan, in_batches
-from ..subject import Subject
-from ..validation import is_whole, problem
+from ...batching import Plan, in_batches
+from ...subject import Subject
+from ...validation import is_whole, problem
 
 SCORES = ("probability", "logit", "log-odds")
 TARGETS = ("predicted", "true", "runner-up")

@@ -14,9 +14,9 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from ..subject import Subject
-from .attributions import score_of
+from ...subject import Subject
 from .baselines import Baseline
+from .scores import score_of
 
 RANDOM = 4
 """How many random orders the control is the mean of."""
@@ -74,7 +74,7 @@ class Deletion:
     points : int
         P: the shares ``linspace(0, 1, P)`` of the pixels are deleted.
     score : str
-        One of ``attributions.SCORES``.
+        One of ``scores.SCORES``.
     pixels : int
         H * W.
     batch : int
@@ -83,7 +83,7 @@ class Deletion:
     Examples
     --------
     >>> import reliab_widgets as rw
-    >>> from reliab_widgets.ops.baselines import baseline
+    >>> from reliab_widgets.ops.attribution.baselines import baseline
     >>> subject = rw.demo("resnet20")[:1]
     >>> black = baseline("black", subject)
     >>> deletion = Deletion((black,), (black,), 3, "probability", 32 * 32, 64)

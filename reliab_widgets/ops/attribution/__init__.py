@@ -1,0 +1,1 @@
+"""Which pixels an answer is due to, compared with which baseline, and what deletion says of it."""
