@@ -249,7 +249,6 @@ def _result(
     )
     # Not fields, neither saved nor compared: what `variant` cuts again.
     object.__setattr__(result, "_subject", subject)
-    object.__setattr__(result, "_found", found)
     object.__setattr__(result, "_tuned", [one.tuned for one in main] if case.finetune else None)
     return result
 

@@ -118,7 +118,7 @@ class Pruning(Result):
 
     def __getstate__(self) -> dict[str, Any]:
         # The subject stays where it is: a result that travels is numbers only.
-        return {k: v for k, v in self.__dict__.items() if k not in ("_subject", "_found", "_tuned")}
+        return {k: v for k, v in self.__dict__.items() if k not in ("_subject", "_tuned")}
 
     @property
     def n(self) -> int:
@@ -408,8 +408,7 @@ class Pruning(Result):
             )
         from ...ops.pruning.structure import cut, structure
 
-        found = self.__dict__.get("_found") or structure(subject)
-        return cut(subject, found, self.removed[0, place])._with(name=name, code=code)
+        return cut(subject, structure(subject), self.removed[0, place])._with(name=name, code=code)
 
     def model(self, level: float, subject: Subject | None = None) -> nn.Module:
         """Return the smaller network of a level, see `variant`."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ STAYS = -1
 """Instead of a unit: this channel is never removed."""
 _CUT = (nn.Conv2d, nn.Linear)
 _SCALES = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm, nn.PReLU)
+_FOUND: WeakKeyDictionary[Network, dict[tuple[int, ...], Structure]] = WeakKeyDictionary()
 _CLOSE = 1e-4  # logits of the masked and of the cut network, relative to the largest
 
 
@@ -171,6 +173,14 @@ def structure(subject: Subject) -> Structure:
     >>> len(found), found.groups[0]
     (448, ('conv1', 'layer1.0.conv2', 'layer1.1.conv2', 'layer1.2.conv2'))
     """
+    network, size = subject._network, tuple(subject.images.shape[1:])
+    known = _FOUND.setdefault(network, {})
+    if size not in known:
+        known[size] = _find(subject)
+    return known[size]
+
+
+def _find(subject: Subject) -> Structure:
     network = subject._network
     if hasattr(network.model, "_orig_mod"):
         fix = "Pass the module that torch.compile was given as model="
@@ -180,6 +190,7 @@ def structure(subject: Subject) -> Structure:
         fix = "Remove what blocks them (detach, no_grad, numpy) from model="
         raise ValueError(problem("gradients are blocked, so ties cannot be found", seen, fix))
     image = subject.images[:1]
+    network = copied(subject)._network  # hooks on the original would see passes of other threads
     names = {module: name for name, module in network.model.named_modules()}
     with _graph(network, network.model, image) as graph:
         found = list(graph.get_all_groups(root_module_types=_CUT))
@@ -261,7 +272,13 @@ def _graph(network: Network, model: nn.Module, image: Tensor) -> Iterator[Any]:
 
     with torch.inference_mode(False), torch.enable_grad(), own_generators():
         graph = torch_pruning.DependencyGraph()
-        yield graph.build_dependency(model, image, forward_fn=run, verbose=False)
+        try:
+            graph.build_dependency(model, image, forward_fn=run, verbose=False)
+        except Exception as error:  # whatever a network does that the graph does not know
+            seen = f"torch-pruning stopped with {type(error).__name__}: {error}"
+            fix = "Pass a model= of plain modules whose forward works on tensors"
+            raise ValueError(problem("ties between layers cannot be found", seen, fix)) from error
+        yield graph
 
 
 @dataclass
