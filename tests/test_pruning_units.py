@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch_pruning
+import torchvision
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
@@ -214,6 +215,28 @@ def test_blocked_gradients_are_said() -> None:
 
     with pytest.raises(ValueError, match="gradients are blocked, so ties cannot be found"):
         structure(random_subject(Blocked()))
+
+
+@pytest.mark.parametrize(
+    ("name", "groups", "tied"),
+    [
+        ("squeezenet1_0", 25, {"tied to the answer"}),  # its last convolution, behind a mean
+        ("mobilenet_v3_small", 27, {"its outputs are the answer"}),  # squeeze and excitation
+        ("resnet18", 12, {"its outputs are the answer"}),
+    ],
+)
+def test_networks_of_torchvision(name: str, groups: int, tied: set[str]) -> None:
+    model = getattr(torchvision.models, name)(weights=None, num_classes=10).eval()
+    found = structure(Subject(model, torch.rand(2, 3, 64, 64), [0, 1]))
+    assert len(found.groups) == groups
+    assert set(found.tied.values()) == tied
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_the_graph_cannot_follow_is_said() -> None:
+    model = torchvision.models.shufflenet_v2_x0_5(weights=None, num_classes=10).eval()
+    with pytest.raises(ValueError, match=r"torch-pruning stopped with ZeroDivisionError"):
+        structure(Subject(model, torch.rand(2, 3, 64, 64), [0, 1]))
 
 
 def test_the_subject_stays_as_it_is(chain: Subject) -> None:
