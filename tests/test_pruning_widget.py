@@ -157,7 +157,12 @@ def test_flips_and_explanations_are_shown(widget: PruningWidget) -> None:
     flips = int(result.flipped[0, -1].sum())
     assert flips > 0
     assert f"{flips} of {result.n} flip" in widget._flips.value
-    assert widget._explained.value.count("<img") == 4
+    assert widget._explained.value.count("<img") == 5  # image, three maps, colours
+    options = [index for _, index in widget._flip.options]
+    assert options == [-1, *result.index[result.flipped[0, -1]]]
+    widget._flip.value = options[-1]
+    assert widget.controls["image"].value == options[-1]
+    assert f"image {options[-1]} is " in widget._chips.value
     assert "untrained" in widget._explained.value
     widget.set(level=0.0).wait()
     assert "no answer is another one" in widget._flips.value

@@ -11,6 +11,7 @@ from pandas import DataFrame
 
 from ...engine import Progress, ticking
 from ...ops.agreement import spearman
+from ...ops.calibration import percent, softmax
 from ...ops.pruning.structure import structure
 from ...ops.pruning.sweep import explanation
 from ...ops.untrained import untrained
@@ -22,7 +23,7 @@ from ...ui.picker import Picker
 from .compute import LEVELS, growing
 from .result import Pruning
 
-SHOWN = 8
+SHOWN = 6
 """How many flipped images are shown."""
 VIEWS = ("level", "temperature", "image")
 """Knobs that change what is shown, not what is computed."""
@@ -139,7 +140,15 @@ other images than those reported.</li></ul>"""
             controls["images"].value = 256
         if ranked > 200:
             controls["fit_images"].value = 200
-        self._explained = W.HTML(layout=W.Layout(height="72px", flex="0 0 238px"))
+        self._flip = W.Dropdown(
+            options=[("none", -1)],
+            description="flips",
+            tooltip="Take one of the images whose answer is another one",
+            layout=W.Layout(width="auto"),
+            style={"description_width": "82px"},
+        )
+        self._flip.observe(self._on_flip, "value")
+        self._explained = W.HTML(layout=W.Layout(height="72px", flex="0 0 292px"))
         self._flips = W.HTML(layout=W.Layout(height="72px", flex="1 1 200px", overflow="hidden"))
         super().__init__(
             self._sweep,
@@ -151,8 +160,9 @@ other images than those reported.</li></ul>"""
 
     def _arrange(self, fold: Any, show_code: bool) -> list[W.Widget]:
         parts = super()._arrange(fold, show_code)
-        row = W.HBox([self._flips, self._explained])
-        self.detail.children = (row,)
+        self.detail.children = (W.HBox([self._flips, self._explained]),)
+        *controls, more, folded = self.side.children
+        self.side.children = (*controls, self._flip, more, folded)
         self._folded.children = (*self._folded.children, self._which)
         self._which.layout.width = "auto"
         self._which.style.description_width = "82px"
@@ -170,6 +180,10 @@ other images than those reported.</li></ul>"""
         elif self._result is not None:  # nothing to compute, and nothing to stop
             self._guard(lambda: self._paint(self._result))
             self._remember(self.state())
+
+    def _on_flip(self, change: Any) -> None:
+        if not self.is_quiet and change["new"] is not None and change["new"] >= 0:
+            self.controls["image"].value = change["new"]
 
     # ------------------------------------------------------------------ the sweep
     def _sweep(
@@ -211,7 +225,15 @@ other images than those reported.</li></ul>"""
         """Return which images are reported and ranked on, and what could not be removed."""
         if not isinstance(result, Pruning):
             return super().chips(result)
-        return [self.subject.name, result.split, *self.subject.notes, *result.notes]
+        index = int(self.controls["image"].value)
+        sure = softmax(self.subject.predict(self.subject.images[index : index + 1]).cpu().numpy())[
+            0
+        ]
+        truth, answer = (
+            self.subject.classes[int(k)] for k in (self.subject.labels[index], sure.argmax())
+        )
+        image = f"image {index} is {truth}, says {answer} {percent(sure.max())}"
+        return [self.subject.name, image, result.split, *self.subject.notes, *result.notes]
 
     def sentence(self, result: Any) -> str:
         """Say what the level does."""
@@ -254,8 +276,22 @@ other images than those reported.</li></ul>"""
     def shown(self, result: Any) -> None:
         """Show the images whose answer is another one, and the explanation of the chosen image."""
         level = self._level(result)
+        self._offer_flips(result, result.at(level))
         self._flips.value = self._flip_strip(result, level)
         self._explained.value = self._explanation(result, level)
+
+    def _offer_flips(self, result: Pruning, place: int) -> None:
+        rows = np.flatnonzero(result.flipped[0, place])
+        before, after = (result.logits[0, k].argmax(-1) for k in (0, place))
+        options = [
+            (f"{result.index[row]}: {names[0]} → {names[1]}", int(result.index[row]))
+            for row in rows
+            for names in [[result.classes[answers[row]] for answers in (before, after)]]
+        ]
+        with self.quiet():
+            self._flip.options = [(f"{len(rows)} of {result.n}", -1), *options]
+            index = self.controls["image"].value
+            self._flip.value = index if index in result.index[rows] else -1
 
     def _flip_strip(self, result: Pruning, level: float) -> str:
         place = result.at(level)
@@ -313,6 +349,7 @@ other images than those reported.</li></ul>"""
             colours = pictures.coloured(values, -size, size, signed=True)
             title = f"image {index}, why {name}: network {network_name}, {words}"
             strip.append(pictures.thumbnail(colours, f"{network_name}\n{words}", title, 40))
+        strip.append(pictures.scale(-1, 1, "each map's own 98 % quantile", signed=True))
         return pictures.strip(strip)
 
 
