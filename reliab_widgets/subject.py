@@ -275,7 +275,7 @@ class Subject:
                     f"gradients are blocked inside {type(self.model).__name__}.forward (detach, "
                     "no_grad, numpy or argmax)",
                     "the logits of images that require gradients do not require any",
-                    "Remove what blocks them from model=; reliability and pruning work without",
+                    "Remove what blocks them from model=; reliability works without",
                 )
             )
         return self._network.logits(images)
