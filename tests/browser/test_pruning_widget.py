@@ -78,12 +78,13 @@ def widget(notebook: Notebook) -> Locator:
         button(found, "Unpin").click()
     button(found, "Reset").click()
     expect(labelled(found, "remove").locator(".widget-readout")).to_have_text("10%")
-    settled(found)
+    settled(notebook, found)
     return found
 
 
-def settled(widget: Locator) -> None:
-    expect(status(widget)).to_contain_text("ready", timeout=60 * SECOND)
+def settled(notebook: Notebook, widget: Locator) -> None:
+    notebook.run_new("_ = widget.wait(60)")  # "ready" may still be that of the picture before
+    expect(status(widget)).to_contain_text("ready")
 
 
 def text(widget: Locator, words: str) -> Locator:
@@ -97,7 +98,9 @@ def test_run_all_shows_a_finding(
         re.compile(r"^10% removed: accuracy [+−][\d.]+ points")
     )
     expect(picture(widget)).to_have_attribute("aria-label", sentence(widget).inner_text())
-    assert "reported, ranked and fitted on" in widget.locator(".rw-chip").all_inner_texts()[1]
+    chips = widget.locator(".rw-chip").all_inner_texts()
+    assert re.fullmatch(r"image \d+ is (\d), says \1 [\d.]+ %", chips[1])
+    assert "reported, ranked and fitted on" in chips[2]
     for words in ("random removal", "worst class", "really removed, per layer"):
         expect(text(widget, words)).to_be_visible()
     box = widget.bounding_box()
@@ -127,16 +130,16 @@ def test_another_criterion_is_a_job_that_can_be_stopped(
     expect(picture(widget)).to_be_visible()
     notebook.run_new("pause = 0.0")
     button(widget, "Resume").click()
-    settled(widget)
+    settled(notebook, widget)
     expect(text(widget, "weight: who pays?")).to_be_visible()
 
 
 def test_a_pin_stays_behind(notebook: Notebook, widget: Locator) -> None:
     button(widget, "Pin").click()
-    settled(widget)
+    settled(notebook, widget)
     expect(sentence(widget)).to_contain_text("Against the pin, at 80%: no difference.")
     labelled(widget, "criterion").locator("select").select_option("random")
-    settled(widget)
+    settled(notebook, widget)
     expect(sentence(widget)).to_contain_text(re.compile("Against the pin, at 80%"))
     expect(text(widget, "pinned")).to_be_visible()
 

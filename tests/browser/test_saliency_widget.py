@@ -213,7 +213,7 @@ def test_what_was_pinned_is_outlined(
 def test_copied_code_gives_the_same_numbers(notebook: Notebook, widget: Locator) -> None:
     labelled(widget, "Method").locator("select").select_option(label="occlusion")
     expect(sentence(widget)).to_contain_text("occlusion (window")
-    ready(widget)
+    notebook.run_new("_ = widget.wait(60)")  # "ready" may still be that of the picture before
     button(widget, "Copy code").click()
     code = widget.locator("textarea:visible").last
     expect(code).to_have_value(re.compile("rw.saliency"))
