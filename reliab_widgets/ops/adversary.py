@@ -19,6 +19,7 @@ from ..result import Record
 from ..subject import Subject
 from ..validation import check_choice, check_index, check_whole, is_whole, problem
 from .attacks import Attack, Attacked, Method, check_epsilon, succeeded
+from .calls import arguments
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -427,7 +428,7 @@ def attack(
         name += f" {epsilon * 255:.3g}/255"
     if opponent.denoiser is not None:
         name += f", {opponent.denoiser.name}"
-    code = f"rw.attack({', '.join([subject.code, *written(knobs)])})"
+    code = f"rw.attack({', '.join([subject.code, *arguments(knobs)])})"
     made = subject.with_images(np.concatenate(parts), name=name, code=code)
     if subject.validation is not None:
         made = made.with_validation(subject.validation, code=code)
@@ -441,26 +442,6 @@ def _attacked(opponent: Adversary, positions: tuple[int, ...]) -> np.ndarray:
             with torch.no_grad():
                 images = opponent.denoiser(images)
     return images.cpu().numpy()
-
-
-def written(knobs: dict[str, Any]) -> list[str]:
-    """Write knobs as arguments of a call; what has no short source is named like its knob.
-
-    Examples
-    --------
-    >>> written({"attack": "bim", "denoiser": torch.round, "images": [1, 2]})
-    ["attack='bim'", 'denoiser=denoiser', 'images=[1, 2]']
-    """
-    return [
-        f"{name}={name if callable(value) else repr(_plain(value))}"
-        for name, value in knobs.items()
-    ]
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Tensor | np.ndarray | np.generic):
-        return value.tolist()
-    return value
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -15,6 +15,7 @@ from ...engine import Progress, sweep
 from ...ops import adversary, attacks
 from ...ops.adversary import Adversary, Denoise
 from ...ops.attacks import Method
+from ...ops.calls import call
 from ...ops.distances import distances, reduced
 from ...ops.layers import Layer, find, observing
 from ...validation import problem, shape
@@ -138,7 +139,7 @@ def propagation(
     return Propagation(
         subject=subject.name,
         fingerprint=subject.fingerprint,
-        source=_source(subject, knobs),
+        source=call("propagation", subject, knobs),
         classes=subject.classes,
         attack=opponent.attack.name,
         denoiser="none" if opponent.denoiser is None else opponent.denoiser.name,
@@ -354,12 +355,3 @@ def _doubts(case: _Case, logits: np.ndarray, truth: np.ndarray, blind: np.ndarra
             f"against {attacked:.1%}): a sign of masked gradients or of too few steps"
         )
     return notes
-
-
-def _source(subject: Subject, knobs: dict[str, Any]) -> str:
-    lines = "".join(f"    {argument},\n" for argument in adversary.written(knobs))
-    return (
-        f"import reliab_widgets as rw\n\n"
-        f"subject = {subject.code}  # fingerprint {subject.fingerprint[:12]}\n"
-        f"result = rw.propagation(\n    subject,\n{lines})\n"
-    )

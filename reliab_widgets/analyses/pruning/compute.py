@@ -11,6 +11,7 @@ import numpy as np
 from ...engine import Progress, ticking
 from ...ops import adversary
 from ...ops.calibrators import fit_temperature
+from ...ops.calls import call
 from ...ops.pruning import removal
 from ...ops.pruning.importance import CRITERIA, Criterion
 from ...ops.pruning.structure import Structure, structure
@@ -190,6 +191,7 @@ def growing(
             yield _result(subject, knobs, split, case, so_far)
 
 
+_KNOBS = [name for name in list(signature(pruning).parameters)[1:-2]]
 _BOUND_TO_CRITERION = ("criterion", "scope", "rounds", "finetune", "train", "protect")
 _SHARED = (
     "train", "criterion", "scope", "rounds", "finetune", "explain", "attacked", "timed", "seed",
@@ -215,7 +217,7 @@ def _result(
     result = Pruning(
         subject=subject.name,
         fingerprint=subject.fingerprint,
-        source=_source(subject, knobs),
+        source=call("pruning", subject, {name: knobs[name] for name in _KNOBS}),
         classes=subject.classes,
         criterion=criterion if isinstance(criterion, str) else _name(criterion),
         scope=knobs["scope"],
@@ -362,22 +364,3 @@ def _notes(
             )
             break
     return tuple(notes)
-
-
-def _source(subject: Subject, knobs: dict[str, Any]) -> str:
-    """Return the Python text of the call; what has no text of its own is a name."""
-
-    def text(name: str, value: Any) -> str:
-        if hasattr(value, "fingerprint"):
-            return str(value.code)
-        if callable(value):
-            return name
-        return repr(value) if not isinstance(value, np.ndarray) else repr(value.tolist())
-
-    names = [name for name in signature(pruning).parameters if name in knobs]
-    lines = "".join(f"    {name}={text(name, knobs[name])},\n" for name in names)
-    return (
-        f"import reliab_widgets as rw\n\n"
-        f"subject = {subject.code}  # fingerprint {subject.fingerprint[:12]}\n"
-        f"result = rw.pruning(\n    subject,\n{lines})\n"
-    )

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...engine import Progress, ticking
 from ...ops import calibration, calibrators, shifts
+from ...ops.calls import call
 from ...validation import check_apart
 from .result import Reliability
 
@@ -114,19 +115,23 @@ def reliability(
         fit = subject.validation
     elif fit is not None:
         check_apart(fit.images, subject.images, "fit")
-    source = _source(
+    other = fit is not None and fit is not subject.validation
+    source = call(
+        "reliability",
         subject,
-        fit,
-        method=method,
-        temperature=temperature,
-        bins=bins,
-        binning=binning,
-        label=label,
-        calibration_bins=calibration_bins,
-        fit_images=fit_images,
-        shift=shift,
-        interval=interval,
-        seed=seed,
+        ({"fit": fit} if other else {})
+        | {
+            "method": method,
+            "temperature": temperature,
+            "bins": bins,
+            "binning": binning,
+            "label": label,
+            "calibration_bins": calibration_bins,
+            "fit_images": fit_images,
+            "shift": shift,
+            "interval": interval,
+            "seed": seed,
+        },
     )
 
     split = _split(subject, fit, needs_fit, fit_images, seed)
@@ -237,18 +242,6 @@ def _label(subject: Subject, label: str | int) -> str | int:
     raise ValueError(
         f"there is no label {label!r} in {subject.name}. Choose 'top', 'all', one of "
         f"{', '.join(map(repr, classes))}, or an index from 0 to {len(classes) - 1}."
-    )
-
-
-def _source(subject: Subject, fit: Subject | None, **knobs: Any) -> str:
-    arguments = [f"{name}={value!r}" for name, value in knobs.items()]
-    if fit is not None and fit is not subject.validation:
-        arguments.insert(0, f"fit={fit.code}")
-    lines = "".join(f"    {argument},\n" for argument in arguments)
-    return (
-        f"import reliab_widgets as rw\n\n"
-        f"subject = {subject.code}  # fingerprint {subject.fingerprint[:12]}\n"
-        f"result = rw.reliability(\n    subject,\n{lines})\n"
     )
 
 

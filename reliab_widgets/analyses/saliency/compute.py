@@ -20,6 +20,7 @@ from ...ops.attribution.explainer import Explainer, Maps, Part
 from ...ops.attribution.methods import Method, methods
 from ...ops.attribution.scores import SCORES, scores, targets
 from ...ops.attribution.scores import TARGETS as TARGETS
+from ...ops.calls import call
 from ...ops.untrained import untrained
 from ...subject import Subject
 from ...validation import check_choice, check_index, check_whole, problem
@@ -153,20 +154,23 @@ def saliency(
     has_baseline = explained[0].has_baseline
     compared = baselines_of(baselines, subject, seed) if has_baseline else (_NONE,)
     filled = _fills(fills, subject, seed, has_baseline)
-    source = _source(
+    source = call(
+        "saliency",
         subject,
-        index=index,
-        images=images,
-        method=method,
-        baselines=baselines,
-        target=target,
-        score=score,
-        sign=sign,
-        **settings,
-        hyper=hyper,
-        fills=fills,
-        points=points,
-        seed=seed,
+        {
+            "index": index,
+            "images": images,
+            "method": method,
+            "baselines": baselines,
+            "target": target,
+            "score": score,
+            "sign": sign,
+            **settings,
+            "hyper": hyper,
+            "fills": fills,
+            "points": points,
+            "seed": seed,
+        },
     )
 
     report = subject.report()
@@ -477,20 +481,3 @@ def _zeros(maps: np.ndarray, control: np.ndarray, names: tuple[str, ...]) -> lis
 def _compared(names: tuple[str, ...], methods: tuple[Method, ...]) -> tuple[str, ...]:
     others = [f"{name}, {method.words}" for method in methods[1:] for name in names]
     return (*names, *others, *(f"{name}, untrained" for name in names))
-
-
-def _source(subject: Subject, **knobs: Any) -> str:
-    """Return the Python text of the call; what has no text of its own is a name."""
-
-    def text(name: str, value: Any) -> str:
-        if isinstance(value, list | tuple) and not all(isinstance(it, str | int) for it in value):
-            return f"({', '.join(text(name, item) for item in value)},)"
-        plain = value is None or isinstance(value, str | int | float | list | tuple | Mapping)
-        return repr(value) if plain else name.removesuffix("s")
-
-    lines = "".join(f"    {name}={text(name, value)},\n" for name, value in knobs.items())
-    return (
-        f"import reliab_widgets as rw\n\n"
-        f"subject = {subject.code}  # fingerprint {subject.fingerprint[:12]}\n"
-        f"result = rw.saliency(\n    subject,\n{lines})\n"
-    )
