@@ -23,7 +23,7 @@ from ...ui.picker import Picker
 from .compute import LEVELS, growing
 from .result import Pruning
 
-SHOWN = 6
+SHOWN = 5
 """How many flipped images are shown."""
 VIEWS = ("level", "temperature", "image")
 """Knobs that change what is shown, not what is computed."""
@@ -104,7 +104,7 @@ other images than those reported.</li></ul>"""
             ),
             "temperature": inputs.choice(
                 "T",
-                [("that of the whole", "old"), ("fitted again", "refitted"), ("none", "raw")],
+                [("of the whole", "old"), ("fitted again", "refitted"), ("none", "raw")],
                 "Temperature that the logits are divided by",
             ),
             "protect": inputs.choice(
