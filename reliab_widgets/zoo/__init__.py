@@ -31,7 +31,7 @@ def names() -> tuple[str, ...]:
     Examples
     --------
     >>> names()
-    ('resnet20', ..., 'googlenet-untrained')
+    ('vgg', ..., 'googlenet-untrained')
     """
     trained = _in_the_box(NETWORKS)
     architectures = dict.fromkeys(recipe.architecture for recipe in NETWORKS.values())
