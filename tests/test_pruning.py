@@ -204,6 +204,8 @@ def test_fine_tuning_gives_back_and_keeps_its_networks() -> None:
     assert loss[1] < loss[0]
     np.testing.assert_array_equal(plain.removed, tuned.removed)
     np.testing.assert_array_equal(tuned.variant(0.3)[tuned.index].logits, tuned.logits[0, 1])
+    with pytest.raises(ValueError, match="train"):
+        rw.pruning(subject, train=whole[30:90], finetune=5)
     with pytest.raises(ValueError, match="train and finetune go together"):
         rw.pruning(subject, finetune=5)
 

@@ -174,6 +174,8 @@ def growing(
     ):
         check_whole(name, knobs[name], low, high, why)
     _check_criterion(**{name: knobs[name] for name in _BOUND_TO_CRITERION})
+    if knobs["train"] is not None:
+        check_apart(knobs["train"].images, subject.images, "train")
     knobs |= {"levels": tuple(fractions[1:].tolist()), "protect": tuple(knobs["protect"])}
     split = _split(subject, knobs["fit"], knobs["images"], knobs["fit_images"], knobs["seed"])
     found = structure(subject)

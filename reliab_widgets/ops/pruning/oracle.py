@@ -18,14 +18,13 @@ from ...result import Record
 from ...validation import check_choice, problem
 from ..agreement import spearman
 from ..copies import copied
+from .importance import BATCH
 from .structure import Structure, structure
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
     from ...subject import Subject
-
-BATCH = 50
 
 
 @dataclass(frozen=True, eq=False)
