@@ -6,7 +6,7 @@ PY = .venv/bin/python
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help lab test lint format types notebooks bench zoo data clean
+.PHONY: help lab test lint format types notebooks bench findings zoo data clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +38,9 @@ notebooks: .venv/.dev ## run every notebook from top to bottom
 
 bench: .venv/.dev ## measure speed on this machine
 	$(PY) -m benchmarks $(ARGS)
+
+findings: .venv/.dev ## measure what docs/findings misses on the five classifiers
+	$(PY) -m benchmarks.findings $(ARGS)
 
 zoo: .venv/.lab ## train the networks and publish them; MODEL=resnet20 DEVICE=cuda choose
 	$(PY) -m reliab_widgets.zoo.train $(MODEL) $(DEVICE:%=--device=%)

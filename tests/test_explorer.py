@@ -584,8 +584,26 @@ def test_a_reader_without_a_kernel_sees_picture_and_sentence(widget: Reliability
     bundle = widget._repr_mimebundle_()
     data = bundle[0] if isinstance(bundle, tuple) else bundle
     assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
-    assert data["text/plain"] == str(widget.result)
+    assert data["text/plain"] == widget.sentence(widget.result)
     assert data["application/vnd.jupyter.widget-view+json"]["model_id"] == widget.model_id
+
+
+def test_a_reader_sees_how_far_a_long_analysis_has_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reliab_widgets.ui.explorer.DISPLAY_WAIT", 0.01)
+    go_on = threading.Event()
+
+    def waits(subject: rw.Subject, k: int) -> str:
+        assert k == 1 or go_on.wait(LONG)
+        return f"result {k}"
+
+    explorer = Explorer(waits, SUBJECT, {"k": W.IntSlider(1, 1, 9)})
+    explorer.wait(LONG)
+    explorer.controls["k"].value = 2
+    bundle = explorer._repr_mimebundle_()
+    go_on.set()
+    data = bundle[0] if isinstance(bundle, tuple) else bundle
+    assert data["text/plain"] == "result 1"
+    assert explorer.wait(LONG) == "result 2"
 
 
 def test_showing_a_widget_in_error_does_not_raise() -> None:

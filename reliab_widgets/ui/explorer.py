@@ -676,11 +676,15 @@ class Explorer(W.VBox):
         bundle = super()._repr_mimebundle_(**options)
         try:
             result = self.wait(DISPLAY_WAIT)
+        except TimeoutError:
+            result = self._result  # of an analysis that grows, as far as it is
         except Exception:
-            return bundle  # shown on the widget itself
+            result = None  # shown on the widget itself
+        if result is None:
+            return bundle
         # A reader without a kernel (GitHub, nbviewer, a printed page) sees these instead.
         data = bundle[0] if isinstance(bundle, tuple) else bundle
-        data["text/plain"] = str(result)
+        data["text/plain"] = self.sentence(result)
         if isinstance(result, Result):
             data["image/png"] = base64.b64encode(drawing.png(self._figure, 120)).decode()
         return bundle

@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Locator, sync_playwright
 
-from tests.browser.lab import NO_BROWSER, WINDOW, Lab, Notebook, browser, chromium
+from tests.browser.lab import (
+    KERNELS,
+    NO_BROWSER,
+    WINDOW,
+    Lab,
+    Notebook,
+    browser,
+    chromium,
+    write_notebook,
+)
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +33,18 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext
 def lab(context: BrowserContext, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with Lab(tmp_path_factory.mktemp("notebooks"), tmp_path_factory.mktemp("lab")) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def opened(request: pytest.FixtureRequest, context: BrowserContext, lab: Lab) -> Iterator[Notebook]:
+    """The notebook of the file's ``CELLS`` after Run All."""
+    lab.set(KERNELS, {"commsOverSubshells": getattr(request, "param", "perCommTarget")})
+    write_notebook(lab.folder / "test.ipynb", *request.module.CELLS)
+    notebook = Notebook(context, lab, "test.ipynb")
+    notebook.run_all()
+    assert not notebook.faults
+    yield notebook
+    notebook.close()
 
 
 @pytest.fixture

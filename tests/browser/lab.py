@@ -25,6 +25,7 @@ NO_BROWSER = "no Chromium found: `apt install chromium` or `playwright install c
 ON_PATH = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ("--no-sandbox", "--disable-dev-shm-usage", "--hide-scrollbars", "--disable-gpu")
 WINDOW = {"width": 1366, "height": 768}  # the laptop that the widgets are laid out for
+WIDTH, HEIGHT = 880, 560  # what it shows beside JupyterLab's own parts
 SETTINGS: dict[str, dict[str, Any]] = {
     "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
     "@jupyterlab/apputils-extension:notification": {
@@ -34,7 +35,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
     "@jupyterlab/docmanager-extension:plugin": {"autosave": False},
 }
-RAN = """() => document.querySelector('[data-mime-type="application/vnd.jupyter.error"]')
+RAN = """() => document.querySelector('[data-mime-type="application/vnd.jupyter.stderr"]')
   || [...document.querySelectorAll('.jp-InputPrompt')]
     .every(prompt => /\\[\\d+\\]/.test(prompt.textContent))"""
 # JupyterLab 4.6 now and then takes its own splash screen off the page twice.
@@ -243,6 +244,13 @@ def labelled(inside: Locator, label: str) -> Locator:
 
 def button(inside: Locator, text: str) -> Locator:
     return inside.get_by_role("button", name=text, exact=True)
+
+
+def assert_fits(widget: Locator) -> None:
+    box = widget.bounding_box()
+    assert box is not None
+    assert (box["width"] <= WIDTH, box["height"] <= HEIGHT) == (True, True), box
+    assert widget.evaluate("it => it.scrollWidth") <= WIDTH
 
 
 def kernel_faults(frame: str | bytes) -> list[str]:

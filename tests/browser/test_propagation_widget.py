@@ -1,23 +1,21 @@
 """PropagationWidget, used as by hand in a real JupyterLab."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import BrowserContext, Locator, expect
+from playwright.sync_api import Locator, expect
 
 from tests.browser.lab import (
     SECOND,
-    Lab,
     Notebook,
+    assert_fits,
     button,
     labelled,
     picture,
     sentence,
     status,
-    write_notebook,
 )
-from tests.browser.test_reliability_widget import TEXTS
 
 pytestmark = pytest.mark.browser
 
@@ -56,19 +54,8 @@ WIDGET = """
 widget = rw.widgets.PropagationWidget(subject)
 widget
 """
+CELLS = (SUBJECT, WIDGET)
 OF_WIDGET = 1
-# The area that a laptop of 1366 x 768 shows beside JupyterLab's own parts.
-WIDTH, HEIGHT = 880, 560
-
-
-@pytest.fixture(scope="module")
-def opened(context: BrowserContext, lab: Lab) -> Iterator[Notebook]:
-    write_notebook(lab.folder / "test.ipynb", SUBJECT, WIDGET)
-    notebook = Notebook(context, lab, "test.ipynb")
-    notebook.run_all()
-    assert not notebook.faults
-    yield notebook
-    notebook.close()
 
 
 @pytest.fixture
@@ -87,12 +74,6 @@ def widget(notebook: Notebook) -> Locator:
 
 def settled(widget: Locator) -> None:
     expect(status(widget)).to_contain_text("ready", timeout=30 * SECOND)
-
-
-def assert_fits(widget: Locator) -> None:
-    box = widget.bounding_box()
-    assert box is not None
-    assert (box["width"] <= WIDTH, box["height"] <= HEIGHT) == (True, True), box
 
 
 def choose(widget: Locator, label: str, option: str) -> None:
@@ -227,37 +208,3 @@ def test_slow_motion_starts_and_stops(notebook: Notebook, widget: Locator) -> No
     button(widget, "▶ Play").click()
     expect(shown).to_have_attribute("title", re.compile(", probabilities, "), timeout=30 * SECOND)
     expect(button(widget, "▶ Play")).to_be_visible()
-
-
-def test_copied_code_gives_the_same_numbers(notebook: Notebook, widget: Locator) -> None:
-    choose(widget, "attack", "MIM (momentum)")
-    expect(widget.locator(".rw-chip").nth(3)).to_contain_text("mim")
-    settled(widget)
-    button(widget, "Copy code").click()
-    code = widget.locator("textarea:visible").last
-    expect(code).to_have_value(re.compile("rw.propagation"))
-    code.focus()
-    notebook.page.keyboard.press("Control+a")
-    notebook.page.keyboard.press("Control+c")
-    button(widget, "Copy code").click()
-    notebook.run_new()
-    numbers = "print(*result.distance.ravel(), *result.logits.ravel())"
-    copied = [float(number) for number in notebook.run_new(numbers).split()]
-    shown = notebook.run_new(numbers.replace("result", "widget.result")).split()
-    assert len(copied) == 2 * 4 * 6 + 3 * 4
-    assert copied == pytest.approx([float(number) for number in shown], rel=1e-6)
-
-
-def test_text_is_readable_in_both_themes(
-    notebook: Notebook, widget: Locator, shot: Callable[[Locator, str], None]
-) -> None:
-    choose(widget, "denoiser", "median")
-    expect(picture(widget).locator("image")).to_have_count(5, timeout=30 * SECOND)
-    change = "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})"
-    for theme, light in (("JupyterLab Dark", "false"), ("JupyterLab Light", "true")):
-        notebook.page.evaluate(change, theme)
-        expect(notebook.page.locator("body")).to_have_attribute("data-jp-theme-light", light)
-        shot(widget, f"propagation {theme}")
-        texts = widget.evaluate(TEXTS)
-        assert len(texts) > 40
-        assert [it for it in texts if it["contrast"] < 4.5] == []

@@ -1,21 +1,20 @@
 """PruningWidget, used as by hand in a real JupyterLab."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import BrowserContext, Locator, expect
+from playwright.sync_api import Locator, expect
 
 from tests.browser.lab import (
     SECOND,
-    Lab,
     Notebook,
+    assert_fits,
     button,
     labelled,
     picture,
     sentence,
     status,
-    write_notebook,
 )
 
 pytestmark = pytest.mark.browser
@@ -54,19 +53,8 @@ WIDGET = """
 widget = rw.widgets.PruningWidget(subject)
 widget
 """
+CELLS = (SUBJECT, WIDGET)
 OF_WIDGET = 1
-# The area that a laptop of 1366 x 768 shows beside JupyterLab's own parts.
-WIDTH, HEIGHT = 880, 560
-
-
-@pytest.fixture(scope="module")
-def opened(context: BrowserContext, lab: Lab) -> Iterator[Notebook]:
-    write_notebook(lab.folder / "test.ipynb", SUBJECT, WIDGET)
-    notebook = Notebook(context, lab, "test.ipynb")
-    notebook.run_all()
-    assert not notebook.faults
-    yield notebook
-    notebook.close()
 
 
 @pytest.fixture
@@ -103,9 +91,7 @@ def test_run_all_shows_a_finding(
     assert "reported, ranked and fitted on" in chips[2]
     for words in ("random removal", "worst class", "really removed, per layer"):
         expect(text(widget, words)).to_be_visible()
-    box = widget.bounding_box()
-    assert box is not None
-    assert (box["width"] <= WIDTH, box["height"] <= HEIGHT) == (True, True), box
+    assert_fits(widget)
     shot(widget, "pruning")
 
 

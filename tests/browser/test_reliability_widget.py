@@ -1,15 +1,12 @@
 """ReliabilityWidget and the generic Explorer, used as by hand in a real JupyterLab."""
 
-import base64
-import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import BrowserContext, Locator, expect
+from playwright.sync_api import Locator, expect
 
 from tests.browser.lab import (
-    KERNELS,
     SECOND,
     Lab,
     Notebook,
@@ -18,10 +15,13 @@ from tests.browser.lab import (
     picture,
     sentence,
     status,
-    write_notebook,
 )
 
-pytestmark = pytest.mark.browser
+# With JupyterLab's subshells for comms on and off.
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.parametrize("opened", ["perCommTarget", "disabled"], indirect=True),
+]
 
 # A random network whose labels are drawn from less sure answers than it gives: over-confident.
 SUBJECT = """
@@ -66,23 +66,8 @@ def failing(subject, k):
 
 rw.Explorer(failing, subject, {"k": ipywidgets.IntSlider(1, 1, 9)})
 """
+CELLS = (SUBJECT, WIDGET, SLOW, FAILING)
 OF_WIDGET, OF_SLOW, OF_FAILING = 1, 2, 3
-LIVING = """
-from ipywidgets.widgets.widget import _instances
-print([type(it).__name__ for it in _instances.values()].count("ReliabilityWidget"))
-"""
-
-
-@pytest.fixture(scope="module", params=["perCommTarget", "disabled"])
-def opened(request: pytest.FixtureRequest, context: BrowserContext, lab: Lab) -> Iterator[Notebook]:
-    """A notebook after Run All, with JupyterLab's subshells for comms on and off."""
-    lab.set(KERNELS, {"commsOverSubshells": request.param})
-    write_notebook(lab.folder / "test.ipynb", SUBJECT, WIDGET, SLOW, FAILING)
-    notebook = Notebook(context, lab, "test.ipynb")
-    notebook.run_all()
-    assert not notebook.faults
-    yield notebook
-    notebook.close()
 
 
 @pytest.fixture
@@ -165,24 +150,6 @@ def test_bin_is_chosen_by_keyboard(notebook: Notebook, widget: Locator) -> None:
     expect(slider.locator(".widget-readout")).to_have_text("14")
 
 
-def test_copied_code_gives_the_same_numbers(notebook: Notebook, widget: Locator) -> None:
-    labelled(widget, "Repair").locator("select").select_option("histogram binning")
-    expect(sentence(widget)).to_contain_text("Histogram binning takes")
-    button(widget, "Copy code").click()
-    code = widget.locator("textarea:visible").last
-    expect(code).to_have_value(re.compile("rw.reliability"))
-    code.focus()
-    notebook.page.keyboard.press("Control+a")
-    notebook.page.keyboard.press("Control+c")
-    button(widget, "Copy code").click()
-    notebook.run_new()
-    numbers = "print(*result.to_frame()['accuracy'], *result.metrics_after)"
-    copied = [float(number) for number in notebook.run_new(numbers).split()]
-    shown = notebook.run_new(numbers.replace("result", "widget.result")).split()
-    assert len(copied) == 2 * 15 + 8
-    assert copied == pytest.approx([float(number) for number in shown], rel=1e-6, nan_ok=True)
-
-
 def test_export_writes_files(lab: Lab, widget: Locator) -> None:
     for kind, beginning in (
         ("PNG", b"\x89PNG"),
@@ -230,73 +197,3 @@ def test_error_becomes_a_card(notebook: Notebook, shot: Callable[[Locator, str],
     notebook.press_in(labelled(failing, "k"), "ArrowRight")
     expect(picture(failing)).to_have_text("works with 3")
     expect(card).to_be_hidden()
-
-
-def test_cell_run_twice_leaves_one_widget(notebook: Notebook, widget: Locator) -> None:
-    notebook.run_again(OF_WIDGET)
-    expect(picture(notebook.cell(OF_WIDGET))).to_be_visible()
-    assert notebook.run_new(LIVING) == "1"
-
-
-def test_text_is_readable_in_both_themes(
-    notebook: Notebook, widget: Locator, shot: Callable[[Locator, str], None]
-) -> None:
-    change = "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})"
-    for theme, light in (("JupyterLab Dark", "false"), ("JupyterLab Light", "true")):
-        notebook.page.evaluate(change, theme)
-        expect(notebook.page.locator("body")).to_have_attribute("data-jp-theme-light", light)
-        shot(widget, theme)
-        texts = widget.evaluate(TEXTS)
-        assert len(texts) > 40
-        assert [it for it in texts if it["contrast"] < 4.5] == []
-
-
-def test_reload_after_save(lab: Lab, notebook: Notebook, widget: Locator) -> None:
-    notebook.page.keyboard.press("Control+s")
-    notebook.page.wait_for_function(
-        "() => !window.jupyterapp.shell.currentWidget.context.model.dirty"
-    )
-    finding = sentence(widget).inner_text()
-    saved = json.loads((lab.folder / "test.ipynb").read_text())
-    # Readers without a kernel see the picture and its sentence.
-    static = saved["cells"][OF_WIDGET]["outputs"][0]["data"]
-    assert base64.b64decode(static["image/png"]).startswith(b"\x89PNG")
-    assert "".join(static["text/plain"]) == finding
-    assert "widgets" not in saved["metadata"]
-
-    notebook.page.reload()
-    notebook.wait_for_kernel()
-    expect(picture(widget)).to_be_visible(timeout=30 * SECOND)
-    expect(sentence(widget)).to_have_text(finding)
-    notebook.press_in(labelled(widget, "bins"), "End")
-    expect(labelled(widget, "bins").locator(".widget-readout")).to_have_text("50")
-    notebook.press_in(labelled(widget, "T"), "ArrowRight")
-    expect(sentence(widget)).to_contain_text("Temperature 1.01 takes ECE from")
-
-
-# Every text that is shown in the widget, with its contrast (WCAG 2.2) to what is painted behind.
-TEXTS = """widget => {
-  const light = rgb => rgb.slice(0, 3).map(v => v / 255)
-    .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-  const rgb = colour => colour.match(/[\\d.]+/g).map(Number);
-  const behind = element => {
-    for (let at = element; at; at = at.parentElement) {
-      const colour = rgb(getComputedStyle(at).backgroundColor);
-      if (colour.length === 3 || colour[3] === 1) return colour;
-    }
-    return [255, 255, 255];
-  };
-  const own = element => [...element.childNodes].some(
-    node => node.nodeType === Node.TEXT_NODE && node.textContent.trim());
-  return [...widget.querySelectorAll('*')]
-    .filter(element => own(element) && element.checkVisibility({visibilityProperty: true})
-      && !['STYLE', 'TITLE', 'OPTION'].includes(element.tagName.toUpperCase()))
-    .map(element => {
-      const style = getComputedStyle(element);
-      const colour = element instanceof SVGElement ? style.fill : style.color;
-      const [low, high] = [light(rgb(colour)), light(behind(element))].sort((a, b) => a - b);
-      return {text: element.textContent.trim().slice(0, 40), colour,
-              contrast: (high + 0.05) / (low + 0.05)};
-    });
-}"""

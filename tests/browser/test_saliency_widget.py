@@ -1,23 +1,21 @@
 """SaliencyWidget, used as by hand in a real JupyterLab."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import BrowserContext, Locator, expect
+from playwright.sync_api import Locator, expect
 
 from tests.browser.lab import (
     SECOND,
-    Lab,
     Notebook,
+    assert_fits,
     button,
     labelled,
     picture,
     sentence,
     status,
-    write_notebook,
 )
-from tests.browser.test_reliability_widget import TEXTS
 
 pytestmark = pytest.mark.browser
 
@@ -42,18 +40,8 @@ WIDGET = """
 widget = rw.widgets.SaliencyWidget(subject, preset={"index": 3})
 widget
 """
+CELLS = (SUBJECT, WIDGET)
 OF_WIDGET = 1
-
-
-@pytest.fixture(scope="module")
-def opened(context: BrowserContext, lab: Lab) -> Iterator[Notebook]:
-    """A notebook after Run All."""
-    write_notebook(lab.folder / "saliency.ipynb", SUBJECT, WIDGET)
-    notebook = Notebook(context, lab, "saliency.ipynb")
-    notebook.run_all()
-    assert not notebook.faults
-    yield notebook
-    notebook.close()
 
 
 @pytest.fixture
@@ -105,30 +93,22 @@ def test_run_all_shows_maps_and_a_finding(
 
 
 def test_it_fits_in_every_state(notebook: Notebook, widget: Locator) -> None:
-    def fits() -> None:
-        size = widget.bounding_box()
-        assert size
-        assert size["width"] <= 880
-        assert size["height"] <= 560
-        inner = widget.evaluate("it => it.scrollWidth")
-        assert inner <= 880
-
-    fits()
+    assert_fits(widget)
     button(widget, "▸ More").click()
     expect(labelled(widget, "seed")).to_be_visible()
-    fits()
+    assert_fits(widget)
     button(widget, "◂ Back").click()
     button(widget, "Pin").click()
     expect(sentence(widget)).to_contain_text("Against the pin")
     labelled(widget, "Method").locator("select").select_option(label="RISE")
     expect(status(widget)).to_contain_text(re.compile("running|preview|refining|ready"))
-    fits()
+    assert_fits(widget)
     expect(sentence(widget)).to_contain_text("agrees", timeout=60 * SECOND)
-    fits()
+    assert_fits(widget)
     button(widget, "Unpin").click()
     labelled(widget, "Method").locator("select").select_option(label="gradient (no baseline)")
     expect(said(widget, "no baseline, so one map")).to_be_visible(timeout=30 * SECOND)
-    fits()
+    assert_fits(widget)
 
 
 def test_alpha_moves_by_keyboard_and_computes_nothing(notebook: Notebook, widget: Locator) -> None:
@@ -208,35 +188,3 @@ def test_what_was_pinned_is_outlined(
     shot(widget, "saliency pinned")
     button(widget, "Unpin").click()
     expect(sentence(widget)).not_to_contain_text("Against the pin")
-
-
-def test_copied_code_gives_the_same_numbers(notebook: Notebook, widget: Locator) -> None:
-    labelled(widget, "Method").locator("select").select_option(label="occlusion")
-    expect(sentence(widget)).to_contain_text("occlusion (window")
-    notebook.run_new("_ = widget.wait(60)")  # "ready" may still be that of the picture before
-    button(widget, "Copy code").click()
-    code = widget.locator("textarea:visible").last
-    expect(code).to_have_value(re.compile("rw.saliency"))
-    code.focus()
-    notebook.page.keyboard.press("Control+a")
-    notebook.page.keyboard.press("Control+c")
-    button(widget, "Copy code").click()
-    notebook.run_new()
-    numbers = "print(*result.maps.sum((2, 3))[0], *result.areas().ravel())"
-    copied = [float(number) for number in notebook.run_new(numbers).split()]
-    expected = notebook.run_new(numbers.replace("result", "widget.result")).split()
-    assert len(copied) == 4 + 5 * 5
-    assert copied == pytest.approx([float(number) for number in expected], rel=1e-6)
-
-
-def test_text_is_readable_in_both_themes(
-    notebook: Notebook, widget: Locator, shot: Callable[[Locator, str], None]
-) -> None:
-    change = "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})"
-    for theme, light in (("JupyterLab Dark", "false"), ("JupyterLab Light", "true")):
-        notebook.page.evaluate(change, theme)
-        expect(notebook.page.locator("body")).to_have_attribute("data-jp-theme-light", light)
-        shot(widget, f"saliency {theme}")
-        texts = widget.evaluate(TEXTS)
-        assert len(texts) > 90
-        assert [it for it in texts if it["contrast"] < 4.5] == []

@@ -1,0 +1,173 @@
+"""What all widgets do in a real JupyterLab: they fit, and can be read, redone and kept."""
+
+import base64
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from playwright.sync_api import Locator, expect
+
+from tests.browser.lab import (
+    ROOT,
+    SECOND,
+    Lab,
+    Notebook,
+    assert_fits,
+    button,
+    picture,
+    sentence,
+    status,
+)
+
+pytestmark = pytest.mark.browser
+
+SUBJECT = """
+from ipywidgets.widgets.widget import _instances
+import reliab_widgets as rw
+
+subject = rw.demo("resnet20")[:96]
+"""
+# What is ready when a widget is shown is kept in the notebook.
+WIDGET = """
+{name} = rw.widgets.{name}(subject, preset={preset})
+{name}.wait(120)
+{name}
+"""
+PRESETS: dict[str, dict[str, Any]] = {
+    "SaliencyWidget": {"method": "occlusion"},
+    "ReliabilityWidget": {"method": "histogram"},
+    "PropagationWidget": {"attack": "mim", "denoiser": "median"},
+    "PruningWidget": {"criterion": "weight", "images": 64, "fit_images": 50},
+}
+NAMES = list(PRESETS)
+CELLS = (
+    SUBJECT,
+    *(WIDGET.format(name=name, preset=preset) for name, preset in PRESETS.items()),
+)
+# Run by a new Python, without a display, below the copied code.
+REDONE = """
+result.to_frame().to_csv("redone.csv")
+result.plot().savefig("redone.svg")
+"""
+
+
+@pytest.fixture(params=NAMES)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def widget(notebook: Notebook, name: str) -> Locator:
+    found = notebook.cell(1 + NAMES.index(name)).locator(".rw-explorer")
+    expect(picture(found)).to_be_visible(timeout=30 * SECOND)
+    notebook.run_new(f"_ = {name}.wait(120)")
+    expect(status(found)).to_contain_text("ready")
+    return found
+
+
+def test_picture_is_its_sentence_and_fits(
+    widget: Locator, name: str, shot: Callable[[Locator, str], None]
+) -> None:
+    assert len(sentence(widget).inner_text()) > 40
+    expect(picture(widget)).to_have_attribute("aria-label", sentence(widget).inner_text())
+    assert_fits(widget)
+    shot(widget, name)
+
+
+def test_text_is_readable_in_both_themes(
+    notebook: Notebook, widget: Locator, name: str, shot: Callable[[Locator, str], None]
+) -> None:
+    change = "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})"
+    for theme, light in (("JupyterLab Dark", "false"), ("JupyterLab Light", "true")):
+        notebook.page.evaluate(change, theme)
+        expect(notebook.page.locator("body")).to_have_attribute("data-jp-theme-light", light)
+        shot(widget, f"{name} {theme}")
+        texts = widget.evaluate(TEXTS)
+        assert len(texts) > 40
+        assert [it for it in texts if it["contrast"] < 4.5] == []
+
+
+def test_copied_code_gives_the_same_numbers_in_a_new_process(
+    notebook: Notebook, widget: Locator, name: str, lab: Lab, tmp_path: Path
+) -> None:
+    button(widget, "Copy code").click()
+    code = widget.locator("textarea:visible").last
+    expect(code).to_have_value(re.compile(r"rw\.demo\(.*result = rw\.", re.DOTALL))
+    script = code.input_value() + REDONE
+    button(widget, "Copy code").click()
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    for display in ("DISPLAY", "MPLBACKEND"):
+        environment.pop(display, None)
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=tmp_path, env=environment)
+    assert (tmp_path / "redone.svg").read_text().rstrip().endswith("</svg>")
+    notebook.run_new(f"{name}.result.to_frame().to_csv('shown.csv')")
+    redone, shown = pd.read_csv(tmp_path / "redone.csv"), pd.read_csv(lab.folder / "shown.csv")
+    # The probe may choose batches of another size there, which round in another way.
+    pd.testing.assert_frame_equal(redone, shown, rtol=1e-6, atol=1e-6)
+    assert len(redone) > 20
+
+
+def test_cell_run_twice_leaves_one_widget(notebook: Notebook, widget: Locator, name: str) -> None:
+    notebook.run_again(1 + NAMES.index(name))
+    expect(picture(widget)).to_be_visible(timeout=30 * SECOND)
+    living = f"print([type(it).__name__ for it in _instances.values()].count('{name}'))"
+    assert notebook.run_new(living) == "1"
+
+
+def test_saved_notebook_has_the_picture_and_wakes_up(lab: Lab, notebook: Notebook) -> None:
+    widgets = [notebook.cell(1 + number).locator(".rw-explorer") for number in range(len(NAMES))]
+    findings = [sentence(widget).inner_text() for widget in widgets]
+    notebook.page.keyboard.press("Control+s")
+    notebook.page.wait_for_function(
+        "() => !window.jupyterapp.shell.currentWidget.context.model.dirty"
+    )
+    saved = json.loads((lab.folder / "test.ipynb").read_text())
+    # Readers without a kernel see the picture and its sentence.
+    for cell, finding in zip(saved["cells"][1:], findings, strict=False):
+        static = cell["outputs"][0]["data"]
+        assert base64.b64decode(static["image/png"]).startswith(b"\x89PNG")
+        assert "".join(static["text/plain"]) == finding
+    assert "widgets" not in saved["metadata"]
+
+    notebook.page.reload()
+    notebook.wait_for_kernel()
+    for widget, finding in zip(widgets, findings, strict=True):
+        expect(picture(widget)).to_be_visible(timeout=30 * SECOND)
+        expect(sentence(widget)).to_have_text(finding)
+        button(widget, "Pin").click()
+        expect(button(widget, "Unpin")).to_be_visible()
+
+
+# Every text that is shown in the widget, with its contrast (WCAG 2.2) to what is painted behind.
+TEXTS = """widget => {
+  const light = rgb => rgb.slice(0, 3).map(v => v / 255)
+    .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const rgb = colour => colour.match(/[\\d.]+/g).map(Number);
+  const behind = element => {
+    for (let at = element; at; at = at.parentElement) {
+      const colour = rgb(getComputedStyle(at).backgroundColor);
+      if (colour.length === 3 || colour[3] === 1) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const own = element => [...element.childNodes].some(
+    node => node.nodeType === Node.TEXT_NODE && node.textContent.trim());
+  return [...widget.querySelectorAll('*')]
+    .filter(element => own(element) && element.checkVisibility({visibilityProperty: true})
+      && !['STYLE', 'TITLE', 'OPTION'].includes(element.tagName.toUpperCase()))
+    .map(element => {
+      const style = getComputedStyle(element);
+      const colour = element instanceof SVGElement ? style.fill : style.color;
+      const [low, high] = [light(rgb(colour)), light(behind(element))].sort((a, b) => a - b);
+      return {text: element.textContent.trim().slice(0, 40), colour,
+              contrast: (high + 0.05) / (low + 0.05)};
+    });
+}"""
