@@ -598,7 +598,7 @@ def _names(result: Propagation, seen: Channels) -> list[str]:
 
 def _share(change: np.ndarray, clean: np.ndarray) -> str:
     size = np.sqrt(np.mean(clean**2))
-    return f"{change.mean() / size * 100:+.0f} %".replace("-", "−") if size else "was 0"
+    return f"{change.mean() / size * 100:+z.0f} %".replace("-", "−") if size else "was 0"
 
 
 def _map(
