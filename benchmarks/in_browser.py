@@ -3,17 +3,20 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
-from playwright.sync_api import Locator, sync_playwright
+from playwright.sync_api import Locator, expect, sync_playwright
 
 from tests.browser.lab import (
     NO_BROWSER,
+    SECOND,
     Lab,
     Notebook,
     browser,
     button,
     chromium,
     labelled,
+    status,
     write_notebook,
 )
 
@@ -21,6 +24,7 @@ from .measured import Measured
 
 PRESSES = 40
 NOTEBOOKS = 3
+JOBS = 5
 # Resolves after the frame that shows an element with a text, with the seconds since the last key
 # or click.
 WATCH = """([selector, text]) => { window.repaint = new Promise((done, fail) => {
@@ -41,6 +45,15 @@ WATCH = """([selector, text]) => { window.repaint = new Promise((done, fail) => 
 PICTURE = ".rw-picture"
 
 
+class Case(NamedTuple):
+    """A widget: its sliders, and how its longest job is begun, again and again."""
+
+    widget: str
+    sliders: dict[str, str]
+    job: str
+    begin: Callable[[Locator], Iterator[object]]
+
+
 def measure(name: str) -> Iterator[Measured]:
     """Everything that this file measures, with the network ``name`` of the zoo."""
     with sync_playwright() as playwright, TemporaryDirectory() as scratch:
@@ -48,54 +61,89 @@ def measure(name: str) -> Iterator[Measured]:
         if executable is None:
             raise SystemExit(NO_BROWSER)
         folder = Path(scratch)
-        cell = f"import reliab_widgets as rw\nrw.widgets.ReliabilityWidget(rw.demo({name!r}))"
         (folder / "notebooks").mkdir()
         with (
             browser(playwright, executable, folder / "profile") as context,
             Lab(folder / "notebooks", folder / "lab") as lab,
         ):
-            first = []
-            for number in range(NOTEBOOKS):
-                path = lab.folder / f"{number}.ipynb"
-                write_notebook(path, cell)
-                notebook = Notebook(context, lab, path.name)
-                first.append(repainted(notebook, notebook.run_all, PICTURE))
-                if number < NOTEBOOKS - 1:
-                    notebook.close()
-            yield Measured("first picture after Run All, kernel started, nothing imported", first)
-            yield from sliders(notebook)
-            yield cancelling(notebook)
-            if notebook.faults:
-                raise SystemExit(f"the browser saw faults: {notebook.faults}")
+            for case in CASES:
+                cell = f"import reliab_widgets as rw\nrw.widgets.{case.widget}(rw.demo({name!r}))"
+                first = []
+                for number in range(NOTEBOOKS):
+                    path = lab.folder / f"{case.widget}{number}.ipynb"
+                    write_notebook(path, cell)
+                    notebook = Notebook(context, lab, path.name)
+                    first.append(repainted(notebook, notebook.run_all, PICTURE))
+                    if number < NOTEBOOKS - 1:
+                        notebook.close()
+                yield Measured(f"{case.widget}: first picture after Run All, new kernel", first)
+                widget = notebook.page.locator(".rw-explorer")
+                expect(status(widget)).to_contain_text("● ready", timeout=180 * SECOND)
+                for label, what in case.sliders.items():
+                    yield Measured(f"{case.widget}: {what}", sliding(notebook, widget, label))
+                clicks = []
+                for _ in case.begin(widget):
+                    cancel = button(widget, "Cancel")
+                    expect(cancel).to_be_visible(timeout=60 * SECOND)
+                    clicks.append(repainted(notebook, cancel.click, "[role=status]", "stopped"))
+                yield Measured(f"{case.widget}: Cancel {case.job}, to “stopped”", clicks)
+                if notebook.faults:
+                    raise SystemExit(f"the browser saw faults: {notebook.faults}")
+                notebook.close()
 
 
-def sliders(notebook: Notebook) -> Iterator[Measured]:
-    """Arrow key on a slider to the repaint of the picture; every setting is a new one."""
-    widget = notebook.page.locator(".rw-explorer")
-    for label, what in (
-        ("T", "temperature"),
-        ("bins", "number of bins"),
-        ("bin", "choice of a bin"),
-    ):
-        slider = labelled(widget, label)
-        repainted(notebook, press(notebook, slider, "Home"), PICTURE)
-        presses = [
-            repainted(notebook, press(notebook, slider, "ArrowRight"), PICTURE)
-            for _ in range(PRESSES)
-        ]
-        yield Measured(f"{what}: arrow key to repaint", presses)
+def sliding(notebook: Notebook, widget: Locator, label: str) -> list[float]:
+    """Arrow key on a slider to the repaint of the picture, from its start to its end."""
+    slider = labelled(widget, label)
+    at = slider.get_by_role("slider").get_attribute
+    notebook.press_in(slider, "Home")
+    notebook.page.wait_for_timeout(3 * SECOND)
+    steps = []
+    while len(steps) < PRESSES and at("aria-valuenow") != at("aria-valuemax"):
+        steps.append(repainted(notebook, press(notebook, slider, "ArrowRight"), PICTURE))
+    return steps
 
 
-def cancelling(notebook: Notebook) -> Measured:
-    """Click on Cancel to "stopped", while images go through the network."""
-    widget = notebook.page.locator(".rw-explorer")
+def shifts(widget: Locator) -> Iterator[object]:
+    """Another shift of the images each time: all of them go through the network again."""
     choices = labelled(widget, "shift").locator("select")
-    clicks = []
     for option in choices.locator("option").all_inner_texts()[1:11]:
-        choices.select_option(option)
-        cancel = button(widget, "Cancel")
-        clicks.append(repainted(notebook, cancel.click, "[role=status]", "stopped"))
-    return Measured("Cancel during forward passes: click to “stopped”", clicks)
+        yield choices.select_option(option)
+
+
+def images(widget: Locator) -> Iterator[object]:
+    """RISE, of another image each time."""
+    labelled(widget, "Method").locator("select").select_option("RISE")
+    for _ in range(JOBS):
+        yield button(widget, "▶").click()
+
+
+def sweeps(widget: Locator) -> Iterator[object]:
+    """All epsilons for another image each time."""
+    for _ in range(JOBS):
+        button(widget, "▶").click()
+        expect(status(widget)).to_contain_text("● ready")
+        yield button(widget, "Sweep ε").click()
+
+
+def criteria(widget: Locator) -> Iterator[object]:
+    """Another order of the filters each time."""
+    choices = labelled(widget, "criterion").locator("select")
+    for option in choices.locator("option").all_inner_texts()[1:]:
+        yield choices.select_option(option)
+
+
+CASES = (
+    Case(
+        "ReliabilityWidget",
+        {"T": "temperature", "bins": "number of bins", "bin": "choice of a bin"},
+        "forward passes",
+        shifts,
+    ),
+    Case("SaliencyWidget", {"α": "path", "deleted": "deleted pixels"}, "RISE", images),
+    Case("PropagationWidget", {"ε": "epsilon", "layer": "layer"}, "a sweep", sweeps),
+    Case("PruningWidget", {"remove": "part removed"}, "a sweep", criteria),
+)
 
 
 def press(notebook: Notebook, slider: Locator, key: str) -> Callable[[], None]:
