@@ -209,12 +209,12 @@ def temperatures(subject: rw.Subject, data: Path) -> Rows:
 def tuning(subject: rw.Subject, data: Path) -> Rows:
     """Multiply-adds that go with a short training after each step: 2,000 test images.
 
-    A tenth of the multiply-adds at a time, ranked again each time, then 100 batches of 64 out of
-    6,400 training images. Accuracies by Taylor scores and at random (mean, lowest and highest of
-    5), with the same training.
+    A tenth of the multiply-adds at a time, ranked again each time, then 40 batches of 64 training
+    images. Accuracies by Taylor scores and at random (mean, lowest and highest of 5), with the
+    same training.
     """
     images = cifar10.read(data, "train")
-    chosen = cifar10.training_indices(images.labels)[:6400]
+    chosen = cifar10.training_indices(images.labels)[:2560]
     train = rw.Subject(
         subject.model,
         samples.as_images(images.pixels[chosen]),
@@ -227,7 +227,7 @@ def tuning(subject: rw.Subject, data: Path) -> Rows:
         levels=THINNER,
         scope="flops",
         rounds=len(THINNER),
-        finetune=100,
+        finetune=40,
         train=train,
         images=len(subject),
         fit_images=200,

@@ -1,6 +1,8 @@
 """One thread for all widgets: newest first, nobody starved, stopped when told, gone when idle."""
 
 import logging
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -179,3 +181,25 @@ def test_work_that_waits_for_work_is_told_so_instead_of_hanging() -> None:
     worker.submit("a", work)
     assert worker.wait("a", LONG)
     assert "both run on one thread" in said[0]
+
+
+ENDS = """
+import time
+import torch
+from reliab_widgets.ui import worker
+
+def works(job):
+    while not job.cancelled:
+        torch.rand(300, 300) @ torch.rand(300, 300)
+
+worker.submit("somebody", works)
+while not worker.busy("somebody") or worker.waits("somebody"):
+    time.sleep(0.01)
+"""
+
+
+def test_python_ends_while_work_goes_on() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", ENDS], capture_output=True, text=True, timeout=LONG
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")

@@ -285,7 +285,7 @@ class Explorer(W.VBox):
             if isinstance(control, W.Box):  # its parts have names; a tooltip would break its view
                 continue
             control.description = control.description or name.replace("_", " ")
-            control.style.description_width = "82px"
+            control.style.description_width = "70px"
             if not control.tooltip:
                 control.tooltip = control.description
         visible = [control for name, control in self.controls.items() if name not in fold]

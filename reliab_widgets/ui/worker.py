@@ -7,6 +7,7 @@ slider that moves quickly draws often and never falls behind.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 import time
@@ -19,6 +20,8 @@ PATIENCE = 1.0
 """Seconds that a job may run on although its owner asked for something newer."""
 IDLE = 5.0
 """Seconds without work after which the thread ends."""
+GRACE = 3.0
+"""Seconds that a job is given to stop when Python ends."""
 
 
 class Job:
@@ -80,6 +83,16 @@ def cancel(owner: Hashable) -> None:
         if _running is not None and _running.owner == owner:
             _running.cancelled = True
         _change.notify_all()
+
+
+@atexit.register
+def _stop() -> None:
+    """Stop everything: Python aborts when it ends while a thread is inside torch."""
+    with _change:
+        _waiting.clear()
+        if _running is not None:
+            _running.cancelled = True
+        _change.wait_for(lambda: _running is None, GRACE)
 
 
 def waits(owner: Hashable) -> bool:

@@ -228,7 +228,7 @@ it.</li></ul>"""
         for knob in knobs:
             knob.layout.width, knob.style.description_width = "159px", "initial"
         self._which.layout.width, notes.layout.height = "auto", "44px"
-        self._which.style.description_width = "82px"
+        self._which.style.description_width = "70px"
         self._aside = W.VBox([self._which, trail, notes], layout=W.Layout(display="none"))
         # Four lines; what is said of a pin and a sweep together may be longer.
         self._readout.layout.max_height, self._readout.layout.overflow = "71px", "auto"

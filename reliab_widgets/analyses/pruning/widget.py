@@ -145,7 +145,7 @@ other images than those reported.</li></ul>"""
             description="flips",
             tooltip="Take one of the images whose answer is another one",
             layout=W.Layout(width="auto"),
-            style={"description_width": "82px"},
+            style={"description_width": "70px"},
         )
         self._flip.observe(self._on_flip, "value")
         self._explained = W.HTML(layout=W.Layout(height="72px", flex="0 0 292px"))
@@ -165,7 +165,7 @@ other images than those reported.</li></ul>"""
         self.side.children = (*controls, self._flip, more, folded)
         self._folded.children = (*self._folded.children, self._which)
         self._which.layout.width = "auto"
-        self._which.style.description_width = "82px"
+        self._which.style.description_width = "70px"
         return parts
 
     # ------------------------------------------------------------------ settings
