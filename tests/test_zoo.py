@@ -203,7 +203,7 @@ def test_record_tells_of_the_recipe_and_the_file(name):
     record = weights.record(name)
     content = (weights.WEIGHTS / f"{name}.safetensors").read_bytes()
     assert record["name"] == name
-    assert record["recipe"] == asdict(RECIPES[name])
+    assert record["recipe"] == json.loads(json.dumps(asdict(RECIPES[name])))
     assert len(record["log"]) == RECIPES[name].epochs
     assert record["sha256"] == hashlib.sha256(content).hexdigest()
     assert record["bytes"] == len(content)
@@ -234,6 +234,19 @@ def test_overfitted_twins_are_over_confident(name):
     assert record["training_loss"] < 0.01
     assert record["results"]["test"]["ece"] >= 0.05
     assert record["results"]["test, shipped"]["ece"] >= 0.05
+
+
+def test_pixel_denoiser_brings_attacked_images_nearer_on_every_classifier():
+    found = weights.record("pixel")["denoises"]
+    assert set(found) == set(CLASSIFIERS)
+    for kinds in found.values():
+        assert kinds["bim, after"]["error"] < kinds["bim, before"]["error"]
+
+
+def test_guided_denoiser_restores_answers_of_its_guide():
+    record = weights.record("guided")
+    found = record["denoises"][record["recipe"]["guide"]]
+    assert found["bim, after"]["accuracy"] >= found["bim, before"]["accuracy"] + 0.25
 
 
 def test_model_card_is_that_of_the_records():
