@@ -252,7 +252,7 @@ def card() -> str:
         ]
         for r in records
     ]
-    whole = [r["results"]["test"] for r in records if r["name"] in CLASSIFIERS]
+    whole = [r["results"]["test"]["accuracy"] for r in records if r["name"] in CLASSIFIERS]
     cleaners = [weights.record(name) for name in DENOISERS if _published(name)]
     learnt = [
         [
@@ -303,8 +303,7 @@ def card() -> str:
         points=100 * HALF_IF_BELOW,
         trained=_rows(trained),
         measures=_rows(measures),
-        count=len(whole),
-        mean=100 * np.mean([one["accuracy"] for one in whole]),
+        average=_AVERAGE.format(len(whole), 100 * np.mean(whole)) if whole else "",
         attacked=_rows(attacked),
         denoisers=_DENOISERS.format(learnt=_rows(learnt), denoised=_rows(denoised))
         if cleaners
@@ -367,10 +366,7 @@ fitted on the 2,000 shipped validation images, so validation images have no figu
 | network | images | n | accuracy % | ECE % | ECE %, temperature | NLL | NLL, temperature |
 |---|---|--:|--:|--:|--:|--:|--:|
 {measures}
-
-The {count} that were trained to be good are right on {mean:.2f} % of the 10,000 test images, on
-average.
-
+{average}
 ## Under attack
 
 Share that is right, % ± binomial standard error, on the shipped test images, each attack with
@@ -398,6 +394,10 @@ Half precision on disk where that changes the accuracy on the 10,000 test images
 | network | on disk | bytes | temperature | sha256 |
 |---|---|--:|--:|---|
 {files}
+"""
+
+_AVERAGE = """
+The {} that were trained to be good are right on {:.2f} % of the 10,000 test images, on average.
 """
 
 _DENOISERS = """\
