@@ -112,8 +112,11 @@ def shifts(widget: Locator) -> Iterator[object]:
 
 
 def images(widget: Locator) -> Iterator[object]:
-    """RISE, of another image each time."""
+    """RISE with most masks, of another image each time."""
     labelled(widget, "Method").locator("select").select_option("RISE")
+    button(widget, "▸ More").click()
+    labelled(widget, "masks").locator("select").select_option("4000")
+    button(widget, "◂ Back").click()
     for _ in range(JOBS):
         yield button(widget, "▶").click()
 

@@ -484,3 +484,11 @@ def test_protected_layers_keep_all() -> None:
         removal.free(found, ["outer"])
     with pytest.raises(ValueError, match="every layer is protected"):
         removal.free(found, ["first", "inner1"])
+
+
+def test_second_order_tells_of_its_progress_within_a_batch(chain: Subject) -> None:
+    ticks: list[tuple[int, int]] = []
+    importance(chain, structure(chain), "taylor-so", progress=lambda *tick: ticks.append(tick))
+    classes = chain.logits.shape[1]
+    assert ticks.count((0, 1)) >= classes
+    assert ticks[-1] == (1, 1)

@@ -455,9 +455,13 @@ class Explorer(W.VBox):
             self._card.layout.display = ""
             self._say("the picture shows the last setting that worked")
         finally:
-            self._stop.description = "Resume" if stopped else "Cancel"
             self._bar.layout.display = "none"
-            self._stop.layout.display = "" if stopped else "none"
+            if stopped:
+                self._stop.description = "Resume"
+                self._stop.layout.display = ""
+            else:  # hidden first: what reads "Cancel" can be pressed
+                self._stop.layout.display = "none"
+                self._stop.description = "Cancel"
             self._picture.remove_class("rw-stale")
 
     def _work(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from ...batching import memory_budget, threads
-from ...engine import Progress, sweep
+from ...engine import Progress, sweep, ticking
 from ...validation import problem
 from .gates import Gates
 from .structure import Structure, weight
@@ -98,7 +99,19 @@ def importance(
         return _scales(subject, found)
     case = _Case(subject, found, second=criterion == "taylor-so")
     spans = [(start, start + BATCH) for start in range(0, len(subject), BATCH)]
-    slopes = sweep(_slopes, case, spans, executor=executor, progress=progress)  # type: ignore[arg-type]
+    with ticking(progress) as tick:
+        done = 0
+
+        def told(now: int, total: int) -> None:
+            nonlocal done
+            done = now
+            tick(now, total)
+
+        def beat() -> None:
+            tick(done, len(spans))  # so that Cancel need not wait for a whole batch
+
+        measure = partial(_slopes, beat=beat) if executor is None else _slopes
+        slopes = sweep(measure, case, spans, executor=executor, progress=told)  # type: ignore[arg-type]
     if criterion == "taylor-fg":
         return np.square(np.concatenate(slopes)).mean(0)
     return np.mean([np.square(part.mean(0)) for part in slopes], axis=0)
@@ -113,7 +126,9 @@ class _Case:
     second: bool
 
 
-def _slopes(case: _Case, span: tuple[int, int]) -> np.ndarray:
+def _slopes(
+    case: _Case, span: tuple[int, int], beat: Callable[[], None] | None = None
+) -> np.ndarray:
     """Return by how much closing each gate changes each image's loss, as far as derivatives tell.
 
     Of a mean of images the change is the mean of these.
@@ -134,16 +149,20 @@ def _slopes(case: _Case, span: tuple[int, int]) -> np.ndarray:
 
             change = -gates.slopes(images, loss).double()
             if case.second:
-                change += 0.5 * _curvature(gates, images, network.classes)
+                change += 0.5 * _curvature(gates, images, network.classes, beat)
             parts.append(change.cpu())
     return torch.cat(parts).numpy()
 
 
-def _curvature(gates: Gates, images: Tensor, classes: int) -> Tensor:
+def _curvature(
+    gates: Gates, images: Tensor, classes: int, beat: Callable[[], None] | None
+) -> Tensor:
     """Return the Gauss-Newton second derivative of each image's loss for each gate, (n, U)."""
     p = gates.logits(images, torch.ones(gates.units)).detach().double().softmax(1)
     mean = square = torch.zeros(())
     for k in range(classes):
+        if beat is not None:
+            beat()
         slope = gates.slopes(images, lambda logits, k=k: logits[:, k]).double()  # type: ignore[misc]
         mean = mean + p[:, k, None] * slope
         square = square + p[:, k, None] * slope.square()
