@@ -61,6 +61,20 @@ def refining() -> tuple[Refining, Thirds]:
 # --- the widget -----------------------------------------------------------------------------
 
 
+def test_cancel_before_the_refinement_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reliab_widgets.ui.explorer.REST", LONG)
+    analysis = Thirds()
+    explorer = Refining(analysis, SUBJECT, {"k": slider()})
+    until(lambda: "≈ preview" in explorer._status.value)
+    button(explorer, "Cancel").click()  # on its way when the preview was finished
+    assert explorer.wait(LONG) == "0.7"
+    assert "stopped; nothing is lost" in explorer._status.value
+    monkeypatch.setattr("reliab_widgets.ui.explorer.REST", 0.01)
+    button(explorer, "Resume").click()
+    assert explorer.wait(LONG) == "0.67"
+    assert analysis.calls == [(2, 1), (2, 2)]
+
+
 def test_a_preview_is_shown_and_then_refined(soon: None) -> None:
     explorer, analysis = refining()
     assert analysis.calls == [(2, 1), (2, 2)]

@@ -448,7 +448,6 @@ class Explorer(W.VBox):
             yield
         except Cancelled:
             if not self._closed and not worker.waits(self._prefix):
-                self._say(f"stopped{self._reached}; nothing is lost")
                 stopped = True
         except Exception as error:
             self._card.value = words.error_card(error)
@@ -457,12 +456,16 @@ class Explorer(W.VBox):
         finally:
             self._bar.layout.display = "none"
             if stopped:
-                self._stop.description = "Resume"
-                self._stop.layout.display = ""
+                self._stopped()
             else:  # hidden first: what reads "Cancel" can be pressed
                 self._stop.layout.display = "none"
                 self._stop.description = "Cancel"
             self._picture.remove_class("rw-stale")
+
+    def _stopped(self) -> None:
+        self._say(f"stopped{self._reached}; nothing is lost")
+        self._stop.description = "Resume"
+        self._stop.layout.display = ""
 
     def _work(
         self, job: worker.Job, begun: float, knobs: dict[str, Any], state: dict[str, Any]
@@ -498,6 +501,8 @@ class Explorer(W.VBox):
             self._remember(state)
             if rough is None:
                 self._refined.add(key)
+            elif job.cancelled:
+                raise Cancelled
             elif not self._closed:
                 worker.put_off(self._prefix, later, REST)
             took = words.duration(time.monotonic() - max(begun, job.due))
@@ -581,8 +586,9 @@ class Explorer(W.VBox):
         if self._stop.description == "Resume":
             self._again()
         else:
-            self.cancel()
-            self._say("stopping")
+            self._say("stopping")  # before the work can say that it has stopped
+            if not worker.cancel(self._prefix):  # it was about to begin
+                self._stopped()
 
     def _on_reset(self) -> None:
         self._assign(self._start)

@@ -76,13 +76,15 @@ def put_off(owner: Hashable, work: Callable[[Job], None], seconds: float) -> Non
         _waiting.setdefault(owner, Job(owner, work, time.monotonic() + seconds))
 
 
-def cancel(owner: Hashable) -> None:
-    """Drop what waits for ``owner`` and stop what runs for it."""
+def cancel(owner: Hashable) -> bool:
+    """Drop what waits for ``owner`` and stop what runs for it; tell whether something runs."""
     with _change:
         _waiting.pop(owner, None)
-        if _running is not None and _running.owner == owner:
-            _running.cancelled = True
         _change.notify_all()
+        if _running is None or _running.owner != owner:
+            return False
+        _running.cancelled = True
+        return True
 
 
 @atexit.register
