@@ -66,10 +66,10 @@ def attacks(subject: rw.Subject, data: Path) -> Rows:
 def denoisers(subject: rw.Subject, data: Path) -> Rows:
     """What a denoiser in front of the classifier gives back: 128 test images, 8/255, 10 steps.
 
-    The attack sees the classifier only (grey) or the denoiser too (white). Accuracies behind the
-    denoiser, of clean images, of attacked ones and of random signs; medians of the distances of the
-    attacked images from the clean ones: rms at the input in 1/255, relative at the last convolution
-    and the last Linear layer, and cosine there and of the probabilities.
+    The attack sees the classifier only (grey) or the denoiser too (white). Accuracies of clean and
+    of attacked images behind the denoiser, and of random signs without it; medians of the distances
+    of the attacked images from the clean ones: rms at the input in 1/255, relative at the last
+    convolution and the last Linear layer, and cosine there and of the probabilities.
     """
     settings = [(attack, None, "grey") for attack in ("fgsm", "bim", "mim")]
     for name in ("pixel", "guided"):
