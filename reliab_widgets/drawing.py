@@ -189,3 +189,8 @@ def plain(axes: Any) -> None:
     axes.yaxis.set_label_coords(-27 / size[0], 0.5)
     for label in (axes.xaxis.label, axes.yaxis.label, axes.title):
         label.set(color=INK, fontsize=9)
+
+
+def short(words: str, most: int) -> str:
+    """Return at most so many letters, the last of which says that there were more."""
+    return words if len(words) <= most else words[: most - 1] + "…"

@@ -505,7 +505,8 @@ def test_a_teacher_narrows_epsilon() -> None:
     labels = [label for label, _ in widget.controls["epsilon"].options]
     assert labels == ["1/255", "1.5/255", "2/255", "3/255", "4/255"]
     assert widget.wait(LONG).epsilon == 4 / 255
-    assert widget.set(epsilon=2.5 / 255).wait(LONG).epsilon == 2.5 / 255
+    assert widget.set(epsilon=2.5 / 255, attack="pgd").wait(LONG).epsilon == 2.5 / 255
+    assert not widget.controls["epsilon"].disabled
     with pytest.raises(ValueError, match=r"epsilon cannot be 0\.03: it is out of range"):
         widget.set(epsilon=0.03)
     held = PropagationWidget(flat(), lock={"attack": "fgsm", "steps": 3})

@@ -169,6 +169,17 @@ def test_flips_and_explanations_are_shown(widget: PruningWidget) -> None:
     assert "ρ 1.00" in widget._explained.value
 
 
+def test_a_flat_map_has_no_correlation(
+    widget: PruningWidget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    side = widget.subject.images.shape[2:]
+    monkeypatch.setattr(module, "explanation", lambda *_: np.zeros(side))
+    widget.set(level=0.3).wait(60)
+    assert "ρ –" in widget._explained.value
+    assert "flat: no pixel changes what is left" in widget._explained.value
+    assert "nan" not in widget._explained.value
+
+
 def test_single_weights_have_no_smaller_network(widget: PruningWidget) -> None:
     result = widget.set(criterion="magnitude", level=0.5).result
     assert widget._explained.value == ""

@@ -237,6 +237,17 @@ def test_every_method_says_a_sentence_and_draws(subject: Subject, method: str, l
     assert len(result.confidence) == points == result.after.count.sum()
 
 
+@pytest.mark.parametrize(
+    ("count", "ticks"),
+    [(1, ["1"]), (9, ["5"]), (71, ["5", "50"]), (2000, ["200", "2k"])],
+)
+def test_the_highest_bar_has_a_tick_near_its_end(count: int, ticks: list[str]) -> None:
+    same = from_logits(np.tile(np.log([8, 1, 1]), (count, 1)), np.zeros(count, int))
+    axes = rw.reliability(same).plot().axes
+    (bars,) = (it for it in axes if it.get_ylabel() == "images")
+    assert [label.get_text() for label in bars.get_yticklabels()] == ticks
+
+
 def test_over_and_under_confident_are_told_apart() -> None:
     assert "over-confident" in str(rw.reliability(drawn(400, 0, sharpness=3)))
     assert "under-confident" in str(rw.reliability(drawn(400, 0, sharpness=0.5)))

@@ -673,6 +673,15 @@ def test_alpha_plays_only_when_asked(widget: SaliencyWidget) -> None:
     assert not widget._play.playing
 
 
+def test_alpha_rests_where_there_is_no_path(widget: SaliencyWidget) -> None:
+    play = button(widget, "Play")
+    play.click()
+    for method, walks in (("occlusion", False), ("ig", True)):
+        widget.set(method=method).wait(LONG)
+        assert (widget.controls["alpha"].disabled, play.disabled) == (not walks, not walks)
+        assert not widget._play.playing
+
+
 def test_its_code_gives_the_same_numbers(
     widget: SaliencyWidget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -686,8 +695,10 @@ def test_teachers_preset_hide_and_lock(make: Callable[..., SaliencyWidget]) -> N
     widget = make(
         preset=QUICK | {"alpha": 0.5, "baselines": ("black", "uniform")},
         hide=["fill", "steps"],
-        lock={"method": "ig", "baselines": ("black", "uniform"), "index": 1},
+        lock={"method": "ig", "baselines": ("black", "uniform"), "index": 1, "alpha": 0.5},
     )
+    widget.wait(LONG)
+    assert widget.controls["alpha"].disabled
     assert widget.state()["alpha"] == 0.5
     assert widget.controls["steps"].layout.display == "none"
     assert widget.controls["fill"].layout.display == "none"

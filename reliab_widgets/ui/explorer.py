@@ -124,6 +124,7 @@ class Explorer(W.VBox):
         self._last_tick = 0.0
         self._reached = ""
         self._closed = False
+        self._locked: set[str] = set()
         for name in [*(preset or {}), *hide, *(lock or {})]:
             self._known(name)
         self._make_parts()
@@ -357,6 +358,12 @@ class Explorer(W.VBox):
             else:
                 self._assign({name: bound})
                 control.disabled = True
+                self._locked.add(name)
+
+    def enable(self, useful: Mapping[str, bool]) -> None:
+        """Let knobs be moved if that would change something and no teacher has locked them."""
+        for name, wanted in useful.items():
+            self.controls[name].disabled = not wanted or name in self._locked
 
     def _assign(self, knobs: Mapping[str, Any]) -> None:
         before = self.state()

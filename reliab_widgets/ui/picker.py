@@ -48,7 +48,7 @@ class Picker(W.HBox):
         self._dice = np.random.default_rng(0)
         self.which = W.Dropdown(
             options=[("all images", "all"), ("wrong ones", "wrong"), ("unsure ones", "unsure")],
-            description="◀ ▶ among",
+            description="◀ ▶ in",
             tooltip="Which images the buttons beside the image's number stop at",
         )
         box = W.BoundedIntText(

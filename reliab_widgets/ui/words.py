@@ -24,6 +24,7 @@ STYLE = """<style>
   background: var(--jp-layout-color1, white)}
 .rw-card pre {max-height: 200px; overflow: auto}
 .rw-explorer .widget-readout {min-width: 40px}
+.rw-explorer .rw-wide .widget-readout {min-width: 52px}
 .rw-explorer select {text-overflow: ellipsis; font-size: 12px}
 .rw-strip, .rw-explorer [role=status] {white-space: nowrap; overflow: hidden}
 .rw-explorer table {border-collapse: collapse; font-size: 12px}

@@ -40,6 +40,10 @@ RAN = """() => document.querySelector('[data-mime-type="application/vnd.jupyter.
     .every(prompt => /\\[\\d+\\]/.test(prompt.textContent))"""
 # JupyterLab 4.6 now and then takes its own splash screen off the page twice.
 SPLASH = re.compile(r"'removeChild'.*\n.*/static/lab/jlab_core")
+# What users cannot read to its end; a closed list has its end when it is opened.
+CUT = """it => [...it.querySelectorAll('.widget-label, .widget-readout, .rw-strip, button')]
+  .filter(part => part.checkVisibility() && part.scrollWidth > part.clientWidth)
+  .map(part => `${part.textContent}: ${part.scrollWidth} > ${part.clientWidth}`)"""
 SECOND = 1000  # milliseconds, as Playwright counts
 KERNELS = "@jupyterlab/apputils-extension:kernels-settings"
 
@@ -247,6 +251,7 @@ def button(inside: Locator, text: str) -> Locator:
 
 
 def assert_fits(widget: Locator) -> None:
+    assert widget.evaluate(CUT) == []
     box = widget.bounding_box()
     assert box is not None
     assert (box["width"] <= WIDTH, box["height"] <= HEIGHT) == (True, True), box

@@ -21,6 +21,7 @@ from tests.browser.lab import (
     Notebook,
     assert_fits,
     button,
+    labelled,
     picture,
     sentence,
     status,
@@ -47,6 +48,12 @@ PRESETS: dict[str, dict[str, Any]] = {
     "PruningWidget": {"criterion": "weight", "images": 64, "fit_images": 50},
 }
 NAMES = list(PRESETS)
+SLIDERS = {
+    "SaliencyWidget": "deleted",
+    "ReliabilityWidget": "bins",
+    "PropagationWidget": "ε",
+    "PruningWidget": "remove",
+}
 CELLS = (
     SUBJECT,
     *(WIDGET.format(name=name, preset=preset) for name, preset in PRESETS.items()),
@@ -79,6 +86,31 @@ def test_picture_is_its_sentence_and_fits(
     expect(picture(widget)).to_have_attribute("aria-label", sentence(widget).inner_text())
     assert_fits(widget)
     shot(widget, name)
+
+
+def test_ends_of_its_slider_are_as_good_as_the_middle(
+    notebook: Notebook, widget: Locator, name: str, shot: Callable[[Locator, str], None]
+) -> None:
+    slider, finding = labelled(widget, SLIDERS[name]), sentence(widget).inner_text()
+    value, drawn = slider.locator(".widget-readout").inner_text(), picture(widget).text_content()
+    size = widget.evaluate(SIZE)
+    ends = set()
+    for key in ("Home", "End"):
+        notebook.press_in(slider, key)
+        notebook.run_new(f"_ = {name}.wait(120)")
+        expect(status(widget)).to_contain_text("ready")
+        expect(picture(widget)).to_have_attribute("aria-label", sentence(widget).inner_text())
+        assert re.findall(r"\b(?:nan|inf|None)\b", str(widget.text_content())) == []
+        assert_fits(widget)
+        assert widget.get_by_role("alert").locator("visible=true").count() == 0
+        assert widget.evaluate(SIZE) == size
+        ends.add(slider.locator(".widget-readout").inner_text())
+        shot(widget, f"{name} {key}")
+    assert len(ends) == 2
+    button(widget, "Reset").click()
+    expect(slider.locator(".widget-readout")).to_have_text(value)
+    expect(sentence(widget)).to_have_text(finding)
+    assert picture(widget).text_content() == drawn
 
 
 def test_text_is_readable_in_both_themes(
@@ -145,6 +177,7 @@ def test_saved_notebook_has_the_picture_and_wakes_up(lab: Lab, notebook: Noteboo
         expect(button(widget, "Unpin")).to_be_visible()
 
 
+SIZE = "it => (box => [box.width, box.height])(it.getBoundingClientRect())"
 # Every text that is shown in the widget, with its contrast (WCAG 2.2) to what is painted behind.
 TEXTS = """widget => {
   const light = rgb => rgb.slice(0, 3).map(v => v / 255)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from ...drawing import BLUE, GREEN, GREY, INK, VERMILLION, YELLOW, Drawing, plain
+from ...drawing import BLUE, GREEN, GREY, INK, VERMILLION, YELLOW, Drawing, plain, short
 from ...ops.calibration import percent, softmax
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ class Layers(Drawing):
             answer = int(sure.argmax())
             mark = "✓" if answer == truth else "✗"
             said = result.classes[answer]
-            words.set_text(f"{mark} {_short(said)}\n{sure[answer] * 100:.0f} %")
+            words.set_text(f"{mark} {short(said, 12)}\n{sure[answer] * 100:.0f} %")
             self.hover(
                 frame,
                 f"{name}: {said} {percent(sure[answer])}; true class {result.classes[truth]} "
@@ -203,8 +203,8 @@ class Layers(Drawing):
         self.steps_axes.set_ylim(low - room, high + room)
         # The names stand where the curves are further apart.
         end = last * int(abs(true[-1] - other[-1]) > abs(true[0] - other[0]))
-        ends = [(true[end], f"● {_short(result.classes[truth])}")]
-        ends.append((other[end], f"▲ {_short(result.classes[rival])}"))
+        ends = [(true[end], f"● {short(result.classes[truth], 12)}")]
+        ends.append((other[end], f"▲ {short(result.classes[rival], 12)}"))
         for text, way, (value, name) in zip(self.ends, (-1, 1), sorted(ends), strict=True):
             text.set(x=end, y=value + way * room * 0.2, text=name, ha="right" if end else "left")
         for line, values in ((self.true, true), (self.other, other)):
@@ -399,10 +399,6 @@ def _rgb(image: np.ndarray) -> np.ndarray:
     if len(image) != 3:
         image = image.mean(axis=0, keepdims=True).repeat(3, axis=0)
     return (np.clip(image, 0, 1) * 255).round().astype(np.uint8).transpose(1, 2, 0)
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 12 else f"{name[:11]}…"
 
 
 def _within(name: str, letters: int = 16) -> str:

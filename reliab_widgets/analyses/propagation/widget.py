@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from ...batching import threads
+from ...drawing import short
 from ...engine import Tick
 from ...ops.adversary import smallest_epsilon
 from ...ops.attacks import NORMS, RANDOM_STARTS
@@ -102,7 +103,6 @@ it.</li></ul>"""
         self._pace: float | None = None
         self._bounds = (0.0, 1.0)
         self._extra: float | None = None
-        self._locked: set[str] = set()
         self._learned: dict[Any, str] = {}
         some = [n for n in (16, 64) if n <= len(subject)]
         goals = [("any wrong", "any"), ("runner-up", "runner-up")]
@@ -216,6 +216,7 @@ it.</li></ul>"""
 
     def _arrange(self, fold: Any, show_code: bool) -> list[W.Widget]:
         parts = super()._arrange(fold, show_code)
+        self.controls["epsilon"].add_class("rw-wide")
         layer = self.controls["layer"]
         layer.layout.width, layer.style.description_width = "190px", "38px"
         self._slow = self._button("▶ Play", "Slow motion over layers or steps", self._on_slow)
@@ -297,7 +298,6 @@ it.</li></ul>"""
         return layer
 
     def _lock(self, lock: Any) -> None:
-        self._locked = set(lock)
         bounds = lock.get("epsilon")
         if isinstance(bounds, tuple):
             self._bounds = bounds
@@ -326,16 +326,16 @@ it.</li></ul>"""
         """Offer the epsilons of the attack, and those knobs that it has."""
         attack = self.controls["attack"].value
         self._offer(self.controls["epsilon"].value)
-        unused = {
-            "epsilon": not NORMS[attack],
-            "steps": attack in ("fgsm", "none"),
-            "goal": attack == "none",
-            "step_size": attack not in STEPPED,
-            "restarts": attack not in RANDOM_STARTS,
-            "threat": not self.controls["denoiser"].value,
-        }
-        for name, disabled in unused.items():
-            self.controls[name].disabled = disabled or name in self._locked
+        self.enable(
+            {
+                "epsilon": bool(NORMS[attack]),
+                "steps": attack not in ("fgsm", "none"),
+                "goal": attack != "none",
+                "step_size": attack in STEPPED,
+                "restarts": attack in RANDOM_STARTS,
+                "threat": bool(self.controls["denoiser"].value),
+            }
+        )
 
     def _changed(self, change: Any) -> None:
         if not self.is_quiet:
@@ -559,7 +559,7 @@ it.</li></ul>"""
                 f"{seen.control[k]:.3g}; below: the mean change in % of the clean map's rms"
             )
             change = seen.adversarial[k] - seen.clean[k]
-            name = names[k] if len(names[k]) <= 8 else f"{names[k][:7]}…"
+            name = short(names[k], 8)
             caption = f"{name}\n{_share(change, seen.clean[k])}"
             maps.append(_map(change, -most, most, caption, title, signed=True, side=34))
         self._maps.value = pictures.strip(maps)

@@ -12,14 +12,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
-from ...drawing import BLUE, GREEN, GREY, INK, SKY, VERMILLION, YELLOW, Drawing, plain
+from ...drawing import BLUE, GREEN, GREY, INK, SKY, VERMILLION, YELLOW, Drawing, plain, short
 from ...ops.calibration import binned, percent
 
 if TYPE_CHECKING:
     from .result import Pruning
 
 BINS = np.linspace(0, 1, 11)
-_NAME = 9  # letters of a class that fit under a bar
+_NAME = 10  # letters of a class that fit under a bar
 
 
 class Sweep(Drawing):
@@ -78,8 +78,12 @@ class Sweep(Drawing):
         axes.set(xlim=(0, 1), ylim=(0, 1.02), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
         axes.set_xlabel("confidence")
         axes.plot([0, 1], [0, 1], ":", color=GREY, lw=1.2)
-        self.dense = axes.scatter([], [], facecolor="none", edgecolor=GREY, lw=1.2)
-        self.pruned = axes.scatter([], [], facecolor=BLUE, edgecolor=BLUE, marker="D", lw=0.8)
+        self.dense = axes.scatter(
+            [], [], facecolor="none", edgecolor=GREY, lw=1.2, clip_on=False, zorder=3
+        )
+        self.pruned = axes.scatter(
+            [], [], facecolor=BLUE, edgecolor=BLUE, marker="D", lw=0.8, clip_on=False, zorder=3
+        )
         self.mini_title = _title(axes)
         self.mini_title.set_text("share right")
 
@@ -162,7 +166,7 @@ class Sweep(Drawing):
         for bar, number in zip(bars, order, strict=False):
             bar.set_height(change[number])
             bar.set_facecolor(VERMILLION if change[number] < 0 else SKY)
-        names = [result.classes[number][:_NAME] for number in order]
+        names = [short(result.classes[number], _NAME) for number in order]
         if len(names) > 12:
             names = [names[0], *[""] * (len(names) - 2), names[-1]]
         self.class_axes.set_xticks(

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from pandas import DataFrame
 
+from ...drawing import short
 from ...engine import Progress, ticking
 from ...ops.agreement import spearman
 from ...ops.calibration import percent, softmax
@@ -310,7 +311,7 @@ other images than those reported.</li></ul>"""
             strip.append(
                 pictures.thumbnail(
                     self.subject.images[image].numpy(),
-                    f"{marks[0]}{_short(names[0])}\n→{marks[1]}{_short(names[1])}",
+                    f"{marks[0]}{short(names[0], 8)}\n→{marks[1]}{short(names[1], 8)}",
                     f"image {image}: is {result.classes[result.truth[row]]}, was {names[0]}, "
                     f"is now {names[1]}, {sure[row]:.0%} sure",
                     34,
@@ -345,13 +346,16 @@ other images than those reported.</li></ul>"""
         for row, (network_name, values) in enumerate(zip(networks, maps, strict=True)):
             # One pixel in fifty may be off the scale: a few are far above all others.
             size = float(np.quantile(np.abs(values), 0.98))
-            words = f"ρ {agreed[row]:.2f}".replace("-", "−") if row else _short(name)
+            words = _agreement(agreed[row]) if row else short(name, 8)
             colours = pictures.coloured(values, -size, size, signed=True)
             title = f"image {index}, why {name}: network {network_name}, {words}"
+            if not np.ptp(values):
+                title += "; flat: no pixel changes what is left"
             strip.append(pictures.thumbnail(colours, f"{network_name}\n{words}", title, 40))
         strip.append(pictures.scale(-1, 1, "each map's own 98 % quantile", signed=True))
         return pictures.strip(strip)
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= 8 else f"{name[:7]}…"
+def _agreement(rho: float) -> str:
+    """Write a rank correlation; a flat map has none."""
+    return f"ρ {rho:.2f}".replace("-", "−") if np.isfinite(rho) else "ρ –"

@@ -18,7 +18,7 @@ from ...ops.calibrators import Temperature
 if TYPE_CHECKING:
     from .result import Reliability
 
-COUNT_TICKS = (1, 10, 100, 1_000, 10_000, 100_000)
+COUNT_TICKS = [step * 10**power for power in range(6) for step in (1, 2, 5)]
 
 
 class Diagram(Drawing):
@@ -177,7 +177,8 @@ class Diagram(Drawing):
                 if height
             ]
         )
-        ticks = [t for t in COUNT_TICKS if t <= bins.count.max()][-2:]
+        top = max(t for t in COUNT_TICKS if t <= max(bins.count.max(), 1))
+        ticks = [t for t in (top // 10, top) if t]
         self.count_axes.set_ylim(0, max(heights.max(), 1) * 1.05)
         self.count_axes.set_yticks(
             np.sqrt(ticks), [f"{t}" if t < 1000 else f"{t // 1000}k" for t in ticks]

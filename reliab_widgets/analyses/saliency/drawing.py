@@ -19,7 +19,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
-from ...drawing import BLUE, GREEN, GREY, INK, SKY, VERMILLION, YELLOW, Drawing, plain
+from ...drawing import BLUE, GREEN, GREY, INK, SKY, VERMILLION, YELLOW, Drawing, plain, short
 from ...ops.pixels import edges, in_cells, outline, rgb
 
 if TYPE_CHECKING:
@@ -547,11 +547,6 @@ def hex_code(colour: str) -> str:
     """Return ``"color:r,g,b"`` as #rrggbb."""
     channels = [round(255 * float(value)) for value in colour.removeprefix("color:").split(",")]
     return "#" + "".join(f"{channel:02x}" for channel in channels)
-
-
-def short(words: str, most: int) -> str:
-    """Return at most so many letters."""
-    return words if len(words) <= most else words[: most - 1] + "…"
 
 
 def colours(values: np.ndarray, limit: float, sign: str) -> np.ndarray:

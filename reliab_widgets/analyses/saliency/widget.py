@@ -9,6 +9,7 @@ import ipywidgets as W
 import numpy as np
 from matplotlib.figure import Figure
 
+from ...drawing import short
 from ...ops.attribution.baselines import BASELINES, NUMBERS
 from ...ops.attribution.foreign import spatial_layers
 from ...ops.attribution.methods import KNOBS, WITHOUT_BASELINE
@@ -32,7 +33,6 @@ from .drawing import (
     accumulated,
     hex_code,
     number,
-    short,
     tell,
     title,
 )
@@ -332,6 +332,9 @@ you pinned, the tenth of its pixels with the largest magnitude.</li>
         for name in set(HYPER) - set(self._hide):
             wanted = name in KNOBS[result.method]
             self.controls[name].layout.display = "" if wanted else "none"
+        self.enable({"alpha": result.path.shape[-1] > 0})
+        self._run.disabled = self.controls["alpha"].disabled
+        self._play.playing &= not self._run.disabled
         notes = (*self.subject.notes, *result.notes)
         listed = "".join(f"<li>{html.escape(note)}</li>" for note in notes)
         self._help.value = f"{self.about}<ul>{listed}</ul>"
