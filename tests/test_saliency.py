@@ -387,9 +387,9 @@ def test_the_sentence_has_the_finding_and_its_controls(result: Saliency) -> None
     sentence = str(result)
     assert sentence.startswith("resnet20, 3 images: ig (8 steps). ")
     assert f"{result.baselines[a]} and {result.baselines[b]} agree least" in sentence
-    assert f"Spearman {value:+.2f}" in sentence
+    assert f"Spearman {value:+z.2f}" in sentence
     assert f"{top * 100:.{0 if top >= 0.1 else 1}f} % of their top-10 % pixels" in sentence
-    assert f"an untrained network's maps agree {result.control().mean():+.2f}" in sentence
+    assert f"an untrained network's maps agree {result.control().mean():+z.2f}" in sentence
     assert f"4 steps agree with all {result.ceiling().mean():+.2f}" in sentence
 
 

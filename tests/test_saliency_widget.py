@@ -278,6 +278,8 @@ def test_methods_without_a_baseline_collapse_to_one_map_and_say_so() -> None:
     assert len(pictures(figure)) == 2
     words = texts(figure)
     assert {"gradient compares with nothing:", "no baseline, so one map"} <= set(words)
+    assert "untrained network" in words
+    assert "ceil." not in words  # the same map each time
     assert "gradient walks no path" in words
     assert "baseline alone:" not in words
     assert "fill black; falls first: ●" in words  # there is no own one

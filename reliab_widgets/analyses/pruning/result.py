@@ -507,7 +507,7 @@ class Pruning(Result):
 
 
 def _points(change: float) -> str:
-    return f"{change * 100:+.1f} points".replace("-", "−")
+    return f"{change * 100:+z.1f} points".replace("-", "−")
 
 
 def _wilson(hits: np.ndarray) -> tuple[float, float]:

@@ -174,7 +174,8 @@ class Reliability(Result):
         change = self.metric("accuracy") - self.metric("accuracy", "before")
         # One accuracy may be that of other answers; these two repairs cannot change any.
         kept = isinstance(self.calibrator, Temperature | BinwiseTemperature) and what == "is right"
-        accuracy = "without changing one answer" if kept else f"accuracy {change * 100:+.1f} points"
+        points = f"accuracy {change * 100:+z.1f} points"
+        accuracy = "without changing one answer" if kept else points
         return (
             f"{start}. {self._repair()} ECE from "
             f"{percent(self.metric('ece', 'before'))} to {percent(self.metric('ece'))} "

@@ -171,7 +171,7 @@ class Maps(Drawing):
         self.rows = [self._text(left - 4, y, ha="right") for y in rows]
         self.heads = [self._text(x, top - 8, ha="center") for x in middles]
         end = left + COLUMNS[-1] + CELL, top + ROW * MOST + 11
-        self._text(*end, "untrained network, noise ceiling", ha="right")
+        self.controls = self._text(*end, ha="right")
         self.pairs = self._cells(self.canvas)
 
     def _make_charts(self) -> None:
@@ -367,8 +367,11 @@ class Maps(Drawing):
             here = b < count
             name.set_text(f"{short(title(result, b), 12)} {MARKS[b]}" if here else "")
             head.set_text(MARKS[b] if here else "")
-        for head, word in zip(self.heads[MOST:], ("untr.", "ceil."), strict=True):
-            head.set_text(word)
+        told = [np.isfinite(column).any() for column in table.T[MOST:]]
+        for head, word, here in zip(self.heads[MOST:], ("untr.", "ceil."), told, strict=True):
+            head.set_text(word if here else "")
+        names = np.array(["untrained network", "noise ceiling"])
+        self.controls.set_text(", ".join(names[told]))
         self._show_pairs(result)
 
     def _show_pairs(self, result: Saliency) -> None:
@@ -382,8 +385,8 @@ class Maps(Drawing):
                 signed, absolute, shared, ssim = (table[row, at] for table in tables)
                 box = (left + x, top + ROW * row, left + x + CELL, top + ROW * (row + 1))
                 words = (
-                    f"{name} and {other}: Spearman signed {signed:+.2f}, magnitudes "
-                    f"{absolute:+.2f}, top 10 % shared {_percent(shared)}, SSIM {ssim:.2f}"
+                    f"{name} and {other}: Spearman signed {signed:+z.2f}, magnitudes "
+                    f"{absolute:+z.2f}, top 10 % shared {_percent(shared)}, SSIM {ssim:.2f}"
                 )
                 self.pairs.areas.append(([box], words))
 
@@ -402,7 +405,7 @@ class Maps(Drawing):
             points = [
                 f"α = {a:.2f}: "
                 + ", ".join(
-                    f"{title(result, b)} {curves[b, k]:.3f}, credit {result.credit[0, b, k]:+.3f}"
+                    f"{title(result, b)} {curves[b, k]:.3f}, credit {result.credit[0, b, k]:+z.3f}"
                     for b in range(len(curves))
                 )
                 for k, a in enumerate(x)

@@ -316,21 +316,21 @@ class Saliency(Result):
         least = " least" if pairs > 1 else ""
         return (
             f"{self.baselines[a]} and {self.baselines[b]} agree{least}: "
-            f"Spearman {value:+.2f}{shared}."
+            f"Spearman {value:+z.2f}{shared}."
         )
 
     def _controls(self) -> str:
         parts = []
         control, ceiling = self.control(), self.ceiling()
         if np.isfinite(control).any():
-            parts.append(f"an untrained network's maps agree {np.nanmean(control):+.2f}")
+            parts.append(f"an untrained network's maps agree {np.nanmean(control):+z.2f}")
         if np.isfinite(ceiling).any():
             size = int(self.convergence_size[-1])
             noun = {"rise": "masks", "ig": "steps"}.get(self.method, "samples")
             parts.append(
-                f"{size} {noun} agree with all {np.nanmean(ceiling):+.2f}"
+                f"{size} {noun} agree with all {np.nanmean(ceiling):+z.2f}"
                 if self.method == "ig"
-                else f"two sets of {size} {noun} agree {np.nanmean(ceiling):+.2f}"
+                else f"two sets of {size} {noun} agree {np.nanmean(ceiling):+z.2f}"
             )
         return f"Controls: {'; '.join(parts)}." if parts else "Its maps are constant."
 
@@ -341,7 +341,7 @@ class Saliency(Result):
         mine, other = self.lowest(), pinned.lowest()
         parts = []
         if mine and other and mine != other:
-            parts.append(f"lowest agreement {mine[2]:+.2f} instead of {other[2]:+.2f}")
+            parts.append(f"lowest agreement {mine[2]:+z.2f} instead of {other[2]:+z.2f}")
         if (
             np.array_equal(self.index, pinned.index)
             and self.maps.shape[2:] == pinned.maps.shape[2:]
@@ -354,7 +354,7 @@ class Saliency(Result):
                     pairs = np.stack([self.maps[:, b], twin], axis=1)
                     value = _mean(np.array([spearman(pair)[0, 1] for pair in pairs]))
                     if np.isfinite(value) and value < 0.9995:
-                        parts.append(f"{name} agrees {value:+.2f} with its pinned map")
+                        parts.append(f"{name} agrees {value:+z.2f} with its pinned map")
         return f"Against the pin: {', '.join(parts) or 'no difference'}."
 
     def draw(
