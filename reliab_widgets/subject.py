@@ -456,11 +456,7 @@ class Subject:
         >>> len(subject[:3].with_validation(subject[3:]).validation)
         2
         """
-        given: object = validation
-        if not isinstance(given, Subject):
-            seen = f"got {type(validation).__name__}"
-            fix = "Pass validation= as rw.Subject or subject.with_images(images, labels)"
-            raise TypeError(problem("validation is not a Subject", seen, fix))
+        check_subject(validation, "validation")
         if len(validation.classes) != len(self.classes):
             seen = f"got {len(validation.classes)} and {len(self.classes)} classes"
             fix = "Pass validation= made with the same model"
@@ -605,3 +601,22 @@ def _call(start: str, given: dict[str, Any]) -> str:
             )
             start += f", {name}={value!r}" if short else f", {name}={name}"
     return start + ")"
+
+
+def check_subject(given: object, argument: str = "subject") -> None:
+    """Refuse what is no Subject, such as the model alone.
+
+    Raises
+    ------
+    TypeError
+        It is something else.
+
+    Examples
+    --------
+    >>> check_subject(nn.Linear(4, 3))
+    Traceback (most recent call last):
+    TypeError: subject is not a Subject: got Linear. Pass subject=rw.Subject(model, images, labels).
+    """
+    if not isinstance(given, Subject):
+        fix = f"Pass {argument}=rw.Subject(model, images, labels)"
+        raise TypeError(problem(f"{argument} is not a Subject", f"got {type(given).__name__}", fix))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from ipywidgets.widgets.widget import _instances
 from torch import nn
 
 import reliab_widgets as rw
@@ -61,6 +62,29 @@ def test_one_word_names_it_all(word: str, analysis: Callable[..., Result], resul
     assert analysis.__name__ == word
     assert type(result) is getattr(rw, word.title())
     assert issubclass(getattr(rw.widgets, f"{word.title()}Widget"), rw.Explorer)
+
+
+@pytest.mark.parametrize("given", [Brightness(), None, "resnet20"])
+@pytest.mark.parametrize("name", [*ANALYSES, "attack", "smallest_epsilon", "untrained", "oracle"])
+def test_what_is_no_subject_is_refused(name: str, given: Any) -> None:
+    seen = type(given).__name__
+    with pytest.raises(TypeError, match=f"^subject is not a Subject: got {seen}. Pass subject=rw"):
+        getattr(rw, name)(given)
+
+
+@pytest.mark.parametrize(
+    ("name", "knob"), [("reliability", "fit"), ("pruning", "fit"), ("pruning", "train")]
+)
+def test_what_is_no_subject_to_fit_on_is_refused(name: str, knob: str) -> None:
+    with pytest.raises(TypeError, match=f"^{knob} is not a Subject: got Tensor. Pass {knob}=rw"):
+        getattr(rw, name)(subject(), **{knob: subject().images})
+
+
+def test_a_widget_of_no_subject_is_refused(word: str) -> None:
+    before = set(_instances)
+    with pytest.raises(TypeError, match=r"^subject is not a Subject: got Brightness"):
+        getattr(rw.widgets, f"{word.title()}Widget")(Brightness())
+    assert set(_instances) == before
 
 
 def test_knobs_are_keywords_with_defaults(analysis: Callable[..., Result]) -> None:

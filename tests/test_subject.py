@@ -659,7 +659,7 @@ def test_with_validation() -> None:
     assert subject[:4].with_validation(subject[4:], code="rw.demo()").code == "rw.demo()"
     with pytest.raises(ValueError, match=r"share 2 of 3.*Give `validation` images that are not"):
         subject[:6].with_validation(subject[4:])
-    with pytest.raises(TypeError, match=r"validation is not a Subject.*Tensor.*with_images"):
+    with pytest.raises(TypeError, match=r"validation is not a Subject: got Tensor"):
         subject.with_validation(subject.images)
     with pytest.raises(ValueError, match=r"other classes.*2 and 3"):
         subject.with_validation(make(models.OneLogit(), labels=[0] * 7))

@@ -16,7 +16,7 @@ from ..batching import own_generators, threads
 from ..engine import Progress, stream, sweep, ticking
 from ..network import Network
 from ..result import Record
-from ..subject import Subject
+from ..subject import Subject, check_subject
 from ..validation import check_choice, check_index, check_whole, is_whole, problem
 from .attacks import Attack, Attacked, Method, check_epsilon, succeeded
 from .calls import arguments
@@ -216,6 +216,7 @@ def adversary(
     ValueError, TypeError
         A knob has a value it cannot have; the network blocks gradients that the attack needs.
     """
+    check_subject(subject)
     check_choice("threat", threat, THREATS)
     made = Attack(attack, epsilon, steps, step_size, restarts, _goal(subject, goal), seed)
     if isinstance(attack, str) and attack != "none":

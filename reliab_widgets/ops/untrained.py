@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..batching import own_generators
-from ..subject import Subject
+from ..subject import Subject, check_subject
 from .copies import copied
 
 
@@ -28,6 +28,11 @@ def untrained(subject: Subject, seed: int = 0) -> Subject:
     Subject
         The same images, labels and validation images, another network.
 
+    Raises
+    ------
+    TypeError
+        There is no Subject.
+
     Notes
     -----
     Adebayo et al. 2018, "Sanity checks for saliency maps", arXiv 1810.03292. Every module that has
@@ -43,6 +48,7 @@ def untrained(subject: Subject, seed: int = 0) -> Subject:
     >>> torch.equal(untrained(subject).logits, untrained(subject, seed=1).logits)
     False
     """
+    check_subject(subject)
 
     def draw(model: nn.Module) -> None:
         device = next(model.parameters(), torch.empty(0)).device

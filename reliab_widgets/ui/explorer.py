@@ -23,12 +23,11 @@ from traitlets import TraitError
 from .. import batching, drawing
 from ..engine import Cache, Cancelled, Tick
 from ..result import Result
+from ..subject import Subject, check_subject
 from . import cells, words, worker
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-
-    from ..subject import Subject
 
 TRAIL = 20
 """How many settings the trail remembers."""
@@ -90,6 +89,7 @@ class Explorer(W.VBox):
     """What `export` can write, without the dot."""
     is_preview = False
     """Whether the picture shows a preview, which is refined in a rest of input."""
+    _closed = True  # until it has been made
 
     def __init__(
         self,
@@ -105,6 +105,7 @@ class Explorer(W.VBox):
         cache: Cache | None = None,
         executor: Any = None,
     ) -> None:
+        check_subject(subject)
         self.analysis = analysis
         self.subject = subject
         self.controls = dict(controls)

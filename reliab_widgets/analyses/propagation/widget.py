@@ -21,7 +21,7 @@ from ...ops.attacks import NORMS, RANDOM_STARTS
 from ...ops.calibration import percent, softmax
 from ...ops.pixels import in_cells
 from ...result import Result
-from ...subject import Subject
+from ...subject import Subject, check_subject
 from ...ui import inputs, pictures
 from ...ui.explorer import Explorer
 from ...ui.picker import Picker
@@ -96,6 +96,7 @@ it.</li></ul>"""
     def __init__(self, subject: Subject, **options: Any) -> None:
         from ...zoo import denoisers
 
+        check_subject(subject)
         picker = Picker(subject)
         self._which = picker.which
         self._layer: str | None = None

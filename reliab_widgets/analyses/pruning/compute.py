@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from inspect import signature
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,11 +16,9 @@ from ...ops.pruning import removal
 from ...ops.pruning.importance import CRITERIA, Criterion
 from ...ops.pruning.structure import Structure, structure
 from ...ops.pruning.sweep import Case, Measured, measured, on_network
+from ...subject import Subject, check_subject
 from ...validation import check_apart, check_choice, check_whole, problem
 from .result import ATTACKS, Pruning
-
-if TYPE_CHECKING:
-    from ...subject import Subject
 
 LEVELS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
 
@@ -97,8 +95,8 @@ def pruning(
     Raises
     ------
     ValueError, TypeError
-        A knob has a value it cannot have; no filter can be removed; images would be ranked on and
-        reported at once.
+        There is no Subject; a knob has a value it cannot have; no filter can be removed; images
+        would be ranked on and reported at once.
 
     Notes
     -----
@@ -161,6 +159,10 @@ def growing(
         The last one has all levels. With rounds or fine-tuning, where networks come one out of the
         other, it is the only one.
     """
+    check_subject(subject)
+    for name in ("fit", "train"):
+        if knobs[name] is not None:
+            check_subject(knobs[name], name)
     fractions = _levels(knobs["levels"])
     check_choice("scope", knobs["scope"], removal.SCOPES)
     for name, low, high, why in (

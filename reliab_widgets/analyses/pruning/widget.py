@@ -17,7 +17,7 @@ from ...ops.pruning.structure import structure
 from ...ops.pruning.sweep import explanation
 from ...ops.untrained import untrained
 from ...result import Result
-from ...subject import Subject
+from ...subject import Subject, check_subject
 from ...ui import inputs, pictures
 from ...ui.explorer import Explorer
 from ...ui.picker import Picker
@@ -75,6 +75,7 @@ untrained network is the control.</li>
 other images than those reported.</li></ul>"""
 
     def __init__(self, subject: Subject, *, train: Subject | None = None, **options: Any) -> None:
+        check_subject(subject)
         picker = Picker(subject)
         self._which, self._train = picker.which, train
         self._points: dict[Any, dict[Any, Any]] = {}

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...engine import Progress, ticking
 from ...ops import calibration, calibrators, shifts
 from ...ops.calls import call
+from ...subject import Subject, check_subject
 from ...validation import check_apart
 from .result import Reliability
-
-if TYPE_CHECKING:
-    from ...subject import Subject
 
 METHODS = (
     "none",
@@ -90,8 +88,9 @@ def reliability(
 
     Raises
     ------
-    ValueError
-        A knob has a value it cannot have; images would be fitted on and reported at once.
+    ValueError, TypeError
+        There is no Subject; a knob has a value it cannot have; images would be fitted on and
+        reported at once.
 
     Notes
     -----
@@ -107,6 +106,9 @@ def reliability(
     >>> result.summary().index.tolist()
     ['accuracy', 'ece', 'mce', 'ace', 'smece', 'nll', 'brier', 'confidence']
     """
+    check_subject(subject)
+    if fit is not None:
+        check_subject(fit, "fit")
     _check(method, temperature, bins, binning, calibration_bins, fit_images, interval)
     which = _label(subject, label)
     corruption = shifts.shift(shift, seed)

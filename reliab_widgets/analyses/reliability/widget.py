@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from ...ops import shifts
 from ...ops.calibrators import Temperature
 from ...result import Result
-from ...subject import Subject
+from ...subject import Subject, check_subject
 from ...ui import inputs, pictures
 from ...ui.explorer import Explorer
 from .compute import reliability
@@ -72,6 +72,7 @@ reward being right. "ECE if perfect": what a perfectly calibrated model would sh
 </ul>"""
 
     def __init__(self, subject: Subject, **options: Any) -> None:
+        check_subject(subject)
         validation = subject.validation
         self._all = max(1, len(subject) // 2) if validation is None else len(validation)
         sizes = [n for n in (50, 100, 200, 300, 500, 1000) if n < self._all]

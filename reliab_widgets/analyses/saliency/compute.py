@@ -22,7 +22,7 @@ from ...ops.attribution.scores import SCORES, scores, targets
 from ...ops.attribution.scores import TARGETS as TARGETS
 from ...ops.calls import call
 from ...ops.untrained import untrained
-from ...subject import Subject
+from ...subject import Subject, check_subject
 from ...validation import check_choice, check_index, check_whole, problem
 from .result import Saliency
 
@@ -115,8 +115,8 @@ def saliency(
     Raises
     ------
     TypeError, ValueError
-        A knob has a value it cannot have, the network blocks gradients that the method needs, or
-        the score does not depend on the image at all.
+        There is no Subject, a knob has a value it cannot have, the network blocks gradients that
+        the method needs, or the score does not depend on the image at all.
 
     Notes
     -----
@@ -135,6 +135,7 @@ def saliency(
     >>> result.maps.shape, result.compared
     ((1, 2, 32, 32), ('black', 'white', 'black, untrained', 'white, untrained'))
     """
+    check_subject(subject)
     chosen = _chosen(subject, index, images, seed)
     check_choice("score", score, SCORES)
     check_choice("sign", sign, SIGNS)

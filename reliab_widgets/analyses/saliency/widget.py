@@ -18,7 +18,7 @@ from ...ops.attribution.scores import SCORES
 from ...ops.calibration import percent
 from ...ops.pixels import GRID, in_cells
 from ...result import Result
-from ...subject import Subject
+from ...subject import Subject, check_subject
 from ...ui import inputs
 from ...ui.choices import Choices
 from ...ui.explorer import Explorer
@@ -103,6 +103,7 @@ you pinned, the tenth of its pixels with the largest magnitude.</li>
 </ul>"""
 
     def __init__(self, subject: Subject, **options: Any) -> None:
+        check_subject(subject)
         picker = Picker(subject)
         side = min(subject.images.shape[2:])
         layers = list(spatial_layers(subject))

@@ -138,8 +138,8 @@ def oracle(subject: Subject, *, executor: Any = None, progress: Progress = None)
 
     Raises
     ------
-    ValueError
-        Nothing can be removed.
+    ValueError, TypeError
+        There is no Subject, or nothing can be removed.
 
     Notes
     -----

@@ -20,7 +20,7 @@ from torch.nn.utils import parametrize
 
 from ...batching import own_generators
 from ...network import Network
-from ...subject import Subject
+from ...subject import Subject, check_subject
 from ...validation import problem
 from ..copies import copied
 from .gates import Gates
@@ -159,8 +159,9 @@ def structure(subject: Subject) -> Structure:
 
     Raises
     ------
-    ValueError
-        Nothing can be removed, or gradients are blocked: the ties are found by following them.
+    ValueError, TypeError
+        There is no Subject, nothing can be removed, or gradients are blocked: the ties are found by
+        following them.
 
     Notes
     -----
@@ -173,6 +174,7 @@ def structure(subject: Subject) -> Structure:
     >>> len(found), found.groups[0]
     (448, ('conv1', 'layer1.0.conv2', 'layer1.1.conv2', 'layer1.2.conv2'))
     """
+    check_subject(subject)
     network, size = subject._network, tuple(subject.images.shape[1:])
     known = _FOUND.setdefault(network, {})
     if size not in known:
