@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
 TOLERANCE = 1e-4  # outside [0, 1]: the rounding of a resize or of undoing a normalisation
 SIZES = (8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 84, 96, 112, 128, 160, 192, 224, 240, 256)
@@ -70,6 +71,9 @@ def check_images(given: Any) -> tuple[Tensor, tuple[str, ...]]:
 def _tensor(given: Any) -> Tensor:
     if isinstance(given, Tensor):
         return given.detach()
+    if isinstance(given, Dataset | DataLoader):
+        fix = "Use rw.Subject.from_dataset(model, dataset), which finds the labels, too"
+        raise TypeError(problem("images are a data set", f"got {type(given).__name__}", fix))
     try:
         if isinstance(given, list | tuple) and given and isinstance(given[0], Tensor):
             return torch.stack(list(given)).detach()
@@ -324,16 +328,20 @@ def check_index(key: Any, count: int) -> Tensor:
     if isinstance(key, slice):
         chosen = torch.tensor(range(count)[key], dtype=torch.int64)
     else:
+        fix = "Use an int, a slice, a list of indices, or a mask with one bool per image"
         if isinstance(key, np.ndarray):
             key = key.copy()  # those of results cannot be written to, which torch warns of
-        chosen = torch.as_tensor(key, device="cpu")
+        try:
+            chosen = torch.as_tensor(key, device="cpu")
+        except (TypeError, ValueError, RuntimeError):
+            seen = f"got {key!r} for {count} images"
+            raise TypeError(problem("images cannot be chosen like this", seen, fix)) from None
         whole = not (chosen.is_floating_point() or chosen.dtype == torch.bool)
         if chosen.dtype == torch.bool and chosen.shape == (count,):
             chosen = everything[chosen]
         elif not (whole and chosen.ndim <= 1) and chosen.numel():
             seen = f"got {_dtype(chosen)} of shape {tuple(chosen.shape)} for {count} images"
-            fix = "Use an int, a slice, a list of indices, or a mask with one bool per image"
-            raise TypeError(problem("a Subject cannot be indexed like this", seen, fix))
+            raise TypeError(problem("images cannot be chosen like this", seen, fix))
         chosen = chosen.long().flatten()
     if len(chosen) == 0:
         seen = f"got [{key}] of {count} images"

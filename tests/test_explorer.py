@@ -407,6 +407,18 @@ def test_unknown_knobs_of_teachers_are_named_and_nothing_is_left(option: dict[st
     assert all(not isinstance(widget, Explorer) for widget in left)
 
 
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("kind", r"got kind=\. Pass preset=\{'kind': \.\.\.\}\."),
+        ("lok", r"got lok=\. Use preset, "),
+    ],
+)
+def test_what_is_no_option_says_how_a_knob_is_set(option: str, words: str) -> None:
+    with pytest.raises(TypeError, match=words):
+        two_knobs(**{option: "2"})
+
+
 def test_a_logarithmic_slider_is_locked_in_the_units_of_its_value() -> None:
     widget = ReliabilityWidget(SUBJECT, lock={"temperature": (0.5, 2.0)})
     assert widget.set(temperature=2.0).wait(LONG).calibrator.temperature == 2.0

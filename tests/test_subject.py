@@ -705,8 +705,8 @@ def test_indexing_refuses_in_words() -> None:
     for key in (slice(3, 3), [], torch.zeros(7, dtype=torch.bool)):
         with pytest.raises(ValueError, match=r"no image is chosen.*at least one"):
             subject[key]
-    for key in ([0.5], [True, False], [[0, 1]]):
-        with pytest.raises(TypeError, match=r"cannot be indexed.*for 7 images.*mask"):
+    for key in ([0.5], [True, False], [[0, 1]], "all", ["a"]):
+        with pytest.raises(TypeError, match=r"cannot be chosen.*for 7 images.*mask"):
             subject[key]
 
 
@@ -913,6 +913,7 @@ BAD_IMAGES = [
     ),
     ((GOOD * 255).long(), TypeError, r"neither uint8 nor floats.*int64 from 0 to 255.*torch.uint8"),
     ([GOOD[0], GOOD[1, :, :4]], TypeError, r"cannot be made one array.*list.*of one size"),
+    (TensorDataset(GOOD), TypeError, r"a data set.*TensorDataset.*\.from_dataset"),
     ("pictures.png", TypeError, r"cannot be made one array.*str"),
 ]
 

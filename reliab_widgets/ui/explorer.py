@@ -24,6 +24,7 @@ from .. import batching, drawing
 from ..engine import Cache, Cancelled, Tick
 from ..result import Result
 from ..subject import Subject, check_subject
+from ..validation import problem
 from . import cells, words, worker
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ class Explorer(W.VBox):
         Where results are remembered; by default in this widget's memory.
     executor : optional
         Where the analysis runs its sweeps.
+    **others
+        Refused, with a word on how a knob is set.
 
     Examples
     --------
@@ -104,8 +107,13 @@ class Explorer(W.VBox):
         show_code: bool = True,
         cache: Cache | None = None,
         executor: Any = None,
+        **others: Any,
     ) -> None:
         check_subject(subject)
+        for name in others:
+            options = "Use preset, hide, lock, show_code, cache or executor"
+            fix = f"Pass preset={{{name!r}: ...}}" if name in controls else options
+            raise TypeError(problem("a widget has no such option", f"got {name}=", fix))
         self.analysis = analysis
         self.subject = subject
         self.controls = dict(controls)
