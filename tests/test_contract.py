@@ -1,5 +1,6 @@
 """What every analysis promises, whatever it computes."""
 
+import gc
 import inspect
 import sys
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from reliab_widgets import Subject
 from reliab_widgets.analyses import ANALYSES
 from reliab_widgets.result import Record, Result
 from tests.models import Brightness, flat_images
+from tests.test_pruning import varied
 from tests.test_result import assert_same
 
 ROOT = Path(__file__).parents[1]
@@ -177,6 +179,26 @@ def test_subject_hooks_and_randomness_are_untouched(
     assert torch.equal(torch.get_rng_state(), torch_state)
     for before, after in zip(numpy_state, np.random.get_state(), strict=True):
         np.testing.assert_array_equal(before, after)
+
+
+AGAIN: dict[str, tuple[str, dict[str, Any]]] = {word: (word, BUSY[word]) for word in ANALYSES} | {
+    "attribution": ("saliency", {"images": 4, "steps": 4}),
+    "second order": ("pruning", {"criterion": "taylor-so", "levels": (0.2,), "images": 100}),
+    "attack": ("attack", {"attack": "pgd", "steps": 3}),
+    "smallest epsilon": ("smallest_epsilon", {"images": 4, "steps": 3}),
+    "oracle": ("oracle", {}),
+}
+
+
+@pytest.mark.parametrize(("name", "knobs"), AGAIN.values(), ids=AGAIN)
+def test_no_tensor_is_left_in_memory(name: str, knobs: dict[str, Any]) -> None:
+    examined = varied(120)  # a network deep enough for graphs of autograd
+    left = []
+    for _ in range(3):
+        getattr(rw, name)(examined, **knobs)
+        gc.collect()
+        left.append(sum(issubclass(type(it), torch.Tensor) for it in gc.get_objects()))
+    assert left[1] == left[2]  # what is worth keeping is kept by the first
 
 
 def test_ticks_begin_at_zero_and_reach_the_total(

@@ -84,9 +84,10 @@ class Gates:
 
         def see(x: Tensor, units: Tensor, axis: int) -> Tensor:
             x = x.view_as(x) if x.requires_grad else x.detach().requires_grad_()
+            value = x.detach()  # a hook that knew x would keep it for ever
 
             def back(gradient: Tensor) -> None:
-                felt = (gradient * x.detach()).movedim(axis, 1).unsqueeze(-1).flatten(2).sum(2)
+                felt = (gradient * value).movedim(axis, 1).unsqueeze(-1).flatten(2).sum(2)
                 slopes.index_add_(1, units % (self.units + 1), felt)  # -1 is the last column
 
             x.register_hook(back)
