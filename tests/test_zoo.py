@@ -15,6 +15,7 @@ from torch import nn
 
 from reliab_widgets import zoo
 from reliab_widgets.ops import calibration
+from reliab_widgets.subject import Subject
 from reliab_widgets.zoo import cifar10, publish, samples, train, weights
 from reliab_widgets.zoo.architectures import ARCHITECTURES
 from reliab_widgets.zoo.cifar10 import Images
@@ -344,6 +345,15 @@ def test_untrained_twin_is_where_training_begins(architecture):
     torch.manual_seed(0)
     expected = ARCHITECTURES[architecture]().state_dict()
     assert_same_state(weights.untrained(architecture).state_dict(), expected)
+
+
+def test_all_networks_share_the_images():
+    one, other = zoo.demo("resnet20"), zoo.demo("vgg-untrained")
+    assert one.images is other.images
+    assert one.validation.images is other.validation.images
+    made = Subject(one.model, one.images, one.labels, mean=cifar10.MEAN, std=cifar10.STD)
+    assert (made.notes, made.labels.tolist()) == (one.notes, one.labels.tolist())
+    torch.testing.assert_close(made.logits, one.logits, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["resnet20", "resnet20-untrained"])
