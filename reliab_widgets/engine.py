@@ -155,7 +155,8 @@ class Cache:
         filled folder, so that heavy settings answer at once. Your own functions are remembered in
         memory only, because their code may change.
     keep : int
-        How many results stay in memory; the one not used for the longest time goes first.
+        How many bytes of results stay in memory, each counted as a megabyte at least; the result
+        not used for the longest time goes first.
 
     Examples
     --------
@@ -166,9 +167,12 @@ class Cache:
     True
     """
 
-    def __init__(self, folder: str | os.PathLike[str] | None = None, keep: int = 64) -> None:
+    def __init__(
+        self, folder: str | os.PathLike[str] | None = None, keep: int = 100_000_000
+    ) -> None:
         self.folder = None if folder is None else Path(folder)
         self.keep = keep
+        self._size = 0
         self._memory: OrderedDict[Hashable, Any] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -233,9 +237,18 @@ class Cache:
         if key is None:
             return
         with self._lock:
+            if key in self._memory:
+                self._size -= _size(self._memory.pop(key))
             self._memory[key] = result
-            while len(self._memory) > self.keep:
-                self._memory.popitem(last=False)
+            self._size += _size(result)
+            while self._size > self.keep:
+                self._size -= _size(self._memory.popitem(last=False)[1])
+
+
+def _size(result: Any) -> int:
+    # Less than a megabyte is not worth counting, and not all that is large knows its size.
+    parts = vars(result).values() if isinstance(result, Record) else (result,)
+    return max(1_000_000, sum(getattr(part, "nbytes", 0) for part in parts))
 
 
 def _read(path: Path | None) -> Record | None:

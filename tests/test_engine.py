@@ -34,6 +34,11 @@ class Number(Record):
     value: float
 
 
+@dataclass(frozen=True)
+class Numbers(Record):
+    values: np.ndarray
+
+
 def stopping_at(number: int) -> Callable[[int, int], None]:
     def progress(done: int, total: int) -> None:
         if done == number:
@@ -332,12 +337,27 @@ def test_how_is_handed_on_but_is_no_part_of_the_question() -> None:
 
 
 def test_the_one_not_used_for_the_longest_time_goes_first() -> None:
-    cache, analysis, subject = Cache(keep=2), Counting(), Named("a")
+    cache, analysis, subject = Cache(keep=2_000_000), Counting(), Named("a")
     one, two = cache(analysis, subject, k=1), cache(analysis, subject, k=2)
     assert cache(analysis, subject, k=1) is one
     cache(analysis, subject, k=3)
     assert cache(analysis, subject, k=1) is one
     assert cache(analysis, subject, k=2) is not two
+
+
+def test_large_results_leave_room_for_fewer() -> None:
+    cache, subject = Cache(keep=10_000_000), Named("a")
+    calls: list[int] = []
+
+    def analysis(subject: Any, megabytes: int) -> Numbers:
+        calls.append(megabytes)
+        return Numbers(np.zeros(megabytes * 125_000))
+
+    for megabytes in (4, 5, 4, 6, 4, 5, 11, 11):
+        cache(analysis, subject, megabytes=megabytes)
+    # 6 sends 5 away, and 5 sends 6 away; 11 sends all away and itself, too.
+    assert calls == [4, 5, 6, 5, 11, 11]
+    assert cache._size == 0
 
 
 def test_what_raises_is_not_remembered() -> None:
@@ -406,7 +426,7 @@ def test_own_functions_and_what_is_no_record_stay_off_the_disk(tmp_path: Path) -
 
 
 def test_many_threads_may_ask(tmp_path: Path) -> None:
-    cache, analysis = Cache(tmp_path, keep=3), ours(lambda subject, k: Number(float(k)))
+    cache, analysis = Cache(tmp_path, keep=3_000_000), ours(lambda subject, k: Number(float(k)))
     executor: Executor
     with ThreadPoolExecutor(8) as executor:
         asked = [k % 5 for k in range(200)]
