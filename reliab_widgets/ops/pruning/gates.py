@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,9 @@ from ..copies import copied
 
 if TYPE_CHECKING:
     from .structure import Structure
+
+
+See: TypeAlias = Callable[[Tensor, Tensor, int], Tensor]
 
 
 class Gates:
@@ -41,13 +44,15 @@ class Gates:
     def __init__(self, subject: Subject, structure: Structure) -> None:
         self.units = len(structure)
         self._subject = copied(subject)
-        self._see: Callable[[Tensor, Tensor, int], Tensor] | None = None
+        # What the hooks do during a pass. They know this list and not the gates: as a ring with
+        # the network, all would wait for the collector, which counts objects, not their size.
+        self._see: list[See] = []
         for layer in structure.layers:
             if (layer.inputs >= 0).any() and not layer.channelwise:
                 units = torch.from_numpy(layer.inputs).to(subject.device)
                 module = self._subject.model.get_submodule(layer.name)
                 axis = 1 if isinstance(module, nn.Conv2d) else -1
-                module.register_forward_pre_hook(self._hook(units, axis))
+                module.register_forward_pre_hook(_hook(self._see, units, axis))
 
     def logits(self, images: Tensor, open: Tensor) -> Tensor:
         """Return the logits with every gate as open as told, as autograd is set.
@@ -97,17 +102,16 @@ class Gates:
             of(self._run(images, see)).sum().backward()
         return slopes[:, :-1]
 
-    def _run(self, images: Tensor, see: Callable[[Tensor, Tensor, int], Tensor]) -> Tensor:
-        self._see = see
+    def _run(self, images: Tensor, see: See) -> Tensor:
+        self._see.append(see)
         try:
             return self._subject._network.logits(images)
         finally:
-            self._see = None
+            self._see.clear()
 
-    def _hook(self, units: Tensor, axis: int) -> Callable[[nn.Module, tuple[Any, ...]], Any]:
-        def hook(module: nn.Module, inputs: tuple[Any, ...]) -> Any:
-            if self._see is None:
-                return None
-            return (self._see(inputs[0], units, axis), *inputs[1:])
 
-        return hook
+def _hook(see: list[See], units: Tensor, axis: int) -> Callable[[nn.Module, Any], Any]:
+    def hook(module: nn.Module, inputs: tuple[Any, ...]) -> Any:
+        return (see[0](inputs[0], units, axis), *inputs[1:]) if see else None
+
+    return hook

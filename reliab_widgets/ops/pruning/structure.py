@@ -280,7 +280,13 @@ def _graph(network: Network, model: nn.Module, image: Tensor) -> Iterator[Any]:
             seen = f"torch-pruning stopped with {type(error).__name__}: {error}"
             fix = "Pass a model= of plain modules whose forward works on tensors"
             raise ValueError(problem("ties between layers cannot be found", seen, fix)) from error
-        yield graph
+        try:
+            yield graph
+        finally:
+            # Nodes know each other and their layers: as a ring, all would wait for the collector,
+            # which counts objects and not how large they are.
+            for node in graph.module2node.values():
+                vars(node).clear()
 
 
 @dataclass
