@@ -220,6 +220,12 @@ def test_classifiers_are_as_good_as_promised(name):
     assert record["parameters"] <= 1_500_000
 
 
+def test_the_mean_of_the_classifiers_is_as_good_as_promised():
+    right = [weights.record(name)["results"]["test"]["accuracy"] for name in CLASSIFIERS]
+    assert len(right) == 5
+    assert np.mean(right) >= 0.915
+
+
 @pytest.mark.parametrize("name", TRAINED)
 def test_shipped_images_are_like_all_of_them(name):
     results = weights.record(name)["results"]

@@ -35,11 +35,11 @@ class Recipe:
 
 CLASSIFIERS = ("vgg", "resnet20", "densenet", "mobilenetv2", "googlenet")
 NETWORKS = {
-    "vgg": Recipe("vgg", epochs=50),
+    "vgg": Recipe("vgg", epochs=80),
     "resnet20": Recipe("resnet20"),
     "densenet": Recipe("densenet", epochs=36, small=24),
     "mobilenetv2": Recipe("mobilenetv2", epochs=40, small=24, weight_decay=1e-4),
-    "googlenet": Recipe("googlenet", epochs=32, small=22),
+    "googlenet": Recipe("googlenet", epochs=60, small=44),
     "vgg-overfit": Recipe("vgg", epochs=20, peak_rate=0.1, weight_decay=0.0, augment=False),
     "resnet20-overfit": Recipe(
         "resnet20", epochs=70, peak_rate=0.1, weight_decay=0.0, augment=False
