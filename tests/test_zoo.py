@@ -357,6 +357,9 @@ def test_all_networks_share_the_images():
     one, other = zoo.demo("resnet20"), zoo.demo("vgg-untrained")
     assert one.images is other.images
     assert one.validation.images is other.validation.images
+    for subject in (one, one.validation):  # but neither the networks nor the splits share answers
+        assert (subject.logits.argmax(1) == subject.labels).float().mean() > 0.9
+    assert (other.logits.argmax(1) == other.labels).float().mean() < 0.2
     made = Subject(one.model, one.images, one.labels, mean=cifar10.MEAN, std=cifar10.STD)
     assert (made.notes, made.labels.tolist()) == (one.notes, one.labels.tolist())
     torch.testing.assert_close(made.logits, one.logits, rtol=1e-4, atol=1e-4)

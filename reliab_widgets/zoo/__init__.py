@@ -178,7 +178,11 @@ def _pair(name: str) -> "tuple[Subject, Subject]":
     def on(split: str, **words: str) -> "Subject":
         images, labels = _images(split)
         return studied._with(
-            images=images, labels=labels, _positions=torch.arange(len(labels)), **words
+            images=images,
+            labels=labels,
+            _positions=torch.arange(len(labels)),
+            _evaluations={},
+            **words,
         )
 
     validation = on(
