@@ -110,7 +110,7 @@ def test_ends_of_its_slider_are_as_good_as_the_middle(
     button(widget, "Reset").click()
     expect(slider.locator(".widget-readout")).to_have_text(value)
     expect(sentence(widget)).to_have_text(finding)
-    assert picture(widget).text_content() == drawn
+    expect(picture(widget)).to_have_text(drawn or "")
 
 
 def test_text_is_readable_in_both_themes(
