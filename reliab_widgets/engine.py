@@ -172,7 +172,6 @@ class Cache:
     ) -> None:
         self.folder = None if folder is None else Path(folder)
         self.keep = keep
-        self._size = 0
         self._memory: OrderedDict[Hashable, Any] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -237,12 +236,9 @@ class Cache:
         if key is None:
             return
         with self._lock:
-            if key in self._memory:
-                self._size -= _size(self._memory.pop(key))
             self._memory[key] = result
-            self._size += _size(result)
-            while self._size > self.keep:
-                self._size -= _size(self._memory.popitem(last=False)[1])
+            while sum(map(_size, self._memory.values())) > self.keep:
+                self._memory.popitem(last=False)
 
 
 def _size(result: Any) -> int:

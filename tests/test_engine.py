@@ -357,7 +357,7 @@ def test_large_results_leave_room_for_fewer() -> None:
         cache(analysis, subject, megabytes=megabytes)
     # 6 sends 5 away, and 5 sends 6 away; 11 sends all away and itself, too.
     assert calls == [4, 5, 6, 5, 11, 11]
-    assert cache._size == 0
+    assert not cache._memory
 
 
 def test_what_raises_is_not_remembered() -> None:
