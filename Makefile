@@ -18,8 +18,8 @@ lab: .venv/.lab ## open JupyterLab on the tour; ARGS="--ip=0.0.0.0" is handed on
 	exec $(PY) -m jupyterlab $$root $$browser \
 		--LabApp.default_url=/lab/tree/notebooks/00_tour.ipynb $(ARGS)
 
-test: lint types notebooks ## check everything: lint, types, notebooks, tests, doctests
-	$(PY) -m pytest
+test: lint ## check everything: lint, types, notebooks, tests, doctests
+	$(PY) -m pytest --numprocesses=2
 
 lint: .venv/.dev ## check the style of code and notebooks
 	$(PY) -m ruff check .
@@ -34,7 +34,7 @@ types: .venv/.dev ## check the types
 	$(PY) -m mypy
 
 notebooks: .venv/.dev ## run every notebook from top to bottom
-	$(PY) -m pytest --nbmake --nbmake-timeout=120 notebooks/*.ipynb
+	$(PY) -m pytest notebooks/*.ipynb
 
 bench: .venv/.dev ## measure speed on this machine
 	$(PY) -m benchmarks $(ARGS)

@@ -66,27 +66,27 @@ def attacks(subject: rw.Subject, data: Path) -> Rows:
 def denoisers(subject: rw.Subject, data: Path) -> Rows:
     """What a denoiser in front of the classifier gives back: 128 test images, 8/255, 10 steps.
 
-    The attack sees the classifier only (grey) or the denoiser too (white). Accuracies of clean and
-    of attacked images behind the denoiser, and of random signs without it; medians of the distances
-    of the attacked images from the clean ones: rms at the input in 1/255, relative at the last
-    convolution and the last Linear layer, and cosine there and of the probabilities.
+    The attack sees the classifier only (grey-box) or the denoiser too (white-box). Accuracies of
+    clean and of attacked images behind the denoiser, and of random signs without it; medians of
+    the distances of the attacked images from the clean ones: rms at the input in 1/255, relative
+    at the last convolution and the last Linear layer, and cosine there and of the probabilities.
     """
-    settings = [(attack, None, "grey") for attack in ("fgsm", "bim", "mim")]
+    settings = [(attack, "none", "grey-box") for attack in ("fgsm", "bim", "mim")]
     for name in ("pixel", "guided"):
-        settings += [(attack, name, "grey") for attack in ("fgsm", "bim", "mim")]
-        settings += [("bim", name, "white")]
-    for attack, denoiser, threat in settings:
+        settings += [(attack, name, "grey-box") for attack in ("fgsm", "bim", "mim")]
+        settings += [("bim", name, "white-box")]
+    for attack, denoiser, knowledge in settings:
         result = rw.propagation(
-            subject, attack=attack, denoiser=denoiser, threat=threat, images=128
+            subject, attack=attack, denoiser=denoiser, knowledge=knowledge, images=128
         )
         conv, linear = _last(result, "Conv2d"), _last(result, "Linear")
         relative = _medians(result, "adversarial", "relative")
         cosine = _medians(result, "adversarial", "cosine")
         yield {
             "attack": attack,
-            "denoiser": denoiser or "none",
-            "threat": threat,
-            "clean": result.accuracy("clean-denoised" if denoiser else "clean"),
+            "denoiser": denoiser,
+            "knowledge": knowledge,
+            "clean": result.accuracy("clean" if denoiser == "none" else "clean-denoised"),
             "attacked": result.accuracy("adversarial"),
             "random": result.accuracy("random"),
             "input": 255 * _medians(result, "adversarial")[0],
@@ -153,7 +153,9 @@ def oracle(subject: rw.Subject, data: Path) -> Rows:
     ranked = subject.validation[: 400 if _cheap(subject) else 100]
     truth = rw.oracle(ranked)
     for criterion in ("taylor", "taylor-fg", "taylor-so", "weight", "bn-scale", "random"):
-        result = rw.pruning(subject, criterion=criterion, levels=(0.1,), fit=ranked, images=1)
+        result = rw.pruning(
+            subject, criterion=criterion, levels=(0.1,), calibration_set=ranked, images=1
+        )
         scores = result.importance(truth)["score"]
         row: dict[str, Any] = {
             "criterion": criterion,
@@ -230,7 +232,7 @@ def tuning(subject: rw.Subject, data: Path) -> Rows:
         finetune=40,
         train=train,
         images=len(subject),
-        fit_images=200,
+        calibration_images=200,
     )
     for level, part in enumerate(result.levels):
         yield {

@@ -104,9 +104,9 @@ def sliding(notebook: Notebook, widget: Locator, label: str) -> list[float]:
     return steps
 
 
-def shifts(widget: Locator) -> Iterator[object]:
-    """Another shift of the images each time: all of them go through the network again."""
-    choices = labelled(widget, "shift").locator("select")
+def corruptions(widget: Locator) -> Iterator[object]:
+    """Another corruption of the images each time: all of them go through the network again."""
+    choices = labelled(widget, "corruption").locator("select")
     for option in choices.locator("option").all_inner_texts()[1:11]:
         yield choices.select_option(option)
 
@@ -141,7 +141,7 @@ CASES = (
         "ReliabilityWidget",
         {"T": "temperature", "bins": "number of bins", "bin": "choice of a bin"},
         "forward passes",
-        shifts,
+        corruptions,
     ),
     Case("SaliencyWidget", {"α": "path", "deleted": "deleted pixels"}, "RISE", images),
     Case("PropagationWidget", {"ε": "epsilon", "layer": "layer"}, "a sweep", sweeps),

@@ -9,7 +9,7 @@ from time import perf_counter, process_time
 import torch
 
 import reliab_widgets as rw
-from reliab_widgets import drawing
+from reliab_widgets.core import drawing
 
 from .measured import Measured
 

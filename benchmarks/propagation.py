@@ -9,10 +9,12 @@ import torch
 from captum.attr import LayerActivation
 
 import reliab_widgets as rw
-from reliab_widgets.analyses.propagation.compute import _Case, _measure
-from reliab_widgets.ops.adversary import Adversary, Seen, spans
-from reliab_widgets.ops.attacks import Attack, signs
-from reliab_widgets.ops.layers import find
+from reliab_widgets.analyses.propagation import compute
+from reliab_widgets.core.selection import spans
+from reliab_widgets.ops.attacks.adversary import Adversary, Seen
+from reliab_widgets.ops.attacks.gradient import Attack
+from reliab_widgets.ops.attacks.noise import signs
+from reliab_widgets.ops.features.layers import find
 
 from .measured import Measured
 
@@ -30,9 +32,9 @@ def measure(subject: rw.Subject) -> Iterator[Measured]:
 
 def layers(subject: rw.Subject) -> Iterator[Measured]:
     """Distances at every layer, against plain passes of the same images in the same batches."""
-    network = subject._network
+    network = subject.network
     found, _ = find(network, subject.images[:1])
-    case = _Case(Adversary(subject, Attack()), found)
+    case = compute.Case(Adversary(subject, Attack()), found)
     noisy = signs(subject.images, torch.arange(IMAGES), torch.full((IMAGES,), 8 / 255))
     versions = torch.stack([subject.images, noisy, noisy])
     stacks = [versions[:, list(span)] for span in spans(subject, np.arange(IMAGES))]
@@ -45,7 +47,7 @@ def layers(subject: rw.Subject) -> Iterator[Measured]:
 
     def measured() -> None:
         for stack in stacks:
-            _measure(case, stack)
+            compute.measure(case, stack)
 
     def by_captum() -> None:
         for stack in stacks:
@@ -81,7 +83,7 @@ def whole(subject: rw.Subject) -> Iterator[Measured]:
     }
     if foolbox := _foolbox():
         attack = foolbox.attacks.LinfBasicIterativeAttack(steps=STEPS)
-        model = foolbox.PyTorchModel(Seen(subject._network), bounds=(0, 1), device="cpu")
+        model = foolbox.PyTorchModel(Seen(subject.network), bounds=(0, 1), device="cpu")
         others["the attack alone by foolbox, in one batch"] = lambda: attack(
             model, images, labels, epsilons=8 / 255
         )
@@ -96,7 +98,7 @@ def deepfool(subject: rw.Subject) -> Iterator[Measured]:
     if foolbox is None:
         return
     attack = foolbox.attacks.L2DeepFoolAttack(steps=50)
-    model = foolbox.PyTorchModel(Seen(subject._network), bounds=(0, 1), device="cpu")
+    model = foolbox.PyTorchModel(Seen(subject.network), bounds=(0, 1), device="cpu")
     yield from compare(
         f"DeepFool of {IMAGES} images by foolbox",
         lambda: attack(model, subject.images, subject.labels, epsilons=None),

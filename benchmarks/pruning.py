@@ -37,7 +37,7 @@ def scores(subject: rw.Subject) -> Iterator[Measured]:
         for start in range(0, RANKED, BATCH):
             images = ranked.images[start : start + BATCH].clone().requires_grad_()
             labels = ranked.labels[start : start + BATCH]
-            cross_entropy(subject._network.logits(images), labels).backward()
+            cross_entropy(subject.network.logits(images), labels).backward()
 
     yield from compare(
         f"forward and backward passes of {RANKED} images in batches of {BATCH}",
@@ -74,20 +74,18 @@ def oracle(subject: rw.Subject) -> Iterator[Measured]:
 def sweep(subject: rw.Subject) -> Iterator[Measured]:
     """`rw.pruning` at ten levels, against the forward passes of the networks that it makes."""
     assert subject.validation is not None
-    few = {"images": REPORTED, "fit_images": RANKED}
+    few = {"images": REPORTED, "calibration_images": RANKED}
     result = rw.pruning(subject, **few)
     found, ranked = structure(subject), subject.validation[:RANKED]
     reported = subject[result.index]
     networks = [
-        cut(reported, found, removed)._network
-        for series in result.removed
-        for removed in series[1:]
+        cut(reported, found, removed).network for series in result.removed for removed in series[1:]
     ]
-    batch = subject._network.plan(tuple(subject.images.shape[1:])).batch
+    batch = subject.plan.batch
 
     def plain() -> None:
         with torch.no_grad():
-            for network in [reported._network, *networks]:
+            for network in [reported.network, *networks]:
                 for images in (reported.images, ranked.images):
                     for start in range(0, len(images), batch):
                         network.logits(images[start : start + batch])

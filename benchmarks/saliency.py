@@ -9,7 +9,7 @@ from captum.attr import IntegratedGradients, Occlusion
 
 import reliab_widgets as rw
 from reliab_widgets.analyses.saliency.compute import saliency
-from reliab_widgets.batching import Plan, threads
+from reliab_widgets.core.batching import Plan, threads
 from reliab_widgets.ops.attribution.baselines import baselines
 from reliab_widgets.ops.attribution.deletion import RANDOM, Deletion, random_ranks
 from reliab_widgets.ops.attribution.explainer import Explainer

@@ -9,10 +9,10 @@ from IPython.display import HTML
 from scipy.ndimage import gaussian_filter
 
 import reliab_widgets as rw
-from reliab_widgets import drawing
-from reliab_widgets.analyses.saliency.drawing import MAGNITUDE, SIGNED
-from reliab_widgets.ops.agreement import TOP
+from reliab_widgets.analyses.saliency.marks import MAGNITUDE, SIGNED
+from reliab_widgets.core import drawing
 from reliab_widgets.ops.attribution.baselines import baseline
+from reliab_widgets.ops.statistics.agreement import TOP
 
 OPEN = "○ Not answered yet: put your answer in place of the dots."
 

@@ -25,7 +25,7 @@ def overconfident(guess, result):
 
 
 def one_bin(answer, result, low, high):
-    """Compare (count, accuracy, mean confidence) of one bin with the diagram before the repair."""
+    """Compare (count, accuracy, mean confidence) of one bin with the diagram before calibration."""
     if answer is ...:
         return OPEN
     bins = result.before
@@ -61,9 +61,9 @@ def temperature(answer, subject):
 
 
 def worse_than_nothing(widget):
-    """Look whether the widget shows a repair fitted on 50 images that harms others."""
+    """Look whether the widget shows a calibration fitted on 50 images that harms others."""
     result, state = widget.result, widget.state()
-    if state["method"] != "isotonic" or state["fit_images"] != 50:
+    if state["method"] != "isotonic" or state["calibration_images"] != 50:
         return "○ Choose isotonic, fitted on 50 images; then draw other images with the seed."
     before, after = result.metric("ece", "before"), result.metric("ece")
     if after <= before:
@@ -78,7 +78,7 @@ def safe(answer, subject, draws=20):
     if not 1 <= answer <= len(subject.validation):
         return f"✗ There are {len(subject.validation):,} images to fit on; choose up to that many."
     results = [
-        rw.reliability(subject, method="isotonic", fit_images=int(answer), seed=seed)
+        rw.reliability(subject, method="isotonic", calibration_images=int(answer), seed=seed)
         for seed in range(draws)
     ]
     harmed = sum(result.metric("ece") > result.metric("ece", "before") for result in results)

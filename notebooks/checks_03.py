@@ -98,25 +98,25 @@ def smallest(answer, subject, index):
     return f"✓ Right, within one grey level: bisection finds {found:.1f}/255."
 
 
-def targeted(index, goal, subject, epsilon):
+def targeted(index, target, subject, epsilon):
     """Try to lead one image to a class: FGSM should miss it, PGD should reach it."""
-    if index is ... or goal is ...:
+    if index is ... or target is ...:
         return OPEN
-    if goal not in subject.classes:
-        return f"✗ {goal!r} is none of {', '.join(subject.classes)}."
+    if target not in subject.classes:
+        return f"✗ {target!r} is none of {', '.join(subject.classes)}."
     one = subject[[index]]
     clean = subject.classes[one.logits.argmax()]
-    if clean == goal:
-        return f"✗ Image {index} is called {goal} without any attack: choose another one."
+    if clean == target:
+        return f"✗ Image {index} is called {target} without any attack: choose another one."
     fgsm, pgd = (
-        subject.classes[rw.attack(one, attack=name, goal=goal, epsilon=epsilon).logits.argmax()]
+        subject.classes[rw.attack(one, attack=name, target=target, epsilon=epsilon).logits.argmax()]
         for name in ("fgsm", "pgd")
     )
     said = f"image {index}, {clean}: FGSM makes it {fgsm}, PGD {pgd}"
-    if fgsm == goal:
-        return f"✗ One step is enough here ({said}). Choose another image or another goal."
-    if pgd != goal:
-        return f"✗ Ten steps are not enough either ({said}). Choose another image or goal."
+    if fgsm == target:
+        return f"✗ One step is enough here ({said}). Choose another image or another target."
+    if pgd != target:
+        return f"✗ Ten steps are not enough either ({said}). Choose another image or target."
     return f"✓ There: {said}."
 
 

@@ -1,8 +1,21 @@
-"""The widgets, one for each analysis."""
+"""The widgets, one for each analysis, loaded when they are first used."""
 
-from .analyses.propagation.widget import PropagationWidget
-from .analyses.pruning.widget import PruningWidget
-from .analyses.reliability.widget import ReliabilityWidget
-from .analyses.saliency.widget import SaliencyWidget
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["PropagationWidget", "PruningWidget", "ReliabilityWidget", "SaliencyWidget"]
+from .analyses import ANALYSES
+
+if TYPE_CHECKING:
+    from .analyses.propagation.widget import PropagationWidget as PropagationWidget
+    from .analyses.pruning.widget import PruningWidget as PruningWidget
+    from .analyses.reliability.widget import ReliabilityWidget as ReliabilityWidget
+    from .analyses.saliency.widget import SaliencyWidget as SaliencyWidget
+
+_HOMES = {f"{name}Widget": f".analyses.{word}.widget" for word, name in ANALYSES.items()}
+__all__ = [*_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name], __package__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

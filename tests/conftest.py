@@ -1,16 +1,22 @@
-"""For every test: global settings stay as they were, and under CI no browser test skips."""
+"""For every test: global settings stay as they were, under CI no browser test skips, and one that
+takes long has a reason."""
 
 import os
 
 os.environ.setdefault("MPLBACKEND", "agg")
+# In workers, kernels and scripts too: on a shared core, threads wait for each other for minutes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import random
+from collections import Counter
 from collections.abc import Generator, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+
+SECONDS = 20  # what a test may need without a reason
 
 
 def _settings() -> dict[str, object]:
@@ -51,3 +57,28 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
         report.outcome = "failed"
         report.longrepr = f"skipped, though CI must run it: {report.longrepr[2]}"
     return report
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take long, so that no worker waits for the other at the end."""
+    for item in items:
+        if item.path.suffix == ".ipynb":
+            item.add_marker(pytest.mark.slow("a whole lesson, as its readers run it"))
+        for mark in item.iter_markers("slow"):
+            assert mark.args, f"{item.nodeid} is slow without a reason"
+    long = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in long)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name what took long without a reason. That fails nobody: the machine may be to blame."""
+    took: Counter[str] = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport) and "slow" not in report.keywords:
+                took[report.nodeid] += report.duration
+    for name, seconds in took.most_common():
+        if seconds > SECONDS:
+            terminalreporter.write_line(
+                f"{name} took {seconds:.0f} s: make it faster, or mark it slow with the reason"
+            )

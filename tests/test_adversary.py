@@ -13,7 +13,10 @@ from torch import Tensor, nn
 
 import reliab_widgets as rw
 from reliab_widgets import Subject
-from reliab_widgets.ops.adversary import Denoiser, Seen, SmallestEpsilon, choose, spans
+from reliab_widgets.core.selection import choose, spans
+from reliab_widgets.ops.attacks.adversary import Seen
+from reliab_widgets.ops.attacks.search import SmallestEpsilon
+from reliab_widgets.ops.defences.denoiser import Denoiser
 from tests.models import AlwaysDropout, Blocked, Brightness, RefusesGradients, flat_images
 from tests.test_attacks import inside
 
@@ -59,7 +62,7 @@ def test_the_attacked_subject_is_a_variant_of_the_first() -> None:
 
 def test_its_code_makes_it_again() -> None:
     subject = rw.demo("resnet20")[:9]
-    attacked = rw.attack(subject, attack="pgd", steps=2, denoiser="bits", threat="white")
+    attacked = rw.attack(subject, attack="pgd", steps=2, denoiser="bits", knowledge="white-box")
     again = eval(attacked.code, {"rw": rw})
     assert again.fingerprint == attacked.fingerprint
 
@@ -130,12 +133,12 @@ def test_grey_and_white_box_by_hand() -> None:
     """0.62 is bright; 0.1 darker it still is, but the attack through the denoiser needs less."""
     subject = bright([0.62])
     knobs: dict[str, Any] = {"attack": "fgsm", "epsilon": 0.03125, "denoiser": darken}
-    for threat in ("grey", "white"):
-        attacked = rw.attack(subject, threat=threat, **knobs)
+    for knowledge in ("grey-box", "white-box"):
+        attacked = rw.attack(subject, knowledge=knowledge, **knobs)
         assert attacked.images.unique().tolist() == pytest.approx([0.62 - 0.03125 - 0.1])
         assert attacked.name == "Brightness, fgsm 7.97/255, darken"
 
-    seen = Seen(subject._network, Denoiser(darken, subject))
+    seen = Seen(subject.network, Denoiser(darken, subject))
     torch.testing.assert_close(seen(subject.images), torch.tensor([[1.04, 0.96, 0.5]]))
 
 
@@ -143,7 +146,7 @@ def test_a_denoiser_is_copied_frozen_and_in_eval_mode() -> None:
     given = nn.Sequential(nn.BatchNorm2d(1, momentum=1.0), nn.Dropout(0.9)).train()
     subject = bright([0.3, 0.7])
     kept = {name: value.clone() for name, value in given.state_dict().items()}
-    attacked = rw.attack(subject, denoiser=given, threat="white", steps=2)
+    attacked = rw.attack(subject, denoiser=given, knowledge="white-box", steps=2)
     assert given.training
     assert all(torch.equal(value, kept[name]) for name, value in given.state_dict().items())
     assert all(it.requires_grad and it.grad is None for it in given.parameters())
@@ -160,7 +163,9 @@ def test_what_cannot_be_differentiated_is_passed_by_as_the_identity() -> None:
     subject = bright([0.56])
     wrapped = Denoiser(tenths, subject)
     assert not wrapped.differentiable
-    attacked = rw.attack(subject, attack="fgsm", epsilon=0.125, denoiser=tenths, threat="white")
+    attacked = rw.attack(
+        subject, attack="fgsm", epsilon=0.125, denoiser=tenths, knowledge="white-box"
+    )
     assert attacked.images.unique().tolist() == pytest.approx([0.4])  # 0.435 rounded
     assert Denoiser(darken, subject).differentiable
     assert not Denoiser(lambda images: torch.from_numpy(images.numpy()), subject).differentiable
@@ -169,7 +174,9 @@ def test_what_cannot_be_differentiated_is_passed_by_as_the_identity() -> None:
 def test_a_denoiser_that_draws_is_repeatable_and_draws_from_nobody() -> None:
     subject = bright([0.3, 0.7])
     state = torch.get_rng_state()
-    one, two = (rw.attack(subject, denoiser=grain, threat="white", steps=2) for _ in range(2))
+    one, two = (
+        rw.attack(subject, denoiser=grain, knowledge="white-box", steps=2) for _ in range(2)
+    )
     assert torch.equal(one.images, two.images)
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -193,8 +200,8 @@ def test_an_adversary_travels() -> None:
             r"keep the shape.*halve made \(1, 1, 4, 8\) of \(1, 1, 8, 8\).*denoiser=",
         ),
         (lambda images: None, ValueError, "keep the shape.*NoneType"),
-        (3, TypeError, "no denoiser.*got int.*denoiser="),
-        ("magic", ValueError, "magic"),
+        (3, ValueError, "no such denoiser: got 3.*denoiser=.*a module or function of images"),
+        ("magic", ValueError, "no such denoiser: got 'magic'.*'none'.*'median'"),
     ],
 )
 def test_what_is_no_denoiser_is_refused(denoiser: Any, kind: type, words: str) -> None:
@@ -205,11 +212,22 @@ def test_what_is_no_denoiser_is_refused(denoiser: Any, kind: type, words: str) -
 @pytest.mark.parametrize(
     ("knobs", "words"),
     [
-        ({"threat": "black"}, "no such threat: got 'black'.*threat="),
-        ({"goal": "cat"}, "no such goal: got 'cat'.*'bright', 'dark', 'grey'.*0 to 2"),
-        ({"goal": 3}, "no such goal: got 3"),
-        ({"goal": True}, "no such goal: got True"),
+        ({"knowledge": "black-box"}, "no such knowledge: got 'black-box'.*knowledge="),
+        ({"knowledge": "white"}, "It is called white-box here"),
+        ({"target": "cat"}, "no such target: got 'cat'.*'bright', 'dark', 'grey'.*0 to 2"),
+        ({"target": 3}, "no such target: got 3"),
+        ({"target": True}, "no such target: got True"),
+        ({"attack": "cw"}, "'fgsm', 'bim', 'mim', 'pgd', 'pgd-l2', 'deepfool', or pass a function"),
         ({"epsilon": "big"}, "epsilon must be"),
+        ({"epsilon": 0}, "epsilon must be a number above 0.*epsilon="),
+        ({"epsilon": 8}, "epsilon must be a number above 0 and at most 1: got 8.*8 / 255"),
+        ({"epsilon": math.nan}, "epsilon must be"),
+        ({"steps": 0}, "steps must be a whole number"),
+        ({"steps": 2.5}, "steps must be a whole number"),
+        ({"restarts": True}, "restarts must be a whole number"),
+        ({"step_size": -1.0}, "step_size must be a number above 0"),
+        ({"seed": -1}, "seed must be a whole number"),
+        ({"attack": lambda m, x, y: x, "target": 1}, "cannot be given a target"),
     ],
 )
 def test_impossible_knobs_are_refused(knobs: dict, words: str) -> None:
@@ -217,33 +235,76 @@ def test_impossible_knobs_are_refused(knobs: dict, words: str) -> None:
         rw.attack(bright([0.3]), **knobs)
 
 
+@pytest.mark.parametrize(("old", "new"), [("goal", "target"), ("threat", "knowledge")])
+def test_old_names_lead_to_the_new_ones(old: str, new: str) -> None:
+    with pytest.raises(TypeError, match=rf"attack has no knob {old!r}.*It is called {new} here"):
+        rw.attack(bright([0.3]), **{old: "any"})
+
+
+def test_no_denoiser_may_be_none() -> None:
+    subject = bright([0.45, 0.6])
+    one, other = (rw.attack(subject, denoiser=it) for it in (None, "none"))
+    assert one.fingerprint == other.fingerprint
+    assert one.code == other.code
+
+
+def test_a_euclidean_epsilon_is_written_as_a_length() -> None:
+    """Half a unit of length is no 128 grey levels of a pixel."""
+    attacked = rw.attack(bright([0.45]), attack="pgd-l2", epsilon=0.5)
+    assert attacked.name == "Brightness, pgd-l2 0.5 (L2)"
+    found = rw.smallest_epsilon(bright([0.45, 0.53, 0.8], [1, 0, 1]), attack="pgd-l2", limit=0.8)
+    words = str(found)
+    assert "255" not in words
+    assert f"is {found.median:.3g} (L2) (n = 3; found from " in words
+    assert "0 withstand 0.8 (L2)" in words
+    held = rw.smallest_epsilon(bright([0.1]), attack="pgd-l2", limit=0.5)
+    assert "is above 0.5 (L2) (n = 1;" in str(held)
+
+
 # --- which images -----------------------------------------------------------------------------
 
 
 def test_images_are_drawn_or_named() -> None:
     subject = bright([0.1, 0.2, 0.6, 0.7, 0.8], [1, 0, 0, 1, 0])  # 1 and 3 are wrong
-    keep: dict[str, Any] = {"correct_only": False, "goal": "any"}
+    keep: dict[str, Any] = {"correct_only": False, "target": "any"}
     assert choose(subject, 99, seed=0, **keep).tolist() == [0, 1, 2, 3, 4]
     drawn = [choose(subject, 2, seed=seed, **keep).tolist() for seed in range(20)]
     assert all(a < b for a, b in drawn)
     assert {image for pair in drawn for image in pair} == set(range(5))
     assert choose(subject, [3, -1, 3], seed=0, **keep).tolist() == [3, 4, 3]
-    right: dict[str, Any] = {"correct_only": True, "goal": "any", "seed": 1}
+    right: dict[str, Any] = {"correct_only": True, "target": "any", "seed": 1}
     assert choose(subject, 99, **right).tolist() == [0, 2, 4]
     assert choose(subject, 3, **right).tolist() == [0, 2, 4]
     assert choose(subject, [4, 3, 2], **right).tolist() == [4, 2]
-    assert choose(subject, 99, correct_only=False, goal=1, seed=0).tolist() == [1, 2, 4]
+    assert choose(subject, 99, correct_only=False, target=1, seed=0).tolist() == [1, 2, 4]
 
 
 def test_no_image_left_is_said() -> None:
     subject = bright([0.1, 0.2], [0, 0])
     with pytest.raises(ValueError, match=r"all 2 are misclassified.*correct_only=False"):
-        choose(subject, 5, correct_only=True, goal="any", seed=0)
-    with pytest.raises(ValueError, match=r"all of them are of the class bright.*goal="):
-        choose(subject, 5, correct_only=False, goal=0, seed=0)
-    for images in (0, True, 2.5):
-        with pytest.raises((ValueError, TypeError)):
-            choose(subject, images, correct_only=False, goal="any", seed=0)  # type: ignore[arg-type]
+        choose(subject, 5, correct_only=True, target="any", seed=0)
+    with pytest.raises(ValueError, match=r"all of them are of the class bright.*target="):
+        choose(subject, 5, correct_only=False, target=0, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        (0, "images is no number of images: got 0"),
+        (10**9, r"images is more than there are: got 1,000,000,000, there are 2\. Pass images="),
+        (True, "images chooses no images: got True"),
+        (2.5, "images chooses no images: got 2.5"),
+        ([2], "a position in images is out of range: got 2, there are 2 images"),
+    ],
+)
+def test_images_that_are_not_there_are_refused(images: Any, words: str) -> None:
+    with pytest.raises((ValueError, TypeError, IndexError), match=words):
+        rw.smallest_epsilon(bright([0.1, 0.2]), images=images)
+
+
+def test_only_true_is_true() -> None:
+    with pytest.raises(TypeError, match="correct_only must be True or False: got 'no'"):
+        rw.smallest_epsilon(bright([0.1]), correct_only="no")  # type: ignore[arg-type]
 
 
 def test_items_hold_every_image_once() -> None:
@@ -323,5 +384,5 @@ def test_without_a_ball_there_is_no_epsilon(method: Any) -> None:
 
 
 def test_its_limit_is_checked_by_its_own_name() -> None:
-    with pytest.raises(ValueError, match=r"limit must be above 0 and at most 1.*limit="):
+    with pytest.raises(ValueError, match=r"limit must be a number above 0 and at most 1.*limit="):
         rw.smallest_epsilon(bright([0.3]), limit=32)

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import kendalltau, spearmanr
 from skimage.metrics import structural_similarity
 
-from reliab_widgets.ops.agreement import (
+from reliab_widgets.ops.statistics.agreement import (
     MEASURES,
     agreement,
     kendall,

@@ -17,56 +17,77 @@ FILES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / PACKAGE).rg
 
 # From the bottom up: each may import those before it.
 CORE = [
-    "drawing",
-    "result",
-    "engine",
-    "grids",
-    "batching",
-    "validation",
-    "network",
-    "datasets",
-    "capabilities",
-    "subject",
+    f"core.{name}"
+    for name in (
+        "wording",
+        "pixels",
+        "drawing",
+        "knobs",
+        "result",
+        "engine",
+        "analysis",
+        "batching",
+        "validation",
+        "network",
+        "datasets",
+        "capabilities",
+        "subject",
+        "selection",
+        "grids",
+    )
 ]
-OPS = ["ops", "ops.*"]
+OPS = ["ops.*"]
 UI = ["ui", "ui.*"]
 OWN = "analyses.{word}"
+DRAWINGS_OF = ("drawing", "charts", "marks", "table")  # a long picture stands in several files
+DRAWN = [f"analyses.*.{name}" for name in DRAWINGS_OF]
+PARTS = [f"{OWN}.{name}" for name in DRAWINGS_OF]
 # What each module may import of the package; the first row that matches counts. {word} is the
 # module's own analysis, so no row lets one analysis see another. No row names the package itself:
 # its names are for users, inside they are imported from where they are defined.
 LAYERS: list[tuple[str, list[str]]] = [
     ("__init__", ["*"]),
+    ("core", []),
+    # Checks of what is given need to know what a Subject is, when they run.
+    ("core.analysis", [*CORE[: CORE.index("core.analysis")], "core.subject"]),
     *((name, CORE[:place]) for place, name in enumerate(CORE)),
-    ("ops", [*CORE, *OPS]),
-    ("ops.adversary", [*CORE, *OPS, "zoo"]),  # the zoo for its denoisers
-    ("ops.*", [*CORE, *OPS]),
+    ("ops", []),
+    ("ops.*", [*CORE, *OPS]),  # but no loose file: see test_every_file_of_ops_has_a_room
     ("analyses", []),
-    ("analyses.*.drawing", [*CORE, *OPS]),
-    ("analyses.*.result", [*CORE, *OPS, OWN + ".drawing"]),
-    ("analyses.*.compute", [*CORE, *OPS, OWN + ".result", "zoo"]),  # the zoo for its denoisers
-    ("analyses.*.widget", [*CORE, *OPS, *UI, OWN, OWN + ".*", "zoo"]),
-    ("analyses.*", [OWN + ".result", OWN + ".compute"]),
-    ("ui", [*CORE, *OPS, *UI]),
+    *((name, [*CORE, *OPS, *PARTS]) for name in DRAWN),
+    ("analyses.*.result", [*CORE, *OPS, *PARTS]),
+    ("analyses.*.compute", [*CORE, *OPS, OWN + ".result"]),
+    ("analyses.*.panels", [*CORE, *OPS, *UI, OWN + ".*"]),
+    ("analyses.*.widget", [*CORE, *OPS, *UI, OWN + ".*"]),
+    ("analyses.*.*", [*CORE, *OPS, OWN + ".*"]),
+    ("analyses.*", []),
+    ("ui", []),
     ("ui.*", [*CORE, *OPS, *UI]),
-    ("widgets", ["analyses", "analyses.*.widget", *UI]),
+    ("widgets", ["analyses", "analyses.*.widget"]),
     ("zoo", [*CORE, *OPS, "zoo.*"]),
     ("zoo.*", [*CORE, *OPS, "zoo", "zoo.*"]),
 ]
-WITH_WIDGETS = [*UI, "analyses.*.widget", "widgets"]
+WITH_WIDGETS = [*UI, "analyses.*.panels", "analyses.*.widget", "widgets"]
 WITHOUT_TORCH = [
     "__init__",
-    "result",
-    "engine",
-    "grids",
-    "drawing",
-    "ops.calibration",
-    "analyses.*.drawing",
+    "core.wording",
+    "core.pixels",
+    "core.knobs",
+    "core.result",
+    "core.engine",
+    "core.grids",
+    "core.drawing",
+    "ops.calibration.bins",
+    "ops.calibration.metrics",
+    "ops.statistics.*",
+    "analyses",
+    *DRAWN,
     "analyses.*.result",
 ]
 
 # Slow to import, so imported in the functions that need them; drawings are loaded to draw.
 HEAVY = {"captum", "matplotlib", "pandas", "scipy", "sklearn", "torchvision"}
-DRAWINGS = ["drawing", "analyses.*.drawing"]
+DRAWINGS = ["core.drawing", *DRAWN]
 MAY_BE_HEAVY = ["zoo.*", *DRAWINGS, *WITH_WIDGETS]
 
 IMPORTED_AS = {"pillow": "PIL", "scikit-learn": "sklearn", "torch-pruning": "torch_pruning"}
@@ -80,6 +101,10 @@ DEPENDENCIES = WITH_IPYWIDGETS | {
 GENERATORS = {"default_rng", "Generator", "SeedSequence", "PCG64", "Philox"}
 DRAWS = {"bernoulli", "multinomial", "normal", "poisson", "rand", "randint", "randn", "randperm"}
 SEEDERS = {"manual_seed", "seed", "set_rng_state"}
+FOREIGN = {  # private names of torch, numpy and the standard library that have no public twin
+    "_asdict", "_replace", "_fields", "_version", "_parameters", "_modules", "_buffers",
+    "_orig_mod", "_forward_hooks", "_forward_pre_hooks", "_BatchNorm", "_InstanceNorm",
+}  # fmt: skip
 OWN_PROCESS = ["zoo.train"]  # a program of its own: layers draw their first weights globally
 
 
@@ -127,6 +152,29 @@ def imports(tree: ast.Module, path: str) -> Iterator[Import]:
                 yield Import(module, alias.name, node.lineno, node not in late)
 
 
+def private(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Names with an underscore that the file uses and does not define."""
+
+    def hidden(name: str | None) -> bool:
+        return bool(name) and name[0] == "_" and name[:2] != "__" and name[-1] != "_"
+
+    defined = set(FOREIGN)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            defined.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            defined.add(node.id)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            defined.add(node.attr)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.level or node.module == PACKAGE):
+            yield from ((node.lineno, it.name) for it in node.names if hidden(it.name))
+        elif isinstance(node, ast.Attribute) and hidden(node.attr) and node.attr not in defined:
+            own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+            if not own:
+                yield node.lineno, node.attr
+
+
 def violations(path: str, source: str, modules: set[str]) -> list[str]:
     """What the file breaks of the rules above, in words."""
     me, tree = module_name(path), ast.parse(source)
@@ -156,6 +204,9 @@ def violations(path: str, source: str, modules: set[str]) -> list[str]:
             found.append(f"{said}: only the user interface may")
         if top == "torch" and matches(me, WITHOUT_TORCH):
             found.append(f"{said}: results are read where torch is not installed")
+    found += [
+        f"{path}:{line} uses {name}, which is private elsewhere" for line, name in private(tree)
+    ]
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and not matches(me, OWN_PROCESS):
             called = ast.unparse(node.func)
@@ -177,8 +228,26 @@ def test_file_keeps_the_rules(path: str) -> None:
     assert not violations(path, source, {module_name(path) for path in FILES})
 
 
+def test_every_file_of_ops_has_a_room() -> None:
+    loose = [path for path in FILES if re.fullmatch(rf"{PACKAGE}/ops/(?!__init__)\w+\.py", path)]
+    assert not loose
+
+
+def test_the_front_is_thin() -> None:
+    """No class of a widget is long: what is special stands there, and nothing else."""
+    long = {}
+    for path in FILES:
+        if not matches(module_name(path), WITH_WIDGETS):
+            continue
+        for node in ast.parse((ROOT / path).read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and node.end_lineno - node.lineno >= 250:
+                long[node.name] = node.end_lineno - node.lineno + 1
+    assert not long
+
+
 # Checked against a made-up package, whatever the real one contains.
-MADE_UP = {*CORE, *UI, "ops", "ops.calibration", "ops.shifts", "ui.explorer", "widgets", "analyses"}
+MADE_UP = {*CORE, *UI, "ops", "ops.cal.metrics", "ops.cor.shifts", "ui.explorer", "widgets"}
+MADE_UP |= {"analyses", "core"}
 MADE_UP |= {
     f"analyses.{word}{part}"
     for word in ("alpha", "beta")
@@ -189,10 +258,11 @@ MADE_UP |= {
 @pytest.mark.parametrize(
     ("path", "source", "words"),
     [
-        ("result.py", "from .subject import Subject", "is not below"),
-        ("ops/calibration.py", "from ..analyses.alpha import result", "is not below"),
-        ("ops/calibration.py", "def f():\n    from ..ui import explorer", "is not below"),
-        ("ops/calibration.py", "import reliab_widgets.ui.explorer", "is not below"),
+        ("core/result.py", "from .subject import Subject", "is not below"),
+        ("ops/cal/metrics.py", "from ...analyses.alpha import result", "is not below"),
+        ("ops/cal/metrics.py", "def f():\n    from ...ui import explorer", "is not below"),
+        ("ops/cal/metrics.py", "import reliab_widgets.ui.explorer", "is not below"),
+        ("ops/cal/metrics.py", "from ... import zoo", "is not below"),
         ("analyses/alpha/result.py", "from .compute import alpha", "is not below"),
         ("analyses/alpha/compute.py", "from ..beta.result import Beta", "is not below"),
         ("analyses/alpha/compute.py", "from .. import beta", "is not below"),
@@ -204,15 +274,21 @@ MADE_UP |= {
         ("analyses/alpha/result.py", "import torch", "torch is not installed"),
         ("analyses/alpha/compute.py", "import matplotlib.figure", "in the function"),
         ("analyses/alpha/result.py", "from .drawing import Diagram", "in the function"),
-        ("subject.py", "import ipywidgets", "only the user interface"),
+        ("core/subject.py", "import ipywidgets", "only the user interface"),
         ("analyses/alpha/compute.py", "from IPython.display import display", "only the user"),
         ("ui/explorer.py", "def f():\n    import matplotlib.pyplot as plt", "pyplot"),
-        ("drawing.py", "from matplotlib import pyplot", "pyplot"),
-        ("subject.py", "import requests", "does not name it"),
-        ("subject.py", "import numpy as np\nnp.random.seed(0)", "own generator"),
-        ("subject.py", "import torch\ntorch.manual_seed(0)", "own generator"),
-        ("ops/shifts.py", "import torch\ntorch.randn(3)", "own generator"),
-        ("ops/shifts.py", "import random\nrandom.shuffle([1, 2])", "own generator"),
+        ("core/drawing.py", "from matplotlib import pyplot", "pyplot"),
+        ("core/subject.py", "import requests", "does not name it"),
+        ("core/subject.py", "import numpy as np\nnp.random.seed(0)", "own generator"),
+        ("core/subject.py", "import torch\ntorch.manual_seed(0)", "own generator"),
+        ("ops/cor/shifts.py", "import torch\ntorch.randn(3)", "own generator"),
+        ("ops/cor/shifts.py", "import random\nrandom.shuffle([1, 2])", "own generator"),
+        ("ops/cor/shifts.py", "from .names import _names", "is private elsewhere"),
+        (
+            "ops/cor/shifts.py",
+            "def f(subject):\n    return subject._network",
+            "is private elsewhere",
+        ),
         ("elsewhere.py", "", "no row of LAYERS"),
     ],
 )
@@ -225,14 +301,15 @@ def test_planted_violation_is_found(path: str, source: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("engine.py", "if TYPE_CHECKING:\n    from .subject import Subject"),
-        ("engine.py", "def f():\n    from . import __version__"),
-        ("analyses/alpha/result.py", "from ...result import Result"),
+        ("core/engine.py", "if TYPE_CHECKING:\n    from .subject import Subject"),
+        ("core/engine.py", "def f():\n    from .. import __version__"),
+        ("analyses/alpha/result.py", "from ...core.result import Result"),
         ("analyses/alpha/result.py", "def f():\n    from .drawing import Diagram"),
         ("analyses/alpha/compute.py", "import torch\nfrom .result import Alpha"),
         ("analyses/alpha/widget.py", "import ipywidgets\nfrom ...ui.explorer import Explorer"),
-        ("ops/shifts.py", "import torch\ntorch.randn(3, generator=torch.Generator())"),
-        ("subject.py", "import numpy as np\nnp.random.default_rng(0).permutation(3)"),
+        ("ops/cor/shifts.py", "import torch\ntorch.randn(3, generator=torch.Generator())"),
+        ("core/subject.py", "import numpy as np\nnp.random.default_rng(0).permutation(3)"),
+        ("core/subject.py", "def f(new):\n    new._kept = 1\n    return new._kept"),
         ("zoo/train.py", "import torch, torchvision\ntorch.manual_seed(0)"),
     ],
 )

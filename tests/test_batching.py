@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from reliab_widgets import batching
-from reliab_widgets.batching import (
+from reliab_widgets.core import batching
+from reliab_widgets.core.batching import (
     Plan,
     cores,
     in_batches,

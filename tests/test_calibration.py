@@ -4,9 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from reliab_widgets.ops import calibration as cal
-from reliab_widgets.ops import calibrators as rep
-from reliab_widgets.result import load
+from reliab_widgets.core.result import load
+from reliab_widgets.ops.calibration import bins as cut
+from reliab_widgets.ops.calibration import calibrators as rep
+from reliab_widgets.ops.calibration import metrics as cal
 
 WIDTH = {"bins": 15, "binning": "width"}
 
@@ -33,7 +34,7 @@ def uniform(margin):
 
 def top_ece(calibrator, logits, labels):
     confidence, hit = cal.pairs(calibrator(logits), labels, "top")
-    return cal.ece(confidence, hit, cal.edges(confidence, **WIDTH))
+    return cal.ece(confidence, hit, cut.edges(confidence, **WIDTH))
 
 
 # Bins
@@ -41,14 +42,14 @@ def top_ece(calibrator, logits, labels):
 
 def test_bins_are_half_open_and_the_first_holds_zero():
     edges = np.array([0.0, 0.5, 1.0])
-    bins = cal.binned(np.array([0.0, 0.5, 0.625, 1.0]), np.array([0, 1, 1, 1]), edges)
+    bins = cut.binned(np.array([0.0, 0.5, 0.625, 1.0]), np.array([0, 1, 1, 1]), edges)
     assert bins.count.tolist() == [2, 2]
     assert bins.accuracy.tolist() == [0.5, 1.0]
     assert bins.confidence.tolist() == [0.25, 0.8125]
 
 
 def test_empty_bins_remain_with_count_zero_and_nan():
-    bins = cal.binned(np.array([0.9]), np.array([True]), np.linspace(0, 1, 4))
+    bins = cut.binned(np.array([0.9]), np.array([True]), np.linspace(0, 1, 4))
     assert bins.count.tolist() == [0, 0, 1]
     for column in (bins.confidence, bins.accuracy, bins.accuracy_low, bins.accuracy_high):
         assert np.isnan(column).tolist() == [True, True, False]
@@ -60,7 +61,7 @@ def test_wilson_interval_is_scipys(hits, n, interval):
     from scipy.stats import binomtest
 
     hit = np.arange(n) < hits
-    bins = cal.binned(np.full(n, 0.9), hit, np.array([0.0, 1.0]), interval)
+    bins = cut.binned(np.full(n, 0.9), hit, np.array([0.0, 1.0]), interval)
     expected = binomtest(hits, n).proportion_ci(interval, method="wilson")
     assert bins.accuracy_low[0] == pytest.approx(expected.low, abs=1e-12)
     assert bins.accuracy_high[0] == pytest.approx(expected.high, abs=1e-12)
@@ -68,23 +69,23 @@ def test_wilson_interval_is_scipys(hits, n, interval):
 
 def test_wilson_interval_of_seven_in_eight_by_hand():
     # z = 1.96: centre (0.875 + 3.8416 / 16) / (1 + 3.8416 / 8) = 0.7533; half width 0.2242
-    bins = cal.binned(np.full(8, 0.9), np.arange(8) < 7, np.array([0.0, 1.0]))
+    bins = cut.binned(np.full(8, 0.9), np.arange(8) < 7, np.array([0.0, 1.0]))
     assert bins.accuracy_low[0] == pytest.approx(0.5291, abs=2e-4)
     assert bins.accuracy_high[0] == pytest.approx(0.9776, abs=2e-4)
 
 
 def test_equal_mass_bins_hold_equal_counts():
     confidence = np.random.default_rng(0).random(150)
-    bins = cal.binned(confidence, confidence > 0.5, cal.edges(confidence, 15, "mass"))
+    bins = cut.binned(confidence, confidence > 0.5, cut.edges(confidence, 15, "mass"))
     assert bins.count.tolist() == [10] * 15
 
 
 def test_ties_share_an_equal_mass_bin_and_edges_stay_increasing():
     confidence = np.array([0.2, 0.4, 0.6, 0.8] + [1.0] * 12)
-    edges = cal.edges(confidence, 8, "mass")
+    edges = cut.edges(confidence, 8, "mass")
     assert edges.tolist() == [0.0, 0.4, 0.8, 1.0]
-    assert cal.binned(confidence, confidence > 0, edges).count.tolist() == [2, 2, 12]
-    assert cal.edges(np.zeros(9), 3, "mass").tolist() == [0.0, 1.0]
+    assert cut.binned(confidence, confidence > 0, edges).count.tolist() == [2, 2, 12]
+    assert cut.edges(np.zeros(9), 3, "mass").tolist() == [0.0, 1.0]
 
 
 @pytest.mark.parametrize(("bins", "binning"), [(0, "width"), (15, "quantile")])
@@ -92,7 +93,7 @@ def test_bins_that_cannot_be(bins, binning):
     with pytest.raises(
         ValueError, match=rf"got bin(s|ning)=.*Pass .*`bin{'s' if not bins else ''}"
     ):
-        cal.edges(np.array([0.5]), bins, binning)
+        cut.edges(np.array([0.5]), bins, binning)
 
 
 # Metrics by hand
@@ -132,7 +133,7 @@ def test_one_class_against_the_rest_by_hand():
     assert found["brier"] == pytest.approx((0.09 + 0.04 + 0.01 + 0.16) / 4)
 
 
-@pytest.mark.parametrize("binning", cal.BINNINGS)
+@pytest.mark.parametrize("binning", cut.BINNINGS)
 def test_classwise_errors_are_means_over_the_classes(binning):
     found = metrics("all", binning=binning)
     each = [metrics(k, binning=binning) for k in range(3)]
@@ -157,7 +158,7 @@ def test_a_label_that_cannot_be(label):
         cal.pairs(PROBABILITIES, LABELS, label)
 
 
-@pytest.mark.parametrize("binning", cal.BINNINGS)
+@pytest.mark.parametrize("binning", cut.BINNINGS)
 @pytest.mark.parametrize("label", ["top", 4])
 def test_measure_agrees_with_the_single_metrics(binning, label):
     logits, labels = generated(500, 0, uniform)
@@ -166,10 +167,10 @@ def test_measure_agrees_with_the_single_metrics(binning, label):
     found = dict(
         zip(cal.METRICS, cal.measure(p, labels, label, bins=15, binning=binning), strict=True)
     )
-    edges = cal.edges(confidence, 15, binning)
+    edges = cut.edges(confidence, 15, binning)
     assert found["ece"] == pytest.approx(cal.ece(confidence, hit, edges), abs=1e-12)
     assert found["mce"] == pytest.approx(cal.mce(confidence, hit, edges), abs=1e-12)
-    mass = cal.edges(confidence, 15, "mass")
+    mass = cut.edges(confidence, 15, "mass")
     assert found["ace"] == pytest.approx(cal.ece(confidence, hit, mass), abs=1e-12)
     assert found["smece"] == pytest.approx(cal.smece(confidence, hit), abs=1e-12)
     if label == "top":
@@ -193,7 +194,7 @@ def test_ece_and_mce_agree_with_torchmetrics(random_logits):
     logits, labels = random_logits
     p = cal.softmax(logits)
     confidence, hit = cal.pairs(p, labels, "top")
-    edges = cal.edges(confidence, **WIDTH)
+    edges = cut.edges(confidence, **WIDTH)
     for norm, ours in (("l1", cal.ece), ("max", cal.mce)):
         theirs = multiclass_calibration_error(
             torch.from_numpy(p), torch.from_numpy(labels), 10, n_bins=15, norm=norm
@@ -209,7 +210,7 @@ def test_ece_mce_and_temperature_agree_with_netcal():
     logits, labels = generated(10_000, 0, uniform)
     p = cal.softmax(logits)
     confidence, hit = cal.pairs(p, labels, "top")
-    edges = cal.edges(confidence, **WIDTH)
+    edges = cut.edges(confidence, **WIDTH)
     assert cal.ece(confidence, hit, edges) == pytest.approx(ECE(15).measure(p, labels), abs=1e-6)
     assert cal.mce(confidence, hit, edges) == pytest.approx(MCE(15).measure(p, labels), abs=1e-6)
     theirs = TemperatureScaling()
@@ -310,15 +311,15 @@ def test_smooth_ece_of_one_sided_error_is_the_plain_gap():
 # Bootstrap and floor
 
 
-@pytest.mark.parametrize("binning", cal.BINNINGS)
+@pytest.mark.parametrize("binning", cut.BINNINGS)
 @pytest.mark.parametrize("label", ["top", "all", 1])
 def test_bootstrap_is_direct_resampling(label, binning):
     n, draws, seed = 80, 60, 7
     logits, labels = generated(n, 2, uniform, boost=2.0, classes=3)
     p = cal.softmax(logits)
     confidence, hit = (x.reshape(n, -1) for x in cal.pairs(p, labels, label))
-    own = [cal.edges(c, 5, binning) for c in confidence.T]
-    mass = [cal.edges(c, 5, "mass") for c in confidence.T]
+    own = [cut.edges(c, 5, binning) for c in confidence.T]
+    mass = [cut.edges(c, 5, "mass") for c in confidence.T]
     direct = []
     for rows in np.random.default_rng(seed).integers(n, size=(draws, n)):
         columns = list(zip(confidence[rows].T, hit[rows].T, own, mass, strict=True))
@@ -716,13 +717,13 @@ CONFIDENCES = arrays(np.float64, 40, elements=st.floats(0, 1))
 HITS = arrays(np.bool_, 40)
 
 
-@pytest.mark.parametrize("binning", cal.BINNINGS)
+@pytest.mark.parametrize("binning", cut.BINNINGS)
 @given(confidence=CONFIDENCES, hit=HITS, bins=st.integers(1, 50))
 @settings(deadline=None)
 def test_errors_lie_between_zero_and_one_in_order(binning, confidence, hit, bins):
-    edges = cal.edges(confidence, bins, binning)
+    edges = cut.edges(confidence, bins, binning)
     assert (np.diff(edges) > 0).all()
-    assert cal.binned(confidence, hit, edges).count.sum() == 40
+    assert cut.binned(confidence, hit, edges).count.sum() == 40
     ece, mce = cal.ece(confidence, hit, edges), cal.mce(confidence, hit, edges)
     assert abs((hit - confidence).mean()) - 1e-12 <= ece <= mce + 1e-12 <= 1 + 2e-12
 

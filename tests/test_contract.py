@@ -2,6 +2,7 @@
 
 import gc
 import inspect
+import re
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,8 @@ from torch import nn
 import reliab_widgets as rw
 from reliab_widgets import Subject
 from reliab_widgets.analyses import ANALYSES
-from reliab_widgets.result import Record, Result
+from reliab_widgets.core.knobs import Auto, Choice, Knobs, declared
+from reliab_widgets.core.result import Record, Result
 from tests.models import Brightness, flat_images
 from tests.test_pruning import varied
 from tests.test_result import assert_same
@@ -28,9 +30,14 @@ ROOT = Path(__file__).parents[1]
 # Settings under which an analysis has the most to do: everything is used, in several passes.
 BUSY: dict[str, dict[str, Any]] = {
     "saliency": {"images": 20, "method": "rise", "masks": 30, "baselines": ("black", "noise")},
-    "propagation": {"attack": "pgd", "steps": 3, "denoiser": "median", "threat": "white"},
-    "pruning": {"levels": (0.2, 0.5), "images": 100, "explain": 2, "attacked": 4},
-    "reliability": {"method": "binwise-augmented", "shift": "noise 2", "label": "all", "bins": 5},
+    "propagation": {"attack": "pgd", "steps": 3, "denoiser": "median", "knowledge": "white-box"},
+    "pruning": {"levels": (0.2, 0.5), "images": 60, "explain": 2, "attacked": 4},
+    "reliability": {
+        "method": "binwise-augmented",
+        "corruption": "noise 2",
+        "label": "all",
+        "bins": 5,
+    },
 }
 
 
@@ -45,25 +52,25 @@ def subject(n: int = 240, classes: tuple[str, ...] = ("dark", "bright", "grey"))
     return made.with_images(images, code="subject()")
 
 
-@pytest.fixture(params=ANALYSES)
+@pytest.fixture(params=ANALYSES, scope="module")
 def word(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def analysis(word: str) -> Callable[..., Result]:
     return getattr(rw, word)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def result(word: str, analysis: Callable[..., Result]) -> Result:
     return analysis(subject(), **BUSY[word])
 
 
 def test_one_word_names_it_all(word: str, analysis: Callable[..., Result], result: Result) -> None:
     assert analysis.__name__ == word
-    assert type(result) is getattr(rw, word.title())
-    assert issubclass(getattr(rw.widgets, f"{word.title()}Widget"), rw.Explorer)
+    assert type(result) is getattr(rw, ANALYSES[word])
+    assert issubclass(getattr(rw.widgets, f"{ANALYSES[word]}Widget"), rw.Explorer)
 
 
 @pytest.mark.parametrize("given", [Brightness(), None, "resnet20"])
@@ -75,7 +82,12 @@ def test_what_is_no_subject_is_refused(name: str, given: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "knob"), [("reliability", "fit"), ("pruning", "fit"), ("pruning", "train")]
+    ("name", "knob"),
+    [
+        ("reliability", "calibration_set"),
+        ("pruning", "calibration_set"),
+        ("pruning", "train"),
+    ],
 )
 def test_what_is_no_subject_to_fit_on_is_refused(name: str, knob: str) -> None:
     with pytest.raises(TypeError, match=f"^{knob} is not a Subject: got Tensor. Pass {knob}=rw"):
@@ -85,7 +97,7 @@ def test_what_is_no_subject_to_fit_on_is_refused(name: str, knob: str) -> None:
 def test_a_widget_of_no_subject_is_refused(word: str) -> None:
     before = set(_instances)
     with pytest.raises(TypeError, match=r"^subject is not a Subject: got Brightness"):
-        getattr(rw.widgets, f"{word.title()}Widget")(Brightness())
+        getattr(rw.widgets, f"{ANALYSES[word]}Widget")(Brightness())
     assert set(_instances) == before
 
 
@@ -95,7 +107,60 @@ def test_knobs_are_keywords_with_defaults(analysis: Callable[..., Result]) -> No
     for knob in knobs:
         assert knob.kind is knob.KEYWORD_ONLY
         assert knob.default is not knob.empty
-    assert [knob.name for knob in knobs[-2:]] == ["executor", "progress"]
+    names = [knob.name for knob in knobs]
+    handed = [name for name in ("executor", "progress", "partial") if name in names]
+    assert names[-len(handed) :] == handed
+    assert handed[:2] == ["executor", "progress"]
+
+
+def words_of(fn: Callable[..., Any]) -> dict[str, str]:
+    """The entries under "Parameters" in a docstring: names, and what is said of them."""
+    text = inspect.getdoc(fn) or ""
+    body = text.split("Parameters\n----------\n")[1].split("\n\n")[0]
+    found: dict[str, str] = {}
+    names: list[str] = []
+    for line in body.splitlines():
+        if not line.startswith(" "):
+            names = [name.strip() for name in line.split(" : ")[0].split(",")]
+            found |= dict.fromkeys(names, line)
+        else:
+            for name in names:
+                found[name] += line
+    return found
+
+
+@pytest.mark.parametrize(
+    "fn",
+    [
+        *(getattr(rw, word) for word in ANALYSES),
+        *(getattr(rw, ANALYSES[word]).draw for word in ANALYSES),
+        rw.attack,
+        rw.smallest_epsilon,
+        rw.oracle,
+        rw.untrained,
+        rw.grid,
+        rw.demo,
+        rw.Subject.from_dataset,
+    ],
+    ids=lambda fn: fn.__qualname__,
+)
+def test_the_docstring_says_what_is_declared(fn: Callable[..., Any]) -> None:
+    said = words_of(fn)
+    parameters = [
+        name.lstrip("*") for name in inspect.signature(fn).parameters if name not in ("self", "cls")
+    ]
+    assert sorted(name.lstrip("*") for name in said) == sorted(parameters)
+    for knob in declared(inspect.unwrap(fn)).values():
+        kind = knob.kind.kind if isinstance(knob.kind, Auto) else knob.kind
+        if isinstance(kind, Choice) and isinstance(kind.values, tuple) and len(kind.values) < 12:
+            missing = [v for v in kind.values if str(v) not in said[knob.name]]
+            assert not missing or re.search("As for|One ", said[knob.name])
+        if isinstance(knob.kind, Auto):
+            assert re.search("optional|As for|As `|None", said[knob.name]), knob.name
+
+
+def test_views_are_no_knobs(word: str, analysis: Callable[..., Result]) -> None:
+    assert not set(getattr(rw, ANALYSES[word]).views) & set(inspect.signature(analysis).parameters)
 
 
 def test_results_are_frozen_and_hold_no_tensor(result: Result) -> None:
@@ -106,6 +171,8 @@ def test_results_are_frozen_and_hold_no_tensor(result: Result) -> None:
         elif isinstance(value, tuple):
             for item in value:
                 look_into(item)
+        elif isinstance(value, Knobs):
+            look_into(tuple(value.values()))
         elif isinstance(value, Record):
             for field in fields(value):
                 look_into(getattr(value, field.name))
@@ -183,7 +250,7 @@ def test_subject_hooks_and_randomness_are_untouched(
 
 AGAIN: dict[str, tuple[str, dict[str, Any]]] = {word: (word, BUSY[word]) for word in ANALYSES} | {
     "attribution": ("saliency", {"images": 4, "steps": 4}),
-    "second order": ("pruning", {"criterion": "taylor-so", "levels": (0.2,), "images": 100}),
+    "second order": ("pruning", {"criterion": "taylor-so", "levels": (0.2,), "images": 60}),
     "attack": ("attack", {"attack": "pgd", "steps": 3}),
     "smallest epsilon": ("smallest_epsilon", {"images": 4, "steps": 3}),
     "oracle": ("oracle", {}),

@@ -10,8 +10,15 @@ from scipy.ndimage import gaussian_filter, median_filter
 from skimage.restoration import denoise_tv_chambolle
 
 from reliab_widgets import zoo
+from reliab_widgets.ops.defences.filters import (
+    FILTERS,
+    Bits,
+    Gaussian,
+    Jpeg,
+    Median,
+    TotalVariation,
+)
 from reliab_widgets.zoo.architectures import UNet
-from reliab_widgets.zoo.filters import FILTERS, Bits, Gaussian, Jpeg, Median, TotalVariation
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +128,9 @@ def test_untrained_u_net_changes_nothing(noisy: torch.Tensor) -> None:
 
 
 def test_misspelt_denoiser_lists_the_nearest_first() -> None:
-    with pytest.raises(ValueError, match=r"no denoiser 'medium'.*nearest: median.*jpeg, bits, tv"):
+    with pytest.raises(
+        ValueError, match=r"no such denoiser: got 'medium'.*nearest: median.*'bits', 'tv'"
+    ):
         zoo.denoiser("medium")
 
 

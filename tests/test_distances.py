@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from reliab_widgets.ops.distances import distances, reduced
+from reliab_widgets.ops.features.distances import distances, reduced
 
 RMS, RELATIVE, VARIANCE, COSINE = range(4)
 

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from reliab_widgets import reliability
 from reliab_widgets.analyses.reliability.result import Reliability
-from reliab_widgets.drawing import INK, LOCK, Drawing, Picture, plain, png, svg
+from reliab_widgets.core.drawing import INK, LOCK, Drawing, Picture, plain, png, svg
 from tests.test_contract import subject
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -174,10 +174,10 @@ def test_reliability_drawn_twice_is_as_drawn_once() -> None:
     one = reliability(examined, method="temperature", bins=20, label="bright")
     two = reliability(examined, bins=6)
     figure = one.plot()
-    one.draw(figure, pinned=two, selected=3)
+    one.draw(figure, pinned=two, bin=3)
     two.draw(figure)
     assert normal(svg(figure)) == normal(svg(two.plot()))
-    two.draw(figure, pinned=one, selected=2)
+    two.draw(figure, pinned=one, bin=2)
     one.draw(figure)
     assert normal(svg(figure)) == normal(svg(one.plot()))
 
@@ -250,7 +250,7 @@ def test_many_threads_may_draw() -> None:
 def test_no_pyplot_is_imported() -> None:
     code = (
         "import sys, reliab_widgets.analyses.reliability.drawing\n"
-        "from reliab_widgets import drawing\n"
+        "from reliab_widgets.core import drawing\n"
         "figure = drawing.Picture()\n"
         "figure.add_subplot().plot([1, 2])\n"
         "drawing.svg(figure), drawing.png(figure)\n"

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from reliab_widgets import Cache, Cancelled, sweep
-from reliab_widgets.engine import stream, ticking
-from reliab_widgets.result import Record
+from reliab_widgets.core.engine import stream, ticking
+from reliab_widgets.core.result import Record
 
 
 @dataclass
@@ -283,7 +283,7 @@ def test_a_question_is_answered_once() -> None:
         {"fit": Named("f")},
         {"analysis": Counting()},
     ],
-    ids=str,
+    ids=" ".join,  # the keys
 )
 def test_another_question_is_computed(other: dict[str, Any]) -> None:
     cache, analysis = Cache(), Counting()

@@ -1,6 +1,7 @@
 """The generic widget, driven from Python: what it shows, remembers, refuses, and leaves behind."""
 
 import base64
+import functools
 import inspect
 import json
 import threading
@@ -8,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import ipywidgets as W
 import numpy as np
@@ -20,8 +21,9 @@ from matplotlib.figure import Figure
 import reliab_widgets as rw
 from reliab_widgets import Cache, Explorer
 from reliab_widgets.analyses import ANALYSES
+from reliab_widgets.core.knobs import Auto, Choice, Whole
+from reliab_widgets.core.result import Result
 from reliab_widgets.ui import words, worker
-from reliab_widgets.ui.inputs import choice
 from reliab_widgets.ui.pictures import thumbnail
 from reliab_widgets.widgets import ReliabilityWidget
 from tests.test_contract import subject
@@ -149,9 +151,9 @@ def test_the_first_picture_comes_by_itself(widget: ReliabilityWidget) -> None:
     assert "<svg" in page
     assert 'role="img"' in page
     assert f'aria-label="{words.html.escape(str(result))}"' in page
-    assert words.html.escape(str(result)) in widget._readout.value
-    assert "ready" in widget._status.value
-    assert result.subject in widget._chips.value
+    assert words.html.escape(str(result)) in widget.page.readout.value
+    assert "ready" in widget.runner.status.value
+    assert result.subject in widget.page.chips.value
 
 
 def test_a_control_gives_a_new_result_and_going_back_costs_nothing() -> None:
@@ -271,7 +273,7 @@ def test_an_error_of_the_first_picture_is_shown_too() -> None:
 
 def test_an_error_of_a_button_is_a_card() -> None:
     explorer, _ = squares()
-    explorer._format.value = "CSV"
+    explorer.page.format.value = "CSV"
     button(explorer, "Export").click()
     assert "no CSV can be written: the analysis returned a int" in shown(explorer)
 
@@ -282,26 +284,26 @@ def test_an_error_of_a_button_is_a_card() -> None:
 def test_long_work_shows_how_far_it_is_and_can_be_stopped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("reliab_widgets.ui.explorer.SHOW_AFTER", 0.0)
+    monkeypatch.setattr("reliab_widgets.ui.running.SHOW_AFTER", 0.0)
     analysis = Gated()
     explorer = Explorer(analysis, SUBJECT, {"k": slider()}, preset={"k": 1})
     assert explorer.wait(LONG) == "finished 1"
     explorer.controls["k"].value = 4
-    until(lambda: "running · 3 of 8" in explorer._status.value)
-    assert (explorer._bar.value, explorer._bar.max) == (3, 8)
-    assert explorer._stop.layout.display == ""
+    until(lambda: "running · 3 of 8" in explorer.runner.status.value)
+    assert (explorer.runner.bar.value, explorer.runner.bar.max) == (3, 8)
+    assert explorer.runner.stop.layout.display == ""
     assert "finished 1" in shown(explorer)
     button(explorer, "Cancel").click()
     assert explorer.wait(LONG) == "finished 1"
-    assert "stopped at 3 of 8" in explorer._status.value
+    assert "stopped at 3 of 8" in explorer.runner.status.value
     assert "finished 1" in shown(explorer)
     assert explorer.state() == {"k": 4}
     assert 'role="alert"' not in shown(explorer)
     analysis.open.set()
-    assert explorer._stop.layout.display == ""
+    assert explorer.runner.stop.layout.display == ""
     button(explorer, "Resume").click()
     assert explorer.wait(LONG) == "finished 4"
-    assert explorer._stop.layout.display == "none"
+    assert explorer.runner.stop.layout.display == "none"
 
 
 def test_what_cannot_be_watched_is_not_shown_after_cancel() -> None:
@@ -340,7 +342,7 @@ def two_knobs(**options: Any) -> Explorer:
     def analysis(subject: Any, k: int, kind: str) -> str:
         return f"{kind} {k}"
 
-    controls = {"k": slider(), "kind": choice("Kind", [("one", "1"), ("two", "2")])}
+    controls = {"k": slider(), "kind": W.Dropdown(options=[("one", "1"), ("two", "2")])}
     return Explorer(analysis, SUBJECT, controls, **options)
 
 
@@ -355,7 +357,7 @@ def test_several_knobs_are_set_at_once() -> None:
 @pytest.mark.parametrize(
     ("knobs", "error", "said"),
     [
-        ({"k": 3, "q": 1}, TypeError, r"there is no knob 'q': this widget has k, kind. Use one"),
+        ({"k": 3, "q": 1}, TypeError, r"this widget has no knob 'q': it has k, kind\. Pass one"),
         ({"kind": "2", "k": 10}, ValueError, r"k cannot be 10: .* It takes 1 to 9\."),
         ({"kind": "2", "k": "many"}, ValueError, r"k cannot be 'many': .* It takes 1 to 9\."),
         ({"k": 3, "kind": "3"}, ValueError, r"kind cannot be '3': .* It takes one of '1', '2'\."),
@@ -401,7 +403,7 @@ def test_teachers_hide_and_lock() -> None:
 @pytest.mark.parametrize("option", [{"preset": {"q": 1}}, {"hide": ["q"]}, {"lock": {"q": 1}}])
 def test_unknown_knobs_of_teachers_are_named_and_nothing_is_left(option: dict[str, Any]) -> None:
     before = set(_instances)
-    with pytest.raises(TypeError, match="there is no knob 'q'"):
+    with pytest.raises(TypeError, match="this widget has no such knob: got 'q'"):
         two_knobs(**option)
     left = [_instances[key] for key in set(_instances) - before]
     assert all(not isinstance(widget, Explorer) for widget in left)
@@ -430,12 +432,180 @@ def test_the_trail_leads_back() -> None:
     explorer, analysis = squares()
     for k in (3, 4, 3):
         explorer.set(k=k).wait(LONG)
-    options = dict(explorer._past.options)
+    options = dict(explorer.page.trail.options)
     assert list(options) == ["k 3", "k 4", "as at the start"]
-    explorer._past.value = options["as at the start"]
+    explorer.page.trail.value = options["as at the start"]
     assert explorer.wait(LONG) == 4
     assert explorer.state() == {"k": 2}
     assert analysis.calls == [2, 3, 4]
+
+
+# --- knobs that carry a kind ----------------------------------------------------------------
+
+
+class Grey(Result):
+    """A result whose picture has a view."""
+
+    def __init__(self, k: int) -> None:
+        super().__init__()
+        object.__setattr__(self, "k", k)
+
+    def draw(
+        self,
+        figure: Any,
+        *,
+        pinned: Any = None,
+        tone: Annotated[str, Choice(("dark", "light"))] = "dark",
+    ) -> None:
+        figure.clear()
+        ghost = "" if pinned is None else f" against {pinned.k}"
+        figure.add_subplot().set_title(f"{tone} {self.k}{ghost}")
+
+    def against(self, pinned: Any, **views: Any) -> str:
+        return f"{self.k - pinned.k} more, {views['tone']}"
+
+    def __str__(self) -> str:
+        return f"It is {self.k}."
+
+
+CALLS: list[dict[str, Any]] = []
+GATE = threading.Event()
+
+
+def grey(
+    subject: Any,
+    *,
+    k: Annotated[int, Whole(1, 9, slider=(2, 5))] = 2,
+    kind: Annotated[str, Choice(("one", "two"))] = "one",
+    few: Annotated[int | None, Auto(Whole(1, 3))] = None,
+    progress: Any = None,
+) -> Grey:
+    """An analysis of the user's own, declared as ours are."""
+    CALLS.append({"k": k, "kind": kind, "few": few})
+    while kind == "two" and not GATE.wait(0.005):
+        progress(1, 2)
+    return Grey(k)
+
+
+@pytest.fixture
+def tones() -> Explorer:
+    CALLS.clear()
+    GATE.clear()
+    explorer = Explorer(grey, SUBJECT)
+    explorer.wait(LONG)
+    return explorer
+
+
+def test_own_functions_with_kinds_need_no_controls(tones: Explorer) -> None:
+    assert tones.state() == {"k": 2, "kind": "one", "few": None, "tone": "dark"}
+    assert (tones.controls["k"].min, tones.controls["k"].max) == (2, 5)
+    assert "dark 2</text>" in shown(tones)
+    with pytest.raises(ValueError, match=r"k must be a whole number.*got 10\. Pass k= from 1 to 9"):
+        tones.set(k=10)
+    assert tones.set(k=9).wait(LONG).k == 9  # legal, though the slider offers less
+    assert tones.controls["k"].max == 9
+    assert tones.set(few=2).wait(LONG) is not None
+    assert CALLS[-1]["few"] == 2
+
+
+def test_a_view_repaints_and_neither_computes_nor_cancels(tones: Explorer) -> None:
+    tones.controls["kind"].value = "two"
+    until(lambda: len(CALLS) == 2)
+    tones.controls["tone"].value = "light"
+    until(lambda: "light 2</text>" in shown(tones))
+    assert "stopped" not in tones.runner.status.value
+    GATE.set()
+    assert tones.wait(LONG).k == 2
+    assert len(CALLS) == 2
+    tones.set(tone="dark").wait(LONG)
+    assert "dark 2</text>" in shown(tones)
+    assert len(CALLS) == 2
+
+
+def test_a_chip_says_what_the_picture_shows_where_the_controls_say_otherwise(
+    tones: Explorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reliab_widgets.ui.running.SHOW_AFTER", 0.0)
+    assert "picture:" not in tones.page.chips.value
+    tones.set(k=4, kind="two")
+    until(lambda: "picture: k 2, kind one" in tones.page.chips.value)
+    tones.cancel()
+    tones.wait(LONG)
+    assert "picture: k 2, kind one" in tones.page.chips.value
+    tones.set(k=2, kind="one").wait(LONG)
+    assert "picture:" not in tones.page.chips.value
+
+
+def test_a_lock_wins_over_a_preset_and_holds() -> None:
+    explorer = Explorer(grey, SUBJECT, preset={"k": 5, "kind": "one"}, lock={"k": 3})
+    assert explorer.wait(LONG).k == 3
+    with pytest.raises(ValueError, match="k cannot be 4: it is locked"):
+        explorer.set(k=4)
+    button(explorer, "Reset").click()
+    assert explorer.wait(LONG).k == 3
+
+
+def test_reset_lets_the_pin_go(tones: Explorer) -> None:
+    button(tones, "Pin").click()
+    tones.set(k=5).wait(LONG)
+    assert "against 2" in shown(tones)
+    assert "3 more, dark" in tones.page.readout.value
+    tones.set(tone="light").wait(LONG)
+    assert "3 more, light" in tones.page.readout.value
+    button(tones, "Reset").click()
+    tones.wait(LONG)
+    assert "against" not in shown(tones)
+    assert button(tones, "Pin")
+
+
+class Rough(Explorer):
+    def preview(self, knobs: dict[str, Any]) -> dict[str, Any]:
+        return knobs | {"k": 1}
+
+
+def test_a_pin_never_holds_or_compares_a_preview(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reliab_widgets.ui.running.REST", LONG)
+    explorer = Rough(grey, SUBJECT)
+    until(lambda: explorer.is_preview)
+    explorer.work.pin()
+    assert explorer.work.pinned is None
+    monkeypatch.setattr("reliab_widgets.ui.running.REST", 0.0)
+    explorer.set(k=3)
+    until(lambda: explorer.work.pinned is not None)
+    assert explorer.work.pinned.k == 3
+    monkeypatch.setattr("reliab_widgets.ui.running.REST", LONG)
+    explorer.wait(LONG)
+    explorer.set(k=5)
+    until(lambda: explorer.is_preview and "It is 1" in explorer.page.readout.value)
+    assert "more" not in explorer.page.readout.value
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"preset": 5}, "preset is not a dict: got 5. Pass preset="),
+        ({"lock": [1]}, "lock is not a dict"),
+        ({"hide": "k"}, "hide is not a sequence: got 'k'"),
+        ({"cache": "folder"}, r"cache is no Cache: got 'folder'. Pass cache=rw.Cache\(folder\)"),
+    ],
+)
+def test_options_of_the_wrong_kind_say_how_to_give_them(options: Any, said: str) -> None:
+    with pytest.raises(TypeError, match=said):
+        Explorer(grey, SUBJECT, **options)
+
+
+@pytest.mark.parametrize("kind", ["exe", "", 5, None])
+def test_a_file_that_cannot_be_written_is_named(tones: Explorer, kind: Any) -> None:
+    with pytest.raises(ValueError, match=r"no such file can be written: got .*'png', 'svg'"):
+        tones.export(kind)
+
+
+@pytest.mark.parametrize("analysis", [lambda subject: 3, functools.partial(grey, k=3)])
+def test_code_of_what_has_no_name_is_python(analysis: Any) -> None:
+    explorer = Explorer(analysis, SUBJECT, {})
+    explorer.wait(LONG)
+    compile(explorer.code(), "code", "exec")
+    assert "<lambda>" not in explorer.code()
 
 
 # --- pin, code, export ----------------------------------------------------------------------
@@ -447,21 +617,21 @@ def test_a_pinned_result_is_compared_with(widget: ReliabilityWidget) -> None:
     widget.set(method="temperature").wait(LONG)
     sentence = widget.result.against(pinned)
     assert len(sentence) > 20
-    assert words.html.escape(sentence) in widget._readout.value
+    assert words.html.escape(sentence) in widget.page.readout.value
     button(widget, "Unpin").click()
     widget.wait(LONG)
-    assert words.html.escape(sentence) not in widget._readout.value
+    assert words.html.escape(sentence) not in widget.page.readout.value
 
 
 def test_its_code_gives_the_same_numbers(widget: ReliabilityWidget) -> None:
-    widget.set(method="temperature", bins=7, shift="noise 1").wait(LONG)
+    widget.set(method="temperature", bins=7, corruption="noise 1").wait(LONG)
     button(widget, "Copy code").click()
-    assert widget._code.layout.display != "none"
+    assert widget.page.code.layout.display != "none"
     names: dict[str, Any] = {"subject": subject}
-    exec(widget._code.value, names)
+    exec(widget.page.code.value, names)
     assert_same(names["result"], widget.result)
     button(widget, "Copy code").click()
-    assert widget._code.layout.display == "none"
+    assert widget.page.code.layout.display == "none"
 
 
 def test_code_of_own_functions_runs() -> None:
@@ -476,12 +646,12 @@ def test_export_writes_four_kinds_of_files(
     widget: ReliabilityWidget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    widget.notes.value = "mine"
+    widget.page.notes.value = "mine"
     for kind in ("PNG", "SVG", "CSV", "JSON"):
-        widget._format.value = kind
+        widget.page.format.value = kind
         button(widget, "Export").click()
-        assert "Written to exports" in widget._saved.value
-        assert_harmless(widget._saved.value)
+        assert "Written to exports" in widget.page.saved.value
+        assert_harmless(widget.page.saved.value)
     files = {path.suffix: path.read_bytes() for path in (tmp_path / "exports").iterdir()}
     assert files[".png"].startswith(b"\x89PNG")
     assert files[".svg"].startswith(b"<svg")
@@ -490,7 +660,7 @@ def test_export_writes_four_kinds_of_files(
     assert len(table) == len(widget.result.to_frame())
     passport = json.loads(files[".json"])
     assert passport["notes"] == "mine"
-    assert passport["knobs"] == widget.state()
+    assert passport["knobs"] == {**widget.result.knobs, **widget.views()}
     assert passport["fingerprint"] == SUBJECT.fingerprint
     assert passport["finding"] == str(widget.result)
 
@@ -625,7 +795,7 @@ def test_showing_a_widget_in_error_does_not_raise() -> None:
 
 @pytest.mark.parametrize("word", ANALYSES)
 def test_every_control_has_a_name_and_is_a_knob(word: str) -> None:
-    widget = getattr(rw.widgets, f"{word.title()}Widget")(SUBJECT)
+    widget = getattr(rw.widgets, f"{ANALYSES[word]}Widget")(SUBJECT)
     for part in parts(widget):
         if (
             isinstance(part, W.DOMWidget)
@@ -646,7 +816,7 @@ def test_every_control_has_a_name_and_is_a_knob(word: str) -> None:
         time.sleep(0.05)
         result = widget.wait(LONG)
     assert_same(getattr(rw, word)(SUBJECT, **knobs), result)
-    visible = [c for n, c in widget.controls.items() if n not in ("fit_images", "interval")]
+    visible = [c for n, c in widget.controls.items() if n not in ("calibration_images", "interval")]
     assert all(control.description for control in visible)
 
 
@@ -657,7 +827,7 @@ def test_everything_from_outside_is_escaped() -> None:
     widget.wait(LONG)
     button(widget, "Pin").click()
     for number in range(4):
-        widget._bin.value = number
+        widget.set(bin=number)
         widget.wait(LONG)
         page = shown(widget)
         assert words.html.escape(HOSTILE) in page

@@ -18,7 +18,7 @@ from torch import nn
 
 import reliab_widgets as rw
 from reliab_widgets import Subject
-from reliab_widgets.engine import Cache
+from reliab_widgets.core.engine import Cache
 from tests.models import Brightness, flat_images
 from tests.test_engine import EXECUTORS, ours, stopping_at
 
@@ -414,7 +414,9 @@ def test_here_a_cell_can_be_stopped_in_the_middle() -> None:
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: nn.Linear(2, 2), lambda: blur, lambda: (0.5, nn.ReLU())], ids=str
+    "make",
+    [lambda: nn.Linear(2, 2), lambda: blur, lambda: (0.5, nn.ReLU())],
+    ids=["module", "function", "pair"],
 )
 def test_modules_and_functions_as_knobs_stay_off_the_disk(
     make: Callable[[], Any], tmp_path: Path
@@ -463,7 +465,7 @@ def twin(subject: Subject) -> Subject:
         (
             lambda s: rw.grid(never, s, By=[1]),
             TypeError,
-            "never has no knob 'By': it has by, power. Pass one of these",
+            "never has no knob 'By': it has by, power. The nearest: by. Pass one of these",
         ),
         (lambda s: rw.grid(never, [s, 3]), TypeError, "no Subject: got int. Pass a Subject"),
         (lambda s: rw.grid("never", s), TypeError, "cannot be called: got 'never'. Pass a fun"),

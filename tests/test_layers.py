@@ -11,7 +11,7 @@ from torchvision.models.resnet import BasicBlock
 
 import reliab_widgets as rw
 from reliab_widgets import Subject
-from reliab_widgets.ops.layers import Layer, find, observing
+from reliab_widgets.ops.features.layers import Layer, find, observing
 from tests.models import Blocked, Brightness, flat_images
 
 
@@ -67,14 +67,14 @@ def subject(model: nn.Module, channels: int = 1) -> Subject:
 
 
 def layers(of: Subject, which: str | tuple[str, ...] = "weight") -> tuple[Layer, ...]:
-    return find(of._network, of.images[:1], which)[0]
+    return find(of.network, of.images[:1], which)[0]
 
 
 @pytest.mark.parametrize("name", rw.zoo.classifiers())
 def test_every_convolution_and_linear_layer_is_found_once(name: str) -> None:
     examined = rw.demo(f"{name}-untrained")
     heavy = [n for n, m in examined.model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-    found, notes = find(examined._network, examined.images[:1])
+    found, notes = find(examined.network, examined.images[:1])
     assert sorted(layer.name for layer in found) == sorted(heavy)
     assert notes == ()
     assert found[-1] == Layer(heavy[-1], heavy[-1], 0, "Linear", (10,))
@@ -90,13 +90,13 @@ def test_shapes_and_shortcuts_of_a_residual_network() -> None:
 def test_what_they_show_is_what_a_pass_by_hand_gives() -> None:
     examined = rw.demo("resnet20")
     model, images = examined.model, examined.images[:3]
-    found, _ = find(examined._network, images[:1])
+    found, _ = find(examined.network, images[:1])
     kept: dict[str, Tensor] = {}
     with (
         torch.no_grad(),
         observing(model, found, lambda place, output: kept.update({found[place].name: output})),
     ):
-        logits = examined._network.logits(images)
+        logits = examined.network.logits(images)
         mean, std = (torch.tensor(it)[:, None, None] for it in (examined.mean, examined.std))
     with torch.no_grad():
         first = model.conv1((images - mean) / std)
@@ -133,7 +133,7 @@ def test_each_use_shows_its_own_output() -> None:
             lambda place, out: seen.update({found[place].name: out.mean().item()}),
         ),
     ):
-        twice._network.logits(twice.images[1:2])  # grey, 0.5
+        twice.network.logits(twice.images[1:2])  # grey, 0.5
     assert seen["conv"] == pytest.approx(1.5)
     assert seen["conv (2nd use)"] == pytest.approx(2.5)
 
@@ -164,7 +164,7 @@ def test_blocks_are_the_outermost_modules_made_of_others() -> None:
 
 def test_functional_layers_are_told() -> None:
     examined = subject(Functional(nn.Linear(2, 3)))
-    found, notes = find(examined._network, examined.images[:1])
+    found, notes = find(examined.network, examined.images[:1])
     assert [it.name for it in found] == ["fc"]
     assert len(notes) == 1
     assert notes[0].startswith("1 convolution")
@@ -193,7 +193,7 @@ def test_no_hook_stays_even_after_a_crash() -> None:
         raise KeyError("planned")
 
     with pytest.raises(KeyError), observing(examined.model, found, crash):
-        examined._network.logits(examined.images)
+        examined.network.logits(examined.images)
     assert not any(module._forward_hooks for module in examined.model.modules())
 
 
@@ -213,7 +213,7 @@ def test_passes_of_other_threads_are_not_seen() -> None:
                     examined.model, found[:1], lambda _, out: seen.append(out[0, 0].mean().item())
                 ),
             ):
-                examined._network.logits(images)
+                examined.network.logits(images)
         return seen
 
     greys = [0.1, 0.2, 0.3, 0.4]

@@ -24,6 +24,7 @@ def cells(path: Path) -> list[tuple[str, str, list[str]]]:
     ]
 
 
+@pytest.mark.slow("a whole lesson, with its solutions")
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_solutions_are_right(
     path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

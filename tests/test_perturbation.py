@@ -170,7 +170,7 @@ GREY = Subject(Brightness(), flat_images([0.2, 0.4]), [0, 1])
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ("purple", r"no baseline of that name: got 'purple'. Choose baselines= from 'black'"),
+        ("purple", r"no baseline of that name: got 'purple'. Choose baseline= from 'black'"),
         ("black:3", r"no baseline of that name: got 'black:3'"),
         ("blur:0", r"the number after 'blur' must be greater than 0: got 'blur:0'.*'blur:0.1'"),
         ("noise:much", r"the number after 'noise' must be greater than 0"),
@@ -180,7 +180,7 @@ GREY = Subject(Brightness(), flat_images([0.2, 0.4]), [0, 1])
         ("color:2", r"a colour needs 1 number from 0 to 1"),
         ("color:red", r"a colour needs 1 number"),
         (torch.zeros(1, 4, 4), r"another shape.*got 1 x 4 x 4, the images are 1 x 8 x 8. Resize"),
-        (torch.zeros(3, 8, 8), r"another shape.*Pass 1 x 8 x 8 values in baselines="),
+        (torch.zeros(3, 8, 8), r"another shape.*Pass 1 x 8 x 8 values in baseline="),
         (torch.full((1, 8, 8), 255.0), r"another range.*got values from 255 to 255.*pixel units"),
         (torch.full((1, 8, 8), -2.0), r"another range.*not normalised"),
         (torch.full((1, 8, 8), float("nan")), r"another range"),

@@ -22,7 +22,7 @@ def idle() -> Iterator[None]:
 
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reliab_widgets.ui.explorer.REST", 0.01)
+    monkeypatch.setattr("reliab_widgets.ui.running.REST", 0.01)
 
 
 class Refining(Explorer):
@@ -62,14 +62,14 @@ def refining() -> tuple[Refining, Thirds]:
 
 
 def test_cancel_before_the_refinement_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reliab_widgets.ui.explorer.REST", LONG)
+    monkeypatch.setattr("reliab_widgets.ui.running.REST", LONG)
     analysis = Thirds()
     explorer = Refining(analysis, SUBJECT, {"k": slider()})
-    until(lambda: "≈ preview" in explorer._status.value)
+    until(lambda: "≈ preview" in explorer.runner.status.value)
     button(explorer, "Cancel").click()  # on its way when the preview was finished
     assert explorer.wait(LONG) == "0.7"
-    assert "stopped; nothing is lost" in explorer._status.value
-    monkeypatch.setattr("reliab_widgets.ui.explorer.REST", 0.01)
+    assert "stopped; nothing is lost" in explorer.runner.status.value
+    monkeypatch.setattr("reliab_widgets.ui.running.REST", 0.01)
     button(explorer, "Resume").click()
     assert explorer.wait(LONG) == "0.67"
     assert analysis.calls == [(2, 1), (2, 2)]
@@ -78,10 +78,10 @@ def test_cancel_before_the_refinement_has_begun(monkeypatch: pytest.MonkeyPatch)
 def test_a_preview_is_shown_and_then_refined(soon: None) -> None:
     explorer, analysis = refining()
     assert analysis.calls == [(2, 1), (2, 2)]
-    assert "ready" in explorer._status.value
+    assert "ready" in explorer.runner.status.value
     analysis.open.clear()
     explorer.set(k=4)
-    until(lambda: "≈ preview" in explorer._status.value)
+    until(lambda: "≈ preview" in explorer.runner.status.value)
     assert explorer.is_preview
     assert "<pre>1.3</pre>" in shown(explorer)
     analysis.open.set()
@@ -98,7 +98,7 @@ def test_what_was_refined_needs_no_preview_again(soon: None) -> None:
 
 
 def test_nothing_is_refined_while_input_comes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reliab_widgets.ui.explorer.REST", LONG)
+    monkeypatch.setattr("reliab_widgets.ui.running.REST", LONG)
     analysis = Thirds()
     explorer = Refining(analysis, SUBJECT, {"k": slider()})
     for k in (2, 3, 4):
@@ -106,7 +106,7 @@ def test_nothing_is_refined_while_input_comes(monkeypatch: pytest.MonkeyPatch) -
         until(lambda k=k: (k, 1) in analysis.calls)
     until(lambda: "<pre>1.3</pre>" in shown(explorer))
     assert [digits for _, digits in analysis.calls] == [1, 1, 1]
-    assert worker.busy(explorer._prefix)  # the refinement is still to come
+    assert worker.busy(explorer.runner.owner)  # the refinement is still to come
     explorer.cancel()
     assert explorer.wait(LONG) == "1.3"
 
@@ -126,27 +126,27 @@ def test_new_input_ends_a_refinement_at_once(soon: None) -> None:
 def test_a_refinement_can_be_cancelled_and_resumed(
     soon: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reliab_widgets.ui.explorer.SHOW_AFTER", 0.0)
+    monkeypatch.setattr("reliab_widgets.ui.running.SHOW_AFTER", 0.0)
     explorer, analysis = refining()
     analysis.open.clear()
     explorer.controls["k"].value = 4
-    until(lambda: "refining · 1 of 2" in explorer._status.value)
-    assert "rw-stale" not in explorer._picture._dom_classes
+    until(lambda: "refining · 1 of 2" in explorer.runner.status.value)
+    assert "rw-stale" not in explorer.page.picture._dom_classes
     button(explorer, "Cancel").click()
     assert explorer.wait(LONG) == "1.3"
-    assert "stopped at 1 of 2" in explorer._status.value
+    assert "stopped at 1 of 2" in explorer.runner.status.value
     analysis.open.set()
     button(explorer, "Resume").click()
     assert explorer.wait(LONG) == "1.33"
 
 
 def test_a_closed_widget_refines_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reliab_widgets.ui.explorer.REST", 0.05)
+    monkeypatch.setattr("reliab_widgets.ui.running.REST", 0.05)
     analysis = Thirds()
     explorer = Refining(analysis, SUBJECT, {"k": slider()})
     until(lambda: explorer.is_preview)
     explorer.close()
-    assert worker.wait(explorer._prefix, LONG)
+    assert worker.wait(explorer.runner.owner, LONG)
     time.sleep(0.1)
     assert analysis.calls == [(2, 1)]
 

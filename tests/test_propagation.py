@@ -13,8 +13,10 @@ from torch import Tensor, nn
 import reliab_widgets as rw
 from reliab_widgets import Subject
 from reliab_widgets.analyses.propagation.compute import channels, propagation
+from reliab_widgets.analyses.propagation.drawing import Layers
 from reliab_widgets.analyses.propagation.result import METRICS, Propagation
-from reliab_widgets.ops.layers import find
+from reliab_widgets.core.knobs import Knobs
+from reliab_widgets.ops.features.layers import find
 from tests.models import Blocked, Brightness, flat_images
 from tests.test_attacks import inside
 from tests.test_layers import Functional, Twice
@@ -103,7 +105,7 @@ def test_a_real_network_against_features_kept_by_hand() -> None:
     subject = rw.demo("resnet20")
     result = examine(subject, images=[3, 8], steps=2)
     attacked = rw.attack(subject[[3, 8]], steps=2)
-    found, _ = find(subject._network, subject.images[:1])
+    found, _ = find(subject.network, subject.images[:1])
     assert result.layers[1:-2] == tuple(layer.name for layer in found)
     kept: dict[str, list[Tensor]] = {"layer2.0.conv1": [], "fc": []}
     handles = [
@@ -114,7 +116,7 @@ def test_a_real_network_against_features_kept_by_hand() -> None:
     ]
     with torch.no_grad():
         for images in (subject.images[[3, 8]], attacked.images):
-            subject._network.logits(images)
+            subject.network.logits(images)
     for handle in handles:
         handle.remove()
     for name, (clean, changed) in kept.items():
@@ -193,6 +195,11 @@ def made(clean: list[int], attacked: list[int], control: list[int], **fields: An
     return replace(result, logits=logits.astype(np.float32), **fields)
 
 
+def aimed(result: Propagation) -> Propagation:
+    """The same of an attack that wanted the third class."""
+    return replace(result, knobs=Knobs({**result.knobs, "target": "grey"}))
+
+
 def test_the_four_grades() -> None:
     clean = [0, 0, 0, 0, 1]
     result = made(clean, [0, 1, 2, 1, 1], [0, 0, 0, 2, 2])
@@ -203,7 +210,7 @@ def test_the_four_grades() -> None:
         "control flipped too: epsilon is simply large",
         "not flipped",
     )
-    assert made(clean, [0, 1, 2, 1, 1], clean, goal="grey").verdict[2] == "flipped to the goal"
+    assert aimed(made(clean, [0, 1, 2, 1, 1], clean)).verdict[2] == "flipped to the target"
 
 
 def test_outcomes_count_answers() -> None:
@@ -268,9 +275,9 @@ def test_its_sentence_says_what_was_done() -> None:
     subject = tiny((0.45, 0.55))
     assert "under fgsm 8/255:" in str(examine(subject, attack="fgsm"))
     assert "under pgd-l2 0.5 (L2), 3 steps, towards grey:" in str(
-        examine(subject, attack="pgd-l2", epsilon=0.5, steps=3, goal="grey")
+        examine(subject, attack="pgd-l2", epsilon=0.5, steps=3, target="grey")
     )
-    words = str(examine(subject, denoiser=add, threat="white", correct_only=True))
+    words = str(examine(subject, denoiser=add, knowledge="white-box", correct_only=True))
     assert "through the denoiser add (white-box)" in words
     assert "correctly classified images" in words
     assert "without the denoiser" in words
@@ -312,11 +319,11 @@ def test_an_attack_that_noise_beats_is_told() -> None:
 
 def test_other_notes() -> None:
     subject = tiny((0.45, 0.55))
-    notes = examine(subject, denoiser=torch.round, threat="white").notes
+    notes = examine(subject, denoiser=torch.round, knowledge="white-box").notes
     assert any("BPDA" in note for note in notes)
     assert examine(subject, denoiser=torch.round).notes == ()
-    notes = examine(subject, goal="dark", images=[0, 1]).notes
-    assert notes == ("images of the class dark are left out: they are at the goal already",)
+    notes = examine(subject, target="dark", images=[0, 1]).notes
+    assert notes == ("images of the class dark are left out: they are at the target already",)
     partly = Subject(Functional(nn.Linear(2, 3)), flat_images([0.2]), [0])
     assert any("function calls" in note for note in examine(partly, attack="none").notes)
 
@@ -376,22 +383,87 @@ def test_channels_refuse_what_does_not_fit() -> None:
 @pytest.mark.parametrize(
     ("knobs", "words"),
     [
-        ({"epsilon": 0}, r"epsilon must be above 0.*epsilon="),
-        ({"epsilon": 8}, r"epsilon must be above 0 and at most 1.*got 8"),
+        ({"epsilon": 0}, r"epsilon must be a number above 0.*epsilon="),
+        ({"epsilon": 8}, r"epsilon must be a number above 0 and at most 1.*got 8"),
         ({"attack": "cw"}, r"no such attack: got 'cw'.*attack=.*'deepfool'"),
         ({"attack": lambda m, x, y: x[:1, :, :4]}, r"keep the shape.*attack="),
         ({"attack": lambda m, x, y: x + 1}, r"left \[0, 1\].*attack="),
         ({"denoiser": lambda x: x[:, :, :4]}, r"keep the shape.*denoiser="),
         ({"layers": "conv9"}, r"layers='conv9'.*conv, relu, pool, fc"),
-        ({"threat": "black"}, r"threat"),
-        ({"goal": "cat"}, r"no such goal.*goal="),
+        ({"knowledge": "black"}, r"no such knowledge.*knowledge="),
+        ({"target": "cat"}, r"no such target.*target="),
         ({"images": 0}, r"images"),
+        ({"images": 10**9}, r"images is more than there are: got 1,000,000,000, there are 2\."),
+        ({"seed": -1}, r"seed must be a whole number"),
         ({"steps": 0}, r"steps"),
     ],
 )
 def test_bad_input_is_named(knobs: dict, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         examine(tiny(), **knobs)
+
+
+@pytest.mark.parametrize(
+    ("knobs", "words"),
+    [
+        ({"correct_only": "no"}, "correct_only must be True or False: got 'no'"),
+        ({"layers": 3}, "layers must be a text: got 3"),
+        ({"goal": "any"}, "has no knob 'goal'.*It is called target here"),
+        ({"threat": "grey"}, "has no knob 'threat'.*It is called knowledge here"),
+    ],
+)
+def test_knobs_of_another_kind_are_named(knobs: dict, words: str) -> None:
+    with pytest.raises(TypeError, match=words):
+        examine(tiny(), **knobs)
+
+
+def test_by_default_a_small_subject_is_examined_whole() -> None:
+    """Nobody asked for 64: what was examined is said."""
+    result = examine(tiny((0.45,) * 70, (1,) * 70))
+    assert (result.knobs["images"], result.n) == (None, 64)
+    assert examine(tiny()).n == 2
+    assert " of 2 images get another answer" in str(examine(tiny()))
+
+
+# --- views ------------------------------------------------------------------------------------
+
+
+def test_the_picture_marks_what_its_views_say() -> None:
+    result = examine(tiny((0.45,), (1,)), steps=4)
+
+    def drawn(**views: Any) -> Layers:
+        return Layers.on(result.plot(**views))
+
+    whole = drawn()
+    place = result.layers.index(result.strongest_map)
+    assert whole.band.get_visible()
+    assert whole.band.get_x() + 0.5 == place
+    assert not whole.step.get_visible()
+    marked = drawn(layer="fc", step=2, metric="cosine", view="ratio", amplify=2)
+    assert marked.band.get_x() + 0.5 == result.layers.index("fc")
+    assert marked.step.get_xdata() == [2, 2]
+    assert marked.slots[1][3].get_text() == "difference ×2"
+    assert not drawn(step=4).step.get_visible()  # the last one is where all is over
+
+
+@pytest.mark.parametrize(
+    ("views", "words"),
+    [
+        ({"metric": "l2"}, "no such metric: got 'l2'.*'rms', 'relative'"),
+        ({"view": "ration"}, "no such view.*The nearest: ratio"),
+        ({"log": 1}, "log must be True or False"),
+        ({"layer": "conv9"}, "no such layer in the result: got 'conv9'.*nearest: conv"),
+        ({"amplify": 0}, "amplify must be a number above 0"),
+        ({"step": -1}, "step must be a whole number"),
+        ({"colour": "red"}, "picture of a Propagation has no knob 'colour'"),
+    ],
+)
+def test_views_that_cannot_be_are_named(views: dict, words: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=words):
+        examine(tiny()).plot(**views)
+
+
+# --- bad subjects -----------------------------------------------------------------------------
 
 
 def test_subjects_that_cannot_be_attacked_are_named() -> None:
@@ -419,7 +491,7 @@ def test_nothing_is_left_after_cancel_in_the_middle() -> None:
 
     with pytest.raises(rw.Cancelled):
         propagation(
-            subject, attack="pgd", steps=2, denoiser="median", threat="white", progress=stop
+            subject, attack="pgd", steps=2, denoiser="median", knowledge="white-box", progress=stop
         )
     assert digest(subject) == before[0]
     assert torch.equal(torch.get_rng_state(), before[1])
@@ -431,7 +503,12 @@ def test_nothing_is_left_after_cancel_in_the_middle() -> None:
 def test_a_dask_client_gives_the_same_numbers() -> None:
     distributed = pytest.importorskip("distributed")
     subject = tiny((0.3, 0.45, 0.55, 0.7) * 5, (1, 1, 0, 0) * 5)
-    knobs: dict[str, Any] = {"attack": "pgd", "steps": 2, "denoiser": "median", "threat": "white"}
+    knobs: dict[str, Any] = {
+        "attack": "pgd",
+        "steps": 2,
+        "denoiser": "median",
+        "knowledge": "white-box",
+    }
     inline = examine(subject, **knobs)
     with (
         distributed.LocalCluster(

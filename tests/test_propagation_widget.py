@@ -3,6 +3,7 @@
 import base64
 import html
 import re
+import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
 from io import BytesIO
@@ -20,12 +21,15 @@ from PIL import Image
 from torch import nn
 
 from reliab_widgets import Subject
+from reliab_widgets.analyses.propagation import compute
 from reliab_widgets.analyses.propagation.compute import channels, propagation
 from reliab_widgets.analyses.propagation.drawing import Layers
 from reliab_widgets.analyses.propagation.result import METRICS, Propagation
 from reliab_widgets.analyses.propagation.widget import PropagationWidget
-from reliab_widgets.drawing import Picture, svg
-from reliab_widgets.ui import explorer as explorer_module
+from reliab_widgets.core.drawing import Picture, svg
+from reliab_widgets.core.knobs import Knobs
+from reliab_widgets.ui import running, worker
+from reliab_widgets.ui.panels import epsilon as epsilon_panel
 from reliab_widgets.ui.pictures import coloured
 from tests.models import Brightness, flat_images
 from tests.test_drawing import normal, parsed
@@ -76,6 +80,7 @@ def made_up(
     classes: tuple[str, ...] = ("cat", "dog", "ship"),
     seed: int = 0,
     names: tuple[str, ...] | None = None,
+    target: str = "any",
     **fields: Any,
 ) -> Propagation:
     """A result with the shapes of a real one and numbers drawn by chance."""
@@ -89,16 +94,19 @@ def made_up(
         "fingerprint": "0" * 64,
         "source": "",
         "classes": classes,
-        "attack": "bim",
-        "denoiser": "median" if denoiser else "none",
-        "threat": "grey",
-        "goal": "any",
+        "knobs": Knobs(
+            {
+                "attack": "bim",
+                "epsilon": 8 / 255,
+                "steps": steps,
+                "target": target,
+                "denoiser": "median" if denoiser else "none",
+                "knowledge": "grey-box",
+                "correct_only": False,
+            }
+        ),
         "norm": "Linf",
-        "epsilon": 8 / 255,
         "step_size": 1 / 255,
-        "steps": steps,
-        "restarts": 1,
-        "correct_only": False,
         "index": np.arange(7, 7 + n),
         "truth": np.zeros(n, dtype=int),
         "kinds": kinds,
@@ -113,6 +121,41 @@ def made_up(
         "notes": (),
     }
     return Propagation(**values | fields)
+
+
+OVER = ("layers", "steps")
+
+
+def parts_of(widget: PropagationWidget, kind: type) -> Any:
+    """The only part of this class."""
+    (found,) = [part for part in parts(widget) if type(part) is kind]
+    return found
+
+
+def slider(widget: PropagationWidget, name: str) -> Any:
+    (found,) = [part for part in parts(widget) if getattr(part, "description", "") == name]
+    return found
+
+
+def maps(widget: PropagationWidget) -> str:
+    """The page below the sliders of layer and channel."""
+    (found,) = [
+        part.value
+        for part in parts(widget)
+        if isinstance(part, W.HTML) and "rw-strip" in part.value and "<style>" not in part.value
+    ]
+    return str(found)
+
+
+def visible(widget: PropagationWidget, wanted: W.Widget) -> bool:
+    """Whether neither a part nor what holds it is hidden."""
+
+    def within(part: W.Widget) -> bool:
+        if part.layout.display == "none":
+            return False
+        return part is wanted or any(map(within, getattr(part, "children", ())))
+
+    return within(widget)
 
 
 def drawn(result: Propagation, **options: Any) -> Figure:
@@ -347,8 +390,8 @@ def test_the_first_picture_comes_with_its_verdict_and_context(widget: Propagatio
     sure = np.exp(1.2) / np.exp([0.8, 1.2, 0.5]).sum()
     assert f"Flipped to the runner-up (bright {sure:.0%} → dark {sure:.0%}).".replace(
         "%", " %"
-    ) in html.unescape(widget._readout.value)
-    chips = re.findall(r'rw-chip">([^<]*)<', html.unescape(widget._chips.value))
+    ) in html.unescape(widget.page.readout.value)
+    chips = re.findall(r'rw-chip">([^<]*)<', html.unescape(widget.page.chips.value))
     assert chips[:4] == [
         "tiny",
         "image 1",
@@ -363,17 +406,20 @@ def test_an_image_or_several_from_it_on() -> None:
     assert widget.result.index.tolist() == [13]
     widget.set(batch=16)
     assert widget.result.index.tolist() == [*range(13, 16), *range(13)]
-    assert "16 images from 13 on" in widget._chips.value
-    assert "of 16 answers change" in widget._readout.value
+    assert "16 images from 13 on" in widget.page.chips.value
+    assert "of 16 answers change" in widget.page.readout.value
 
 
 @pytest.mark.parametrize(
     ("knobs", "expected"),
     [
-        ({"denoiser": "median", "threat": "white"}, {"denoiser": "median", "threat": "white"}),
+        (
+            {"denoiser": "median", "knowledge": "white-box"},
+            {"denoiser": "median", "knowledge": "white-box"},
+        ),
         ({"step_size": 1 / 255}, {"step_size": 1 / 255}),
-        ({"step_size": 0.0, "denoiser": ""}, {"step_size": None, "denoiser": None}),
-        ({"goal": "grey", "seed": 3, "restarts": 2}, {"goal": "grey", "seed": 3, "restarts": 2}),
+        ({"step_size": None, "denoiser": None}, {"step_size": None, "denoiser": "none"}),
+        ({"target": "grey", "seed": 3, "restarts": 2}, {"target": 2, "seed": 3, "restarts": 2}),
         ({"layers": "activations"}, {"layers": "activations"}),
     ],
 )
@@ -398,17 +444,18 @@ def test_what_only_changes_the_picture_computes_nothing(
 ) -> None:
     before = widget.result
     monkeypatch.setattr("reliab_widgets.analyses.propagation.compute.sweep", None)
-    pictures = [widget._picture.value]
+    pictures = [widget.page.picture.value]
     for knobs in (
         {"metric": "cosine"},
         {"view": "ratio"},
         {"log": False},
         {"amplify": 64},
         {"layer": "logits"},
+        {"step": 0},
     ):
         assert widget.set(**knobs).wait(LONG) is before
-        assert widget._picture.value not in pictures
-        pictures.append(widget._picture.value)
+        assert widget.page.picture.value not in pictures
+        pictures.append(widget.page.picture.value)
 
 
 def test_the_map_of_largest_ratio_is_marked_until_one_is_chosen(
@@ -416,35 +463,39 @@ def test_the_map_of_largest_ratio_is_marked_until_one_is_chosen(
 ) -> None:
     control = widget.controls["layer"]
     assert widget.state()["layer"] is None
-    assert control.options == ("input", "conv", "fc", "logits", "probabilities")
-    assert control.value == widget.result.strongest_map
-    control.value = "fc"
+    assert control.inner.options == ("input", "conv", "fc", "logits", "probabilities")
+    assert control.inner.value == widget.result.strongest_map
+    control.inner.value = "fc"
     widget.wait(LONG)
     assert widget.state()["layer"] == "fc"
-    assert "fc: " in widget._picture.value
+    assert "fc: " in widget.page.picture.value
     widget.controls["epsilon"].value = 32 / 255
     widget.wait(LONG)
-    assert control.value == "fc"
+    assert control.inner.value == "fc"
     button(widget, "Reset").click()
     widget.wait(LONG)
     assert widget.state()["layer"] is None
-    assert control.value == widget.result.strongest_map
+    assert control.inner.value == widget.result.strongest_map
+    control.inner.value = "fc"
+    control.box.value = True
+    widget.wait(LONG)
+    assert control.inner.value == widget.result.strongest_map
 
 
 def test_a_layer_that_went_away_leaves_the_choice_open(widget: PropagationWidget) -> None:
     widget.set(layer="conv").wait(LONG)
     widget.set(layers="activations").wait(LONG)
-    assert widget.controls["layer"].options == ("input", "relu", "logits", "probabilities")
-    assert widget.controls["layer"].value == "relu"
+    assert widget.controls["layer"].inner.options == ("input", "relu", "logits", "probabilities")
+    assert widget.controls["layer"].inner.value == "relu"
     widget.set(layers="weight").wait(LONG)
-    assert widget.controls["layer"].value == "conv"
+    assert widget.controls["layer"].inner.value == "conv"
 
 
 def test_a_layer_that_the_network_has_not_is_refused(widget: PropagationWidget) -> None:
     with pytest.raises(ValueError, match="layer cannot be 'conv9': the network has no such layer"):
         widget.set(layer="conv9")
     assert widget.set(layers="activations", layer="relu").wait(LONG)
-    assert widget.controls["layer"].value == "relu"
+    assert widget.controls["layer"].inner.value == "relu"
 
 
 def test_channels_are_shown_by_change_with_their_numbers(widget: PropagationWidget) -> None:
@@ -453,7 +504,7 @@ def test_channels_are_shown_by_change_with_their_numbers(widget: PropagationWidg
     # From 0.4 to 0.6 the logit of dark grows by 0.4, that of bright falls by as much.
     assert seen.change.tolist() == pytest.approx([0.4, 0.4, 0], abs=1e-6)
     figures = re.findall(
-        r'<figure title="([^"]*)".*?<figcaption>([^<]*(?:<br>[^<]*)?)<', widget._maps.value
+        r'<figure title="([^"]*)".*?<figcaption>([^<]*(?:<br>[^<]*)?)<', maps(widget)
     )
     captions = [caption for _, caption in figures]
     assert captions[:3] == ["clean", "adversarial", "difference"]
@@ -465,12 +516,13 @@ def test_channels_are_shown_by_change_with_their_numbers(widget: PropagationWidg
 
 def test_a_channel_is_chosen_by_rank(widget: PropagationWidget) -> None:
     widget.set(layer="conv").wait(LONG)
-    first = widget._maps.value
-    assert widget._channel.max == 2
-    widget._channel.value = 2
-    assert widget._maps.value != first
+    first = maps(widget)
+    channel = slider(widget, "channel")
+    assert channel.max == 2
+    channel.value = 2
+    assert maps(widget) != first
     number = channels(flat(), widget.result, "conv").channel[1]
-    assert f"image 1, conv, #{number}, clean" in widget._maps.value
+    assert f"image 1, conv, #{number}, clean" in maps(widget)
 
 
 def test_less_is_orange_and_more_is_blue() -> None:
@@ -495,7 +547,7 @@ def test_any_epsilon_becomes_one_of_the_slider(widget: PropagationWidget) -> Non
     assert values == sorted(values)
     assert len(values) == 13
     for wrong in (0, -1, 1.01, "many"):
-        with pytest.raises(ValueError, match="epsilon cannot be"):
+        with pytest.raises(ValueError, match="epsilon must be a number above 0 and at most 1"):
             widget.set(epsilon=wrong)
     assert widget.state()["epsilon"] == 0.0123
 
@@ -518,19 +570,19 @@ def test_a_teacher_narrows_epsilon() -> None:
 @pytest.mark.parametrize(
     ("attack", "unused"),
     [
-        ("bim", {"restarts", "threat"}),
-        ("fgsm", {"steps", "step_size", "restarts", "threat"}),
-        ("pgd-l2", {"threat"}),
-        ("deepfool", {"epsilon", "step_size", "restarts", "threat"}),
-        ("none", {"epsilon", "steps", "goal", "step_size", "restarts", "threat"}),
+        ("bim", {"restarts", "knowledge"}),
+        ("fgsm", {"steps", "step_size", "restarts", "knowledge"}),
+        ("pgd-l2", {"knowledge"}),
+        ("deepfool", {"epsilon", "step_size", "restarts", "knowledge"}),
+        ("none", {"epsilon", "steps", "target", "step_size", "restarts", "knowledge", "step"}),
     ],
 )
 def test_knobs_an_attack_has_not_are_locked(
     widget: PropagationWidget, attack: str, unused: set[str]
 ) -> None:
     widget.controls["attack"].value = attack
-    assert {name for name, it in widget.controls.items() if it.disabled} == unused
     assert widget.wait(LONG).attack == attack
+    assert {name for name, it in widget.controls.items() if it.disabled} == unused
     widget.set(attack="pgd", denoiser="median").wait(LONG)
     assert not any(control.disabled for control in widget.controls.values())
 
@@ -539,6 +591,14 @@ def test_a_euclidean_ball_has_sizes_of_its_own(widget: PropagationWidget) -> Non
     widget.set(attack="pgd-l2", epsilon=1.0).wait(LONG)
     assert widget.result.epsilon == 1.0
     assert widget.controls["epsilon"].options[:2] == (("0.05", 0.05), ("0.1", 0.1))
+    # The step size is a length, too: auto is 2.5 epsilon / steps.
+    sizes = widget.controls["step_size"].inner
+    assert sizes.options[:2] == (("0.05", 0.05), ("0.1", 0.1))
+    assert sizes.value == widget.result.step_size == 0.25
+    assert widget.state()["step_size"] is None
+    widget.controls["attack"].value = "fgsm"
+    assert ("1/255", 1 / 255) in widget.controls["epsilon"].options
+    assert ("1/255", 1 / 255) in sizes.options
 
 
 # --- jobs -----------------------------------------------------------------------------------
@@ -552,24 +612,24 @@ def test_smallest_epsilon_is_found_and_shown(widget: PropagationWidget) -> None:
     assert result.answers[1, 0] != result.truth[0]
     assert widget.state()["epsilon"] == result.epsilon
     words = f"The smallest epsilon seen to succeed is {result.epsilon * 255:.3g}/255."
-    assert words in widget._readout.value
+    assert words in widget.page.readout.value
     widget.set(image=2).wait(LONG)
-    assert "smallest epsilon" not in widget._readout.value
+    assert "smallest epsilon" not in widget.page.readout.value
     widget.set(image=1).wait(LONG)
-    assert words in widget._readout.value
+    assert words in widget.page.readout.value
 
 
 def test_an_image_that_withstands_and_one_that_needs_no_attack(widget: PropagationWidget) -> None:
     widget.set(image=3, epsilon=1 / 255).wait(LONG)
     button(widget, "Smallest ε").click()
     widget.wait(LONG)
-    assert "No epsilon up to 51/255 is enough." in widget._readout.value
+    assert "No epsilon up to 51/255 is enough." in widget.page.readout.value
     assert widget.state()["epsilon"] == 1 / 255
     wrong = flat().with_images(flat_images([0.45]), [0])
     other = PropagationWidget(wrong, preset={"attack": "fgsm"})
     button(other, "Smallest ε").click()
     other.wait(LONG)
-    assert "No attack is needed" in other._readout.value
+    assert "No attack is needed" in other.page.readout.value
 
 
 @pytest.mark.parametrize("name", ["Smallest ε", "Sweep ε"])
@@ -589,7 +649,7 @@ def test_after_a_sweep_the_slider_computes_nothing(
     widget.set(image=0).wait(LONG)  # lost above 0.05, which is 12.75/255
     button(widget, "Sweep ε").click()
     widget.wait(LONG)
-    assert "The answer is lost from 16/255 on (sweep of 13 epsilons)." in widget._readout.value
+    assert "The answer is lost from 16/255 on (sweep of 13 epsilons)." in widget.page.readout.value
     monkeypatch.setattr("reliab_widgets.analyses.propagation.compute.sweep", None)
     for _, epsilon in widget.controls["epsilon"].options:
         widget.controls["epsilon"].value = epsilon
@@ -599,36 +659,149 @@ def test_after_a_sweep_the_slider_computes_nothing(
 def test_a_sweep_is_stopped_and_resumed(
     widget: PropagationWidget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(explorer_module, "SHOW_AFTER", 0.0)
-    before = widget._picture.value
+    monkeypatch.setattr(running, "SHOW_AFTER", 0.0)
+    before = widget.page.picture.value
     computed: list[float] = []
     halt = [5]
+    sweep = compute.sweep
 
-    def watched(*args: Any, **knobs: Any) -> Propagation:
+    def watched(fn: Any, case: compute.Case, items: Any, **how: Any) -> Any:
         if len(computed) == halt[0]:
             widget.cancel()
-        made = propagation(*args, **knobs)
-        computed.append(knobs["epsilon"])
+        made = sweep(fn, case, items, **how)
+        computed.append(case.opponent.attack.epsilon)
         return made
 
-    monkeypatch.setattr("reliab_widgets.analyses.propagation.widget.propagation", watched)
+    monkeypatch.setattr(compute, "sweep", watched)
     button(widget, "Sweep ε").click()
     widget.wait(LONG)
-    assert "stopped at 4 of 13" in widget._status.value  # where it was last seen
-    assert widget._picture.value == before
-    assert "sweep" not in widget._readout.value
+    assert "stopped at 4 of 13" in widget.runner.status.value  # where it was last seen
+    assert widget.page.picture.value == before
+    assert "sweep" not in widget.page.readout.value
     halt[0] = -1
     button(widget, "Resume").click()
     widget.wait(LONG)
-    assert "sweep of 13 epsilons" in widget._readout.value
-    assert len(computed) == len(set(computed)) == 13  # nothing twice
+    assert "sweep of 13 epsilons" in widget.page.readout.value
+    assert len(computed) == len(set(computed)) == 12  # nothing twice, not what was there
+
+
+def test_views_repaint_while_a_sweep_goes_on(
+    widget: PropagationWidget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slider of the picture neither computes nor cancels what is computed."""
+    sweep, at_work, go_on = compute.sweep, threading.Event(), threading.Event()
+
+    def waiting(*args: Any, **how: Any) -> Any:
+        at_work.set()
+        assert go_on.wait(LONG)
+        return sweep(*args, **how)
+
+    monkeypatch.setattr(compute, "sweep", waiting)
+    before = widget.page.picture.value
+    button(widget, "Sweep ε").click()
+    assert at_work.wait(LONG)
+    widget.controls["amplify"].value = 64
+    widget.controls["metric"].value = "cosine"
+    monkeypatch.setattr(worker, "PATIENCE", 0.0)
+    go_on.set()
+    widget.wait(LONG)
+    assert "sweep of 13 epsilons" in widget.page.readout.value
+    assert "×64" in widget.page.picture.value
+    assert widget.page.picture.value != before
+
+
+@pytest.mark.parametrize("change", [{"image": 2}, {"attack": "bim"}, {"target": "dark"}])
+def test_what_was_searched_is_told_of_what_it_was_searched_for(
+    widget: PropagationWidget, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+) -> None:
+    search, at_work, go_on = epsilon_panel.smallest_epsilon, threading.Event(), threading.Event()
+
+    def waiting(*args: Any, **knobs: Any) -> Any:
+        found = search(*args, **knobs)
+        at_work.set()
+        assert go_on.wait(LONG)  # the search is over, and its answer not yet told
+        return found
+
+    monkeypatch.setattr(epsilon_panel, "smallest_epsilon", waiting)
+    button(widget, "Smallest ε").click()
+    assert at_work.wait(LONG)
+    before = widget.state()
+    widget.set(**change)
+    go_on.set()
+    widget.wait(LONG)
+    assert "smallest epsilon" not in widget.page.readout.value
+    assert widget.state()["epsilon"] == before["epsilon"]  # nobody asked it of the new ones
+    widget.set(**{name: before[name] for name in change}).wait(LONG)
+    assert "The smallest epsilon seen to succeed is 25.5/255." in widget.page.readout.value
+
+
+@pytest.mark.parametrize("name", ["Smallest ε", "Sweep ε"])
+def test_a_euclidean_epsilon_is_told_as_a_length(widget: PropagationWidget, name: str) -> None:
+    widget.set(attack="pgd-l2", epsilon=1.0, image=0).wait(LONG)
+    button(widget, name).click()
+    widget.wait(LONG)
+    said = widget.page.readout.value
+    assert re.search(r"(succeed is|lost from) 0?\.?\d+ \(L2\)", said)
+    assert "/255" not in said
+    labels = [label for label, _ in widget.controls["epsilon"].options]
+    assert not [label for label in labels if "/" in label]
+
+
+def test_after_cancel_a_chip_says_what_the_picture_shows(
+    widget: PropagationWidget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep, at_work, go_on = compute.sweep, threading.Event(), threading.Event()
+
+    def waiting(*args: Any, **how: Any) -> Any:
+        at_work.set()
+        assert go_on.wait(LONG)
+        return sweep(*args, **how)
+
+    monkeypatch.setattr(compute, "sweep", waiting)
+    widget.controls["image"].value = 3
+    assert at_work.wait(LONG)
+    widget.cancel()
+    go_on.set()
+    widget.wait(LONG)
+    assert "picture: image 1" in widget.page.chips.value
+    widget.controls["image"].value = 1
+    widget.wait(LONG)
+    assert "picture:" not in widget.page.chips.value
+
+
+def test_the_pin_waits_for_what_a_preview_becomes(
+    widget: PropagationWidget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "REST", 0.3)
+    widget.pace = 1.0
+    widget.controls["attack"].value = "bim"
+    until(lambda: widget.is_preview)
+    button(widget, "Pin").click()
+    assert "Against the pin" not in widget.page.readout.value
+    widget.wait(LONG)
+    assert not widget.is_preview
+    assert "Against the pin: no difference." in widget.page.readout.value
+    assert widget.work.pinned.knobs["steps"] == 10
+
+
+def test_controls_show_what_auto_came_to(widget: PropagationWidget) -> None:
+    widget.set(attack="bim", steps=4, epsilon=0.2).wait(LONG)
+    step, size = widget.controls["step"], widget.controls["step_size"]
+    assert (step.value, size.value) == (None, None)
+    assert step.inner.value == 4
+    assert size.inner.value == pytest.approx(widget.result.step_size)
+    widget.set(step=3).wait(LONG)
+    assert "Step 3: " in widget.page.picture.value
+    widget.set(steps=2).wait(LONG)  # a step that went away leaves the choice open
+    assert "Step 3: " not in widget.page.picture.value
+    assert "picture: step auto" in widget.page.chips.value
 
 
 # --- slow motion ----------------------------------------------------------------------------
 
 
 def test_slow_motion_walks_over_the_layers_when_told(widget: PropagationWidget) -> None:
-    play = widget._play
+    play = parts_of(widget, W.Play)
     assert not play.playing
     button(widget, "▶ Play").click()
     assert play.playing
@@ -638,7 +811,7 @@ def test_slow_motion_walks_over_the_layers_when_told(widget: PropagationWidget) 
         play.value = place
         widget.wait(LONG)
         assert widget.controls["layer"].value == layer
-        assert f"{layer}: " in widget._picture.value
+        assert f"{layer}: " in widget.page.picture.value
     button(widget, "■ Stop").click()
     assert not play.playing
     assert button(widget, "▶ Play")
@@ -646,15 +819,23 @@ def test_slow_motion_walks_over_the_layers_when_told(widget: PropagationWidget) 
 
 def test_slow_motion_walks_over_the_steps(widget: PropagationWidget) -> None:
     widget.set(attack="bim", steps=4).wait(LONG)
-    assert (widget._step.value, widget._step.max) == (4, 4)
-    widget._over.value = "steps"
+    step = widget.controls["step"]
+    assert step.value is None
+    assert (step.inner.value, step.inner.max) == (4, 4)
+    over = next(part for part in parts(widget) if getattr(part, "options", ()) == OVER)
+    over.value = "steps"
     button(widget, "▶ Play").click()
     widget.wait(LONG)
-    assert widget._step.value == 0
-    widget._play.value = 2
+    assert step.value == 0
+    play = parts_of(widget, W.Play)
+    play.value = 2
     widget.wait(LONG)
-    assert widget._step.value == 2
-    assert "Step 2: " in widget._picture.value
+    assert step.value == 2
+    assert "Step 2: " in widget.page.picture.value
+    play.value = 4
+    widget.wait(LONG)
+    assert step.value is None
+    assert "Step 4: " not in widget.page.picture.value
 
 
 # --- preview --------------------------------------------------------------------------------
@@ -663,11 +844,11 @@ def test_slow_motion_walks_over_the_steps(widget: PropagationWidget) -> None:
 def test_a_slow_attack_is_shown_with_fewer_steps_first(
     widget: PropagationWidget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    widget._pace = 0.04
-    monkeypatch.setattr(explorer_module, "REST", 0.0)
+    widget.pace = 0.04
+    monkeypatch.setattr(running, "REST", 0.0)
     steps: list[int] = []
-    monkeypatch.setattr(widget, "shown", lambda result: steps.append(result.steps))
-    assert widget.set(attack="bim", steps=9).wait(LONG).steps == 9
+    monkeypatch.setattr(widget, "shown", lambda result: steps.append(result.knobs["steps"]))
+    assert widget.set(attack="bim", steps=9).wait(LONG).knobs["steps"] == 9
     assert steps == [2, 9]
     widget.set(epsilon=1 / 255, steps=2).wait(LONG)
     assert steps == [2, 9, 2]
@@ -678,13 +859,13 @@ def test_a_slow_attack_is_shown_with_fewer_steps_first(
 def test_no_preview_of_what_a_sweep_has_computed(
     widget: PropagationWidget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    widget._pace = 1e-9
+    widget.pace = 1e-9
     widget.set(attack="bim").wait(LONG)
     button(widget, "Sweep ε").click()
     widget.wait(LONG)
-    widget._pace = 1.0
+    widget.pace = 1.0
     widget.controls["epsilon"].value = 2 / 255
-    assert widget.wait(LONG).steps == 10
+    assert widget.wait(LONG).knobs["steps"] == 10
     assert not widget.is_preview
 
 
@@ -692,23 +873,23 @@ def test_no_preview_of_what_a_sweep_has_computed(
 
 
 @pytest.mark.parametrize(
-    ("clean", "attacked", "noisy", "goal", "words"),
+    ("clean", "attacked", "noisy", "target", "words"),
     [
         (0, 0, 0, "any", "Not flipped (cat "),
         (0, 1, 0, "any", "Flipped to the runner-up (cat "),
         (0, 2, 0, "any", "Flipped (cat "),
-        (0, 2, 0, "ship", "Flipped to the goal (cat "),
+        (0, 2, 0, "ship", "Flipped to the target (cat "),
         (0, 1, 1, "any", "Control flipped too: epsilon is simply large (cat "),
     ],
 )
 def test_the_verdict_has_its_grades(
-    widget: PropagationWidget, clean: int, attacked: int, noisy: int, goal: str, words: str
+    widget: PropagationWidget, clean: int, attacked: int, noisy: int, target: str, words: str
 ) -> None:
     logits = np.zeros((3, 1, 3))
     logits[0, 0] = (0, -1, -2)
     for row, answer in enumerate((clean, attacked, noisy)):
         logits[row, 0, answer] += 3
-    sentence = widget.sentence(made_up(logits=logits, goal=goal))
+    sentence = widget.sentence(made_up(logits=logits, target=target))
     assert sentence.startswith(words)
     kept = "Random noise keeps the answer." if noisy == clean else "Random noise makes it dog."
     assert kept in sentence
@@ -766,7 +947,7 @@ def test_at_most_six_knobs_are_unfolded_and_all_parts_have_names(
 ) -> None:
     visible = [
         part
-        for part in widget.side.children
+        for part in widget.page.side.children
         if part.layout.display != "none" and part in widget.controls.values()
     ]
     assert len(visible) == 6
@@ -779,13 +960,15 @@ def test_at_most_six_knobs_are_unfolded_and_all_parts_have_names(
 
 
 def test_more_takes_the_place_of_the_channels(widget: PropagationWidget) -> None:
-    assert widget._folded.layout.display == "none"
+    channel = slider(widget, "channel")
+    assert visible(widget, channel)
+    assert widget.page.folded.layout.display == "none"
     button(widget, "▸ More").click()
-    assert widget._folded.layout.display == ""
-    assert widget._close_up.layout.display == "none"
+    assert widget.page.folded.layout.display == ""
+    assert not visible(widget, channel)
     button(widget, "▾ More").click()
-    assert widget._folded.layout.display == "none"
-    assert widget._close_up.layout.display == ""
+    assert widget.page.folded.layout.display == "none"
+    assert visible(widget, channel)
 
 
 def test_close_leaves_nothing() -> None:
@@ -805,10 +988,10 @@ def test_images_are_exported_as_an_array(widget: PropagationWidget, tmp_path: Pa
 
 
 def test_help_has_the_picture_in_numbers(widget: PropagationWidget) -> None:
-    assert "<table" not in widget._help.value
+    assert "<table" not in widget.page.help.value
     button(widget, "Help").click()
     result = widget.result
-    read = parsed(re.sub(r"(?s).*(<table.*?</table>).*", r"\1", widget._help.value))
+    read = parsed(re.sub(r"(?s).*(<table.*?</table>).*", r"\1", widget.page.help.value))
     rows = [[cell.text for cell in row] for row in read.iter("tr")]
     assert rows[0][1:] == ["adversarial", "random", "ratio"]
     assert [row[0] for row in rows[1:]] == list(result.layers)
@@ -816,14 +999,14 @@ def test_help_has_the_picture_in_numbers(widget: PropagationWidget) -> None:
     assert [row[1] for row in rows[1:]] == [f"{value:.3g}" for value in attacked]
     widget.controls["metric"].value = "cosine"
     widget.wait(LONG)
-    assert f"{np.median(result.of('adversarial', 'cosine')[-1]):.3g}" in widget._help.value
+    assert f"{np.median(result.of('adversarial', 'cosine')[-1]):.3g}" in widget.page.help.value
 
 
 def test_maps_say_the_mean_of_each_part(widget: PropagationWidget) -> None:
     widget.set(layer="input")
     widget.wait(LONG)
     result = widget.result
-    found = re.findall(r'<i title="([^"]*), clean: ([-\d.e]+)">', widget._maps.value)
+    found = re.findall(r'<i title="([^"]*), clean: ([-\d.e]+)">', maps(widget))
     assert len(found) == 64
     np.testing.assert_allclose(
         [float(mean) for _, mean in found], result.pictures[0, 0].ravel(), 1e-2

@@ -1,6 +1,8 @@
 """The sweep over levels: what is reported, what it stands for, and what is refused."""
 
-from inspect import signature
+import threading
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,16 +10,9 @@ import torch
 
 import reliab_widgets as rw
 from reliab_widgets import Pruning, Subject
-from reliab_widgets.analyses.pruning.compute import growing
-from reliab_widgets.analyses.pruning.result import ATTACKS
+from reliab_widgets.ops.pruning.measures import ATTACKS
 from reliab_widgets.ops.pruning.structure import cut, structure
 from tests.test_pruning_units import Chain, Residual, random_subject
-
-growing_knobs = {
-    name: parameter.default
-    for name, parameter in signature(rw.pruning).parameters.items()
-    if name not in ("subject", "executor", "progress")
-}
 
 
 def varied(n: int) -> Subject:
@@ -42,7 +37,13 @@ def subject() -> Subject:
 @pytest.fixture(scope="module")
 def result(subject: Subject) -> Pruning:
     return rw.pruning(
-        subject, levels=(0.15, 0.3, 0.6), images=30, fit_images=20, explain=2, attacked=4, timed=1
+        subject,
+        levels=(0.15, 0.3, 0.6),
+        images=30,
+        calibration_images=20,
+        explain=2,
+        attacked=4,
+        timed=1,
     )
 
 
@@ -95,7 +96,7 @@ def test_each_temperature_is_used_where_it_belongs(subject: Subject, result: Pru
     found = structure(subject)
     rows = np.sort(np.random.default_rng(0).permutation(20))
     fitted = cut(subject.validation[rows], found, result.removed[0, 3])
-    from reliab_widgets.ops.calibrators import fit_temperature
+    from reliab_widgets.ops.calibration.calibrators import fit_temperature
 
     labels = fitted.labels.numpy()
     expected = fit_temperature(fitted.logits.double().numpy(), labels).temperature
@@ -147,29 +148,90 @@ def test_importance_stands_beside_the_oracle(subject: Subject, result: Pruning) 
         result.importance(rw.oracle(random_subject(Residual())))
 
 
-def test_curve_grows_and_goes_on_from_what_is_known(subject: Subject) -> None:
-    knobs = dict(growing_knobs, levels=(0.15, 0.3, 0.6), images=30, fit_images=20)
-    grown = [result.levels.tolist() for result in growing(subject, **knobs)]
-    assert grown == [[0, 0.6], [0, 0.3, 0.6], [0, 0.15, 0.3, 0.6]] or grown == [
-        [0, 0.6],
-        [0, 0.15, 0.6],
-        [0, 0.15, 0.3, 0.6],
-    ]
-    known: dict = {}
+GROWING: dict[str, Any] = {"levels": (0.15, 0.3, 0.6), "images": 30, "calibration_images": 20}
 
-    def stop(done: int, total: int) -> None:
-        assert total == 19
-        if done == 9:
+
+class Watch:
+    """Counts the networks that are measured, and stops after so many."""
+
+    def __init__(self, most: int = 10**9) -> None:
+        self.most, self.done, self.total = most, [0], 0
+
+    def __call__(self, done: int, total: int) -> None:
+        self.done.append(done)
+        self.total = total
+        if done == self.most:
             raise rw.Cancelled
 
+    @property
+    def measured(self) -> int:
+        """Those that took a tick of their own; known ones are passed at once."""
+        return int((np.diff(self.done) == 1).sum())
+
+
+def test_curve_grows(subject: Subject) -> None:
+    grown: list[Pruning] = []
+    last = rw.pruning(subject, partial=grown.append, **GROWING)
+    levels = [result.levels.tolist() for result in (*grown, last)]
+    assert levels[0] == [0, 0.6]
+    assert levels[1] in ([0, 0.3, 0.6], [0, 0.15, 0.6])
+    assert levels[2:] == [[0, 0.15, 0.3, 0.6]]
+    for result in grown:
+        assert (result.fingerprint, result.source) == (last.fingerprint, last.source)
+        assert result.knobs == last.knobs
+        place = last.at(0.6)
+        np.testing.assert_array_equal(result.logits[:, -1], last.logits[:, place])
+        assert result.variant(0.6).fingerprint == last.variant(0.6).fingerprint
+
+
+def test_what_was_measured_before_cancel_is_not_measured_again(subject: Subject) -> None:
+    stopped, resumed, fresh = Watch(9), Watch(), Watch()
     with pytest.raises(rw.Cancelled):
-        list(growing(subject, known=known, progress=stop, **knobs))
-    measured = [key for key in known if isinstance(key, tuple)]
-    assert len(measured) == 8  # six networks at the first level, two at the second
-    before = {key: known[key] for key in measured}
-    *_, result = growing(subject, known=known, **knobs)
-    assert all(known[key] is before[key] for key in measured)
-    np.testing.assert_array_equal(result.logits, rw.pruning(subject, **knobs).logits)
+        rw.pruning(subject, progress=stopped, **GROWING)
+    assert stopped.total == 19
+    assert stopped.measured == 9  # the whole one, six at the first level, two at the second
+    again = subject[:]  # another Subject of the same fingerprint
+    result = rw.pruning(again, progress=resumed, **GROWING)
+    assert resumed.done[-1] == 19
+    assert resumed.measured <= 19 - 8
+    last = rw.pruning(subject, progress=fresh, **GROWING)  # what is finished is not kept
+    assert fresh.measured == 19
+    np.testing.assert_array_equal(result.logits, last.logits)
+    np.testing.assert_array_equal(result.temperatures, last.temperatures)
+
+
+@pytest.mark.parametrize(
+    "change", [{"seed": 1}, {"images": 29}, {"calibration_images": 19}, {"criterion": "weight"}]
+)
+def test_other_settings_know_nothing_of_what_was_measured(
+    subject: Subject, change: dict[str, Any]
+) -> None:
+    with pytest.raises(rw.Cancelled):
+        rw.pruning(subject, progress=Watch(9), **GROWING)
+    watch = Watch()
+    rw.pruning(subject, progress=watch, **GROWING | change)
+    assert watch.measured == 19
+    watch = Watch()
+    rw.pruning(subject, progress=watch, **GROWING)
+    assert watch.measured < 19
+
+
+def test_two_threads_share_nothing_half_measured(subject: Subject) -> None:
+    with pytest.raises(rw.Cancelled):
+        rw.pruning(subject, progress=Watch(9), **GROWING)
+    found: list[Pruning] = []
+    both = [
+        threading.Thread(target=lambda: found.append(rw.pruning(subject, **GROWING)))
+        for _ in range(2)
+    ]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join(60)
+    expected = rw.pruning(subject, **GROWING)
+    assert len(found) == 2
+    for result in found:
+        np.testing.assert_array_equal(result.logits, expected.logits)
 
 
 def test_rounds_rank_again() -> None:
@@ -192,7 +254,7 @@ def test_rounds_rank_again() -> None:
     np.testing.assert_array_equal(twice.removed[0, 2], expected)
 
 
-def test_fine_tuning_gives_back_and_keeps_its_networks() -> None:
+def test_fine_tuning_gives_back_and_keeps_its_networks(tmp_path: Path) -> None:
     whole = random_subject(Chain(), n=260, seed=1)
     labels = (whole.images.mean((1, 2, 3)) * 30).long() % 3
     whole = whole.with_images(whole.images, labels)
@@ -204,6 +266,11 @@ def test_fine_tuning_gives_back_and_keeps_its_networks() -> None:
     assert loss[1] < loss[0]
     np.testing.assert_array_equal(plain.removed, tuned.removed)
     np.testing.assert_array_equal(tuned.variant(0.3)[tuned.index].logits, tuned.logits[0, 1])
+    loaded = Pruning.load(tuned.save(tmp_path / "tuned.npz"))
+    assert tuned.has_networks
+    assert not loaded.has_networks
+    with pytest.raises(ValueError, match="weights of fine-tuned networks are not kept in a file"):
+        loaded.variant(0.3, subject)
     with pytest.raises(ValueError, match="train"):
         rw.pruning(subject, train=whole[30:90], finetune=5)
     with pytest.raises(ValueError, match="train and finetune go together"):
@@ -247,7 +314,7 @@ def test_without_validation_half_is_ranked_on() -> None:
     )
 
 
-def test_a_saved_result_has_no_network(subject: Subject, result: Pruning, tmp_path) -> None:
+def test_a_saved_result_has_no_network(subject: Subject, result: Pruning, tmp_path: Path) -> None:
     loaded = Pruning.load(result.save(tmp_path / "pruning.npz"))
     with pytest.raises(ValueError, match="has numbers only, no network"):
         loaded.model(0.3)
@@ -260,26 +327,84 @@ def test_a_saved_result_has_no_network(subject: Subject, result: Pruning, tmp_pa
 @pytest.mark.parametrize(
     ("knobs", "words"),
     [
-        ({"levels": (1.0,)}, "a level is no part that can be removed: got 1.0"),
-        ({"levels": ()}, "got none"),
+        ({"levels": (1.0,)}, "levels must be a number of at least 0 and below 1: got 1.0"),
+        ({"levels": ()}, "levels has too few or too many: got 0"),
         ({"levels": (-0.1,)}, "got -0.1"),
+        ({"levels": (float("nan"),)}, "got nan"),
         ({"scope": "weights"}, "scope"),
         ({"criterion": "tailor"}, "criterion"),
         ({"rounds": 0}, "rounds"),
         ({"protect": ("conv9",)}, "got 'conv9'"),
         ({"images": 0}, "images"),
+        ({"images": 10**9}, "images is more than there are: got 1,000,000,000, there are 40"),
+        ({"calibration_images": 10**9}, "calibration_images= from 1 to 20: there are no more"),
+        ({"explain": 10**9}, "explain= from 0 to 40"),
+        ({"attacked": 10**9}, "attacked= from 0 to 40"),
+        ({"explain": 31, "images": 30}, "explain= from 0 to 30: so many are reported"),
+        ({"attacked": 31, "images": 30}, "attacked= from 0 to 30: so many are reported"),
+        ({"protect": "first"}, r"Pass protect=\('first',\)"),
+        ({"protect": 3}, "protect is not a sequence: got 3"),
+        ({"protect": (3,)}, "protect must be a text: got 3"),
+        ({"seed": -1}, "seed"),
+        ({"explain": True}, "explain must be a whole number in its range: got True"),
+        ({"calibration_images": 2.5}, "got 2.5"),
     ],
 )
 def test_wrong_settings_are_explained(subject: Subject, knobs: dict, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises((TypeError, ValueError), match=words):
         rw.pruning(subject, **knobs)
 
 
+def test_half_of_the_images_is_all_that_can_be_reported() -> None:
+    subject = random_subject(Chain(), n=21)
+    with pytest.raises(ValueError, match="images= from 1 to 11: there are no more"):
+        rw.pruning(subject, images=12)
+    with pytest.raises(ValueError, match="calibration_images= from 1 to 10"):
+        rw.pruning(subject, calibration_images=11)
+    with pytest.raises(IndexError, match="there are 11 images"):
+        rw.pruning(subject, images=[12])
+    assert rw.pruning(subject, images=[0, 10], levels=0.3).n == 2
+
+
+def test_calibration_images_are_answered_by_the_network_that_is_examined(
+    subject: Subject,
+) -> None:
+    assert subject.validation is not None
+    other = random_subject(Chain(), n=3, seed=9)
+    foreign = Subject(other.model, subject.validation.images, subject.validation.labels)
+    own, given = (
+        rw.pruning(subject, levels=(0.3,), images=30, calibration_set=one)
+        for one in (subject.validation, foreign)
+    )
+    np.testing.assert_array_equal(own.temperatures, given.temperatures)
+    np.testing.assert_array_equal(own.scores, given.scores)
+
+
+def test_levels_have_one_form(subject: Subject) -> None:
+    result = rw.pruning(subject, levels=[0.3, 0, 0.15, 0.3], images=30)
+    assert result.knobs["levels"] == (0.15, 0.3)
+    assert "levels=(0.15, 0.3)" in result.code()
+    assert result.levels.tolist() == [0, 0.15, 0.3]
+    assert rw.pruning(subject, levels=0, images=30).levels.tolist() == [0]
+
+
+def test_knobs_are_told_and_not_repeated(subject: Subject, result: Pruning) -> None:
+    def mine(subject: Subject) -> dict[str, np.ndarray]:
+        return {"conv1": np.arange(3.0), "conv2": np.arange(4.0)}
+
+    own = rw.pruning(subject, levels=(0.3,), images=30, criterion=mine, protect=["last"])
+    assert own.criterion == own.knobs["criterion"] == "mine"
+    assert own.knobs["protect"] == ("last",)
+    assert "criterion=criterion" in own.code()
+    assert result.knobs["attacked"] == 4
+    assert result.knobs["calibration_set"] is None
+
+
 def test_ranking_on_reported_images_is_refused(subject: Subject) -> None:
-    with pytest.raises(ValueError, match="fit"):
+    with pytest.raises(ValueError, match="`calibration_set`"):
+        rw.pruning(subject, calibration_set=subject[:10])
+    with pytest.raises(TypeError, match="It is called calibration_set here"):
         rw.pruning(subject, fit=subject[:10])
-    with pytest.raises(TypeError, match=r"Pass protect=\('conv1',\)"):
-        rw.pruning(subject, protect="conv1")
 
 
 def test_levels_that_were_not_computed(result: Pruning) -> None:
@@ -291,3 +416,31 @@ def test_sentences(result: Pruning) -> None:
     assert "points" in result.describe(0.3)
     assert "with the old temperature" in result.describe(0.3)
     assert result.against(result) == "Against the pin, at 60%: no difference."
+    assert result.reading() == str(result)
+    assert result.reading(level=0.3).startswith(result.describe(0.3))
+    assert result.reading(level=0.3).endswith(" of the multiply-adds are left.")
+    assert result.reading(level=0.0) == result.describe(0.0)
+
+
+def test_a_pin_is_compared_at_the_chosen_level(subject: Subject, result: Pruning) -> None:
+    other = rw.pruning(subject, criterion="random", levels=(0.15, 0.6), images=30)
+    mine, pinned = (f"{one.accuracy[0, one.at(0.15)] * 100:.1f} %" for one in (result, other))
+    said = result.against(other, level=0.15)
+    assert said.startswith("Against the pin, at 15%: ")
+    assert said.endswith("no difference." if mine == pinned else f"{mine} instead of {pinned}.")
+    assert result.against(other, level=0.0) == "Against the pin, at 0%: no difference."
+    assert result.against(other, level=0.3) == "Against the pin: it has no 30%."
+    assert result.against(other).startswith("Against the pin, at 60%: ")
+
+
+def test_views_are_checked(result: Pruning) -> None:
+    for views, words in (
+        ({"level": 0.5}, "level 0.5 was not computed"),
+        ({"level": 1.0}, "level must be a number"),
+        ({"temperature": "older"}, "The nearest: old"),
+        ({"image": -1}, "image must be a whole number"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            result.plot(**views)
+    with pytest.raises(TypeError, match="has no knob 'levels'"):
+        result.plot(levels=0.3)

@@ -8,7 +8,7 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 
 import reliab_widgets as rw
 from reliab_widgets.analyses.reliability.compute import METHODS
-from reliab_widgets.subject import Subject
+from reliab_widgets.core.subject import Subject
 
 LN = np.log
 
@@ -119,7 +119,7 @@ def test_validation_is_fitted_and_test_reported(subject: Subject) -> None:
     result = rw.reliability(subject, method="temperature")
     assert result.n == 600
     assert result.split == "600 reported, fitted on 500 others"
-    given = rw.reliability(subject, method="temperature", fit=drawn(500, 1))
+    given = rw.reliability(subject, method="temperature", calibration_set=drawn(500, 1))
     assert given.calibrator.temperature == result.calibrator.temperature
 
 
@@ -133,7 +133,7 @@ def test_without_validation_the_images_are_halved() -> None:
     # What is fitted is what is not reported: the temperature is that of the other half.
     fitted = np.setdiff1d(np.arange(101), first.image)
     alone = subject[np.unique(first.image)]
-    again = rw.reliability(alone, method="temperature", fit=subject[fitted])
+    again = rw.reliability(alone, method="temperature", calibration_set=subject[fitted])
     assert again.calibrator.temperature == pytest.approx(first.calibrator.temperature, rel=1e-6)
     assert again.metric("ece") == pytest.approx(first.metric("ece"), rel=1e-6)
 
@@ -144,9 +144,10 @@ def test_nothing_fitted_reports_everything() -> None:
     assert result.image.tolist() == list(range(101))
 
 
-def test_fit_images_are_few_and_drawn_by_seed(subject: Subject) -> None:
+def test_calibration_images_are_few_and_drawn_by_seed(subject: Subject) -> None:
     results = [
-        rw.reliability(subject, method="temperature", fit_images=40, seed=seed) for seed in (0, 1)
+        rw.reliability(subject, method="temperature", calibration_images=40, seed=seed)
+        for seed in (0, 1)
     ]
     assert all("fitted on 40 others" in result.split for result in results)
     first, second = (result.calibrator.temperature for result in results)
@@ -154,8 +155,8 @@ def test_fit_images_are_few_and_drawn_by_seed(subject: Subject) -> None:
 
 
 def test_fitting_on_reported_images_is_refused(subject: Subject) -> None:
-    with pytest.raises(ValueError, match=r"share 20 of 30.*Give `fit` images that are not"):
-        rw.reliability(subject[:100], fit=subject[80:110], method="temperature")
+    with pytest.raises(ValueError, match=r"share 20 of 30.*Give `calibration_set` images"):
+        rw.reliability(subject[:100], calibration_set=subject[80:110], method="temperature")
 
 
 def test_answers_that_change_are_not_called_unchanged(subject: Subject) -> None:
@@ -167,12 +168,12 @@ def test_answers_that_change_are_not_called_unchanged(subject: Subject) -> None:
 # Passes
 
 
-def test_shift_moves_the_reported_images_only(subject: Subject) -> None:
+def test_corruption_changes_the_reported_images_only(subject: Subject) -> None:
     clean = rw.reliability(subject, method="temperature")
-    noisy = rw.reliability(subject, method="temperature", shift="noise 5")
+    noisy = rw.reliability(subject, method="temperature", corruption="noise 5")
     assert noisy.calibrator.temperature == clean.calibrator.temperature
     assert noisy.metric("accuracy") < clean.metric("accuracy")
-    again = rw.reliability(subject, method="temperature", shift="noise 5")
+    again = rw.reliability(subject, method="temperature", corruption="noise 5")
     assert np.array_equal(again.confidence, noisy.confidence)
 
 
@@ -253,26 +254,66 @@ def test_over_and_under_confident_are_told_apart() -> None:
     assert "under-confident" in str(rw.reliability(drawn(400, 0, sharpness=0.5)))
 
 
+def test_a_calibration_is_fitted_on_the_answers_of_the_subject(subject: Subject) -> None:
+    """The calibration set is images and labels: whose network it came with does not matter."""
+    others = drawn(500, 1)
+    softened = others.on(others.network.copied(lambda model: model.register_buffer("odd", None)))
+    foreign = Subject(Halved(others.model), others.images, others.labels)
+    expected = rw.reliability(subject, method="temperature", calibration_set=others)
+    for given in (softened, foreign):
+        found = rw.reliability(subject, method="temperature", calibration_set=given)
+        assert found.calibrator.temperature == expected.calibrator.temperature
+        bound = subject.with_validation(given)
+        assert bound.validation.network is subject.network
+        known = rw.reliability(bound, method="temperature")
+        assert known.calibrator.temperature == expected.calibrator.temperature
+
+
+class Halved(nn.Module):
+    """Another network: half of the logits."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.model(x) / 2
+
+
 # What is refused
 
 
 @pytest.mark.parametrize(
     ("knobs", "words"),
     [
-        ({"method": "platt"}, r"no method 'platt'.*'temperature'"),
-        ({"binning": "log"}, r"no binning 'log'.*'width', 'mass'"),
-        ({"bins": 0}, r"bins must be a whole number from 1 to 100, got 0"),
+        ({"method": "platt"}, r"no such method: got 'platt'.*'temperature'"),
+        ({"binning": "log"}, r"no such binning: got 'log'.*'width', 'mass'"),
+        ({"bins": 0}, r"bins must be a whole number .*got 0\. Pass bins= from 1 to 100"),
+        ({"bins": True}, r"bins must be a whole number.*got True"),
+        ({"seed": -1}, r"seed must be.*got -1"),
+        ({"interval": "0.9"}, r"interval must be a number.*got '0.9'"),
+        ({"temperature": "2"}, r"temperature must be a number.*got '2'"),
+        ({"calibration_images": 2.5}, r"calibration_images must be.*got 2.5"),
         ({"bins": 7.5}, r"bins must be a whole number.*got 7\.5"),
         ({"calibration_bins": 101}, r"calibration_bins must be.*got 101"),
-        ({"label": "dog"}, r"no label 'dog'.*'a', 'b', 'c'"),
-        ({"label": 3}, r"no label 3.*index from 0 to 2"),
-        ({"temperature": 2.0}, r"method='temperature' only, got method='none'"),
-        ({"method": "temperature", "temperature": 0}, r"greater than 0, got 0"),
-        ({"method": "temperature", "temperature": float("nan")}, r"greater than 0, got nan"),
-        ({"method": "temperature", "fit_images": 0}, r"fit_images must be at least 1, got 0"),
-        ({"method": "temperature", "fit_images": 501}, r"is 501, but there are 500 images"),
-        ({"interval": 95}, r"interval must lie between 0 and 1, got 95"),
-        ({"shift": "fog 2"}, r"fog"),
+        ({"label": "dog"}, r"no such label: got 'dog'.*'a', 'b', 'c'"),
+        ({"label": 3}, r"no such label: got 3.*index from 0 to 2"),
+        ({"temperature": 2.0}, r"method='temperature' only: got method='none'"),
+        ({"method": "temperature", "temperature": 0}, r"must be a number above 0: got 0"),
+        (
+            {"method": "temperature", "temperature": float("nan")},
+            r"number above 0: got nan",
+        ),
+        (
+            {"method": "temperature", "calibration_images": 0},
+            r"must be a whole number.*got 0",
+        ),
+        (
+            {"method": "temperature", "calibration_images": 501},
+            r"got 501, there are 500",
+        ),
+        ({"interval": 95}, r"interval must be a number above 0 and below 1: got 95"),
+        ({"corruption": "fog 2"}, r"fog"),
     ],
 )
 def test_bad_knobs(subject: Subject, knobs: dict, words: str) -> None:
@@ -281,5 +322,5 @@ def test_bad_knobs(subject: Subject, knobs: dict, words: str) -> None:
 
 
 def test_one_image_cannot_be_divided() -> None:
-    with pytest.raises(ValueError, match=r"has 1 image.*`fit` another Subject"):
+    with pytest.raises(ValueError, match=r"has 1\..*calibration_set="):
         rw.reliability(drawn(1, 0), method="temperature")

@@ -18,12 +18,13 @@ import reliab_widgets as rw
 from reliab_widgets import Subject
 from reliab_widgets.analyses.saliency.compute import saliency
 from reliab_widgets.analyses.saliency.result import Saliency
-from reliab_widgets.ops.agreement import MEASURES
-from reliab_widgets.ops.untrained import untrained
+from reliab_widgets.ops.networks.untrained import untrained
+from reliab_widgets.ops.statistics.agreement import MEASURES
 from tests.models import Blocked, Brightness, flat_images
 from tests.test_result import assert_same
 
 QUICK: dict[str, Any] = {"steps": 4, "points": 3, "fills": ("mean", "own"), "masks": 40}
+TINY: dict[str, Any] = {"steps": 2, "points": 2}
 
 
 @pytest.fixture(scope="module")
@@ -267,6 +268,41 @@ def test_work_travels_to_other_processes(method: str) -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("ig", {"steps": 2}),
+        ("rise", {"masks": 8}),
+        ("occlusion", {"window": 112, "stride": 112}),
+        ("gradcam", {}),
+    ],
+)
+def test_items_of_work_are_indices(method: str, options: dict[str, Any]) -> None:
+    sizes: list[int] = []
+
+    class Weighed(ThreadPoolExecutor):
+        """Weighs what would travel with each call."""
+
+        def map(self, fn: Any, shared: Any, items: Any) -> Any:  # type: ignore[override]
+            sizes.extend(len(pickle.dumps(item)) for item in items)
+            assert all(one is shared[0] for one in shared)
+            return super().map(fn, shared, items)
+
+    images = torch.rand(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    convolution = nn.Sequential(
+        nn.Conv2d(3, 2, 7, stride=8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    )
+    examined = Subject(convolution, images, [0, 1])
+    bases = ("training:2", "blur", images[1])
+    with Weighed(1) as executor:
+        saliency(
+            examined, index=[0, 1], method=method, baselines=bases, fills=("mean", "own"),
+            points=3, executor=executor, **options,
+        )  # fmt: skip
+    assert len(sizes) >= 8
+    assert max(sizes) < 500  # an image of this size has 600,000 bytes
+
+
 def test_progress_counts_to_a_constant_total_and_stops_at_any_point() -> None:
     examined = textured()
     ticks: list[tuple[int, int]] = []
@@ -316,7 +352,16 @@ def test_a_method_without_baseline_gives_one_map_and_says_so(method: str) -> Non
 def test_gradcam_says_which_layer_it_took() -> None:
     made = saliency(textured(), method="gradcam", points=2, hyper={"layer": ("relu", "conv")})
     assert made.layer == "relu"
+    assert made.knobs["layer"] is None
     assert made.hyper == ("layer relu", "layer conv")
+    assert "hyper={'layer': ('relu', 'conv')},\n" in made.code()
+
+
+def test_occlusion_says_which_window_and_stride_it_took() -> None:
+    made = saliency(textured(), method="occlusion", points=2)
+    assert (made.window, made.stride) == (2, 1)
+    assert (made.knobs["window"], made.knobs["stride"]) == (None, None)
+    assert made.hyper == ("window 2, stride 1",)
 
 
 def test_the_gradient_needs_no_more_than_the_image() -> None:
@@ -409,7 +454,9 @@ def test_its_code_names_what_it_cannot_write() -> None:
     made = saliency(textured(), method=mine, baselines=("black", textured().images[1]), **QUICK)
     assert made.method == "mine"
     assert "method=method,\n" in made.code()
-    assert "baselines=('black', baseline,),\n" in made.code()
+    assert "baselines=('black', baseline),\n" in made.code()
+    assert made.knobs["method"] == "mine"
+    assert made.knobs["baselines"] == ("black", "tensor")
     np.testing.assert_allclose(made.maps[0, 1], (made.images - textured().images[1].numpy())[0, 0])
 
 
@@ -489,16 +536,22 @@ def test_a_map_of_zeros_alone_is_refused() -> None:
             {"images": 7},
             r"images must be a whole number in its range: got 7. Pass images= from 1 to 6",
         ),
-        ({"score": "logits"}, r"no such score: got 'logits'. Choose score= from 'probability'"),
+        ({"score": "logits"}, r"no such score: got 'logits'. The nearest: logit"),
         ({"sign": "absolute"}, r"no such sign: got 'absolute'. Choose sign= from 'signed'"),
         ({"points": 1}, r"points must be a whole number .*got 1. Pass points= from 2 to 65"),
         ({"seed": -1}, r"seed must be a whole number in its range: got -1"),
-        ({"target": "zebra"}, r"no such class to explain: got 'zebra'"),
-        ({"target": 3}, r"no such class to explain: got 3"),
-        ({"baselines": ()}, r"no baseline is given"),
+        (
+            {"target": "zebra"},
+            r"no such target: got 'zebra'. Choose target= from 'predicted', 'true', 'runner-up'",
+        ),
+        ({"target": 3}, r"no such target: got 3. .*, or pass an index from 0 to 2"),
+        ({"baselines": ()}, r"no baseline is given: baselines is empty. Pass baselines='black'"),
+        ({"baselines": "pink"}, r"no baseline of that name: got 'pink'. Choose baselines= from"),
+        ({"baselines": ("black",) * 2}, r"given twice: got 'black' .* Leave one .* of baselines="),
         ({"baselines": torch.zeros(1, 4, 4)}, r"a baseline has another shape than the images"),
         ({"baselines": torch.full((1, 8, 8), 9.0)}, r"a baseline has another range"),
-        ({"fills": ()}, r"fills cannot replace pixels: got \(\)"),
+        ({"fills": ()}, r"no baseline is given: fills is empty. Pass fills='black'"),
+        ({"fills": ("own", "own")}, r"given twice: got 'own' more than once"),
         ({"fills": "pink"}, r"no baseline of that name: got 'pink'"),
         ({"fills": "own", "method": "gradient"}, r"a method without baseline has no own one"),
         ({"layer": "fc", "method": "gradcam"}, r"Grad-CAM needs a layer with a spatial map"),
@@ -510,10 +563,78 @@ def test_knobs_that_cannot_be_are_refused(options: dict[str, Any], words: str) -
 
 
 def test_an_image_that_is_not_there_is_refused() -> None:
-    with pytest.raises(IndexError, match=r"an index is out of range: got 6, there are 6 images"):
+    words = r"a position in index is out of range: got 6, there are 6 images"
+    with pytest.raises(IndexError, match=words):
         saliency(textured(), index=6)
 
 
 def test_measures_are_named_in_the_order_of_the_array(result: Saliency) -> None:
     for place, measure in enumerate(MEASURES):
         np.testing.assert_allclose(result.agree(measure), result.agreement[place].mean(0))
+
+
+# --- knobs and views ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("side", [(3, 6), (16, 1)])
+def test_defaults_fit_small_images(side: tuple[int, int]) -> None:
+    images = torch.rand(2, 1, *side, generator=torch.Generator().manual_seed(0))
+    model = nn.Sequential(nn.Flatten(), nn.Linear(images[0].numel(), 3))
+    for method in ("ig", "rise", "occlusion"):
+        made = saliency(Subject(model, images, [0, 1]), method=method, score="logit")
+        assert made.maps.shape == (1, 4, *side)
+
+
+def test_knobs_come_in_one_form() -> None:
+    examined = textured()
+    one = saliency(examined, index=[-1], target=1, baselines="black", fills=["white"], **TINY)
+    other = saliency(examined, index=5, target="bright", baselines=["black"], fills="white", **TINY)
+    assert one.knobs == other.knobs
+    assert one.knobs["target"] == "bright"
+    assert one.knobs["index"] == (5,)
+    assert one.knobs["baselines"] == ("black",)
+    grey = saliency(examined, baselines=0.5, **TINY)
+    assert grey.knobs["baselines"] == ((0.5,),)
+    assert grey.baselines == ("tensor",)
+    named: dict[str, Any] = {"subject": examined}
+    code = grey.code().split("\n", 3)[3]
+    exec(f"import reliab_widgets as rw\n{code}", named)
+    assert_same(named["result"], grey)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"hyper": {"steps": (2, 3)}}, {"baselines": ("blur:0.2", (0.5,))}, {"layer": "conv"}],
+    ids=str,
+)
+def test_a_result_with_any_knob_can_be_kept_and_asked_again(
+    asked: dict[str, Any], tmp_path: Path
+) -> None:
+    made = saliency(textured(), **TINY | asked)
+    assert_same(rw.load(made.save(tmp_path / "made.npz")), made)
+    cache = rw.Cache()
+    assert cache(saliency, textured(), **TINY | asked) is cache(
+        saliency, textured(), **TINY | asked
+    )
+
+
+def test_views_are_no_knobs_and_are_checked() -> None:
+    made = saliency(textured(), **TINY)
+    assert set(made.views) == {
+        "polarity", "scale", "clip", "alpha", "fill", "fraction", "cell", "preview",
+    }  # fmt: skip
+    assert not set(made.views) & set(made.knobs)
+    for view, words in (
+        ({"polarity": "absolute"}, r"no such polarity: got 'absolute'. Choose polarity= from"),
+        ({"alpha": 1.5}, r"alpha must be a number of at least 0 and at most 1: got 1.5"),
+        ({"fill": "pink"}, r"no such fill: got 'pink'"),
+        ({"cell": (0, 1)}, r"cell must be a whole number in its range: got 0"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            made.plot(**view)
+
+
+def test_the_untrained_network_has_a_seed() -> None:
+    with pytest.raises(ValueError, match=r"seed must be a whole number in its range: got -1"):
+        untrained(textured(), seed=-1)
+    assert "seed=7)" in untrained(textured(), 7).code

@@ -3,6 +3,8 @@
 import base64
 import io
 import re
+import threading
+import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,22 +21,15 @@ from torch import nn
 
 from reliab_widgets import Explorer, Subject
 from reliab_widgets.analyses.saliency.compute import saliency
-from reliab_widgets.analyses.saliency.drawing import (
-    HEIGHT,
-    SIDE,
-    STEP,
-    TOP,
-    WIDTH,
-    Maps,
-    hex_code,
-    number,
-)
+from reliab_widgets.analyses.saliency.drawing import SIDE, STEP, TOP, Maps
+from reliab_widgets.analyses.saliency.marks import HEIGHT, WIDTH, number
 from reliab_widgets.analyses.saliency.result import Saliency
-from reliab_widgets.analyses.saliency.widget import PICKED, SaliencyWidget, blindest
-from reliab_widgets.drawing import svg
-from reliab_widgets.ops.agreement import MEASURES
-from reliab_widgets.ops.attribution.palette import palette
-from reliab_widgets.ops.pixels import edges, in_cells, outline
+from reliab_widgets.analyses.saliency.widget import PICKED, SaliencyWidget
+from reliab_widgets.core.drawing import svg
+from reliab_widgets.core.knobs import Knobs
+from reliab_widgets.core.pixels import edges, in_cells, outline
+from reliab_widgets.ops.attribution.palette import hex_code, palette
+from reliab_widgets.ops.statistics.agreement import MEASURES
 from reliab_widgets.ui.choices import Choices
 from tests.test_drawing import HOSTILE, PNG, SVG, normal, parsed
 from tests.test_explorer import LONG, assert_harmless, button, parts, shown, until
@@ -45,7 +40,11 @@ SIZE = 16
 
 
 def made_up(
-    baselines: tuple[str, ...] = NAMES, method: str = "ig", n: int = 1, **changed: Any
+    baselines: tuple[str, ...] = NAMES,
+    method: str = "ig",
+    n: int = 1,
+    score: str = "probability",
+    **changed: Any,
 ) -> Saliency:
     """A result of round numbers: map b is (b + 1) times a ramp from -1 to 1, untrained maps are 0.
 
@@ -71,11 +70,11 @@ def made_up(
         "subject": "made up",
         "fingerprint": "0",
         "source": "",
+        "knobs": Knobs({"method": method, "score": score, "sign": "signed"}),
         "classes": ("cat", "dog", "horse"),
-        "method": method,
-        "score": "probability",
-        "sign": "signed",
         "layer": "",
+        "window": 4,
+        "stride": 2,
         "index": np.arange(7, 7 + n),
         "truth": np.zeros(n, int),
         "answer": np.zeros(n, int),
@@ -147,7 +146,7 @@ def pictures(figure: Figure) -> list[tuple[float, np.ndarray]]:
     ids=["fewer", "with baseline again", "path again"],
 )
 def test_drawn_twice_is_as_drawn_once(first: Saliency, second: Saliency) -> None:
-    figure = drawn(first, made_up(), alpha=0.5, sign="magnitude", scale="map", fill="white")
+    figure = drawn(first, made_up(), alpha=0.5, polarity="magnitude", scale="map", fill="white")
     second.draw(figure)
     assert normal(svg(figure)) == normal(svg(second.plot()))
     first.draw(figure)
@@ -172,11 +171,13 @@ def test_blue_supports_orange_opposes_and_white_is_nothing() -> None:
     assert blue > red + 50
     red, _, blue = pixels[0, 1].astype(int)
     assert red > blue + 50
-    positive, negative = (pictures(drawn(result, sign=it))[1][1] for it in ("positive", "negative"))
+    positive, negative = (
+        pictures(drawn(result, polarity=it))[1][1] for it in ("positive", "negative")
+    )
     assert (positive[0, 1] == 255).all()
     assert (positive[0, 0] == pixels[0, 0]).all()
     assert (negative[0, 0] == 255).all()
-    magnitude = pictures(drawn(result, sign="magnitude"))[1][1]
+    magnitude = pictures(drawn(result, polarity="magnitude"))[1][1]
     assert (magnitude[0, 0] == magnitude[0, 1]).all()
 
 
@@ -207,7 +208,7 @@ def test_alpha_moves_maps_and_cursor() -> None:
     assert texts(half).count("so far") == 4
     assert texts(half).count("+0.25") == 4
     assert "gap" not in texts(half)
-    assert Maps.on(half).here.get_xdata()[0] == 0.5
+    assert Maps.on(half).charts.here.get_xdata()[0] == 0.5
     # On the scale of the whole, half of twice the ramp is the ramp.
     _, *maps = pictures(half)
     _, *finals = pictures(drawn(result, clip=100))
@@ -263,7 +264,7 @@ def test_the_fill_decides_which_map_falls_first(fill: str, mark: str) -> None:
 
 def test_random_orders_are_drawn_dotted_and_may_win() -> None:
     result = made_up()
-    line = Maps.on(result.plot()).random
+    line = Maps.on(result.plot()).charts.random
     np.testing.assert_array_equal(line.get_ydata(), result.morf[0, -1, 2])
     assert line.get_linestyle() == ":"
     morf = result.morf.copy()
@@ -290,7 +291,7 @@ def test_methods_that_draw_show_how_two_draws_agree() -> None:
     figure = made_up(method="rise").plot()
     words = texts(figure)
     assert {"two draws agree (Spearman)", "8", "32"} <= set(words)
-    np.testing.assert_allclose(Maps.on(figure).lines[0][2].get_ydata(), 0.9)
+    np.testing.assert_allclose(Maps.on(figure).charts.lines[0][2].get_ydata(), 0.9)
 
 
 def test_the_credit_of_a_cell_is_told_wherever_it_is_pointed_at() -> None:
@@ -317,15 +318,21 @@ def test_points_of_both_curves_say_their_numbers() -> None:
 
 def test_the_chosen_cell_is_marked_on_every_map() -> None:
     result, figure = made_up(("black", "white")), Figure()
-    view = {"sign": "signed", "scale": "shared", "clip": 99, "alpha": 1.0}
+    result.draw(figure, cell=(8, 1))
     drawing = Maps.on(figure)
-    drawing.show(result, None, **view, fill="mean", fraction=0.1, cell=(7, 0))
     marks = [mark for mark in drawing.chosen if mark.get_visible()]
     assert len(marks) == 3
     assert [mark.get_x() for mark in marks] == [2, 2 + STEP, 2 + 2 * STEP]
     assert marks[0].get_y() == pytest.approx(TOP + SIDE * 7 / 8)
-    drawing.show(result, None, **view, fill="mean", fraction=0.1)
+    result.draw(figure)
     assert not any(mark.get_visible() for mark in drawing.chosen)
+
+
+def test_a_preview_is_marked_as_one() -> None:
+    result = made_up()
+    assert "≈ image 7" in texts(drawn(result, preview=True))
+    assert "image 7" in texts(drawn(result))
+    assert result.reading(preview=True) == f"≈ {result.reading()}"
 
 
 def test_a_pin_of_the_same_image_is_outlined_and_of_another_not() -> None:
@@ -338,8 +345,8 @@ def test_a_pin_of_the_same_image_is_outlined_and_of_another_not() -> None:
     ):
         drawing = Maps.on(drawn(result, pinned))
         assert bool(len(drawing.ghosts[0].get_segments())) == outlined
-        assert bool(len(drawing.pinned[0][0].get_xdata())) == outlined
-        assert bool(len(drawing.pinned[1][0].get_xdata())) == outlined
+        assert bool(len(drawing.charts.pinned[0][0].get_xdata())) == outlined
+        assert bool(len(drawing.charts.pinned[1][0].get_xdata())) == outlined
         assert not len(drawing.ghosts[1].get_segments())  # noise was not pinned
 
 
@@ -353,10 +360,10 @@ def test_a_class_may_have_any_name(name: str) -> None:
 
 def test_series_differ_without_colour() -> None:
     drawing = Maps.on(made_up().plot())
-    for lines in (drawing.lines[0], drawing.lines[1], drawing.samples):
+    for lines in (drawing.charts.lines[0], drawing.charts.lines[1], drawing.samples):
         assert len({str(line.get_marker()) for line in lines}) == 4
         assert len({str(line._dash_pattern) for line in lines}) == 4
-    assert [line.get_color() for line in drawing.lines[0]] == [
+    assert [line.get_color() for line in drawing.charts.lines[0]] == [
         line.get_color() for line in drawing.samples
     ]
 
@@ -395,7 +402,7 @@ def test_no_text_leaves_the_picture() -> None:
         figure = drawn(long, **view)
         figure.dpi = 100
         figure.draw_without_rendering()
-        for text in Maps.on(figure).canvas.texts:
+        for text in Maps.on(figure).canvas.axes.texts:
             if text.get_text() and text.get_visible():
                 box = text.get_window_extent()
                 assert box.x0 >= -1, text.get_text()
@@ -507,7 +514,7 @@ def everything_is_closed() -> Iterator[None]:
 
 @pytest.fixture
 def make(monkeypatch: pytest.MonkeyPatch) -> Callable[..., SaliencyWidget]:
-    monkeypatch.setattr("reliab_widgets.ui.explorer.REST", 0.01)
+    monkeypatch.setattr("reliab_widgets.ui.running.REST", 0.01)
 
     def made(**options: Any) -> SaliencyWidget:
         widget = SaliencyWidget(SUBJECT, **{"preset": QUICK} | options)
@@ -525,47 +532,48 @@ def widget(make: Callable[..., SaliencyWidget]) -> SaliencyWidget:
 def test_the_first_picture_has_all_its_parts(widget: SaliencyWidget) -> None:
     page = shown(widget)
     assert "<svg" in page
-    assert "image 1" in widget._chips.value
-    assert "predicted" in widget._chips.value
-    assert "agree least: Spearman" in widget._readout.value
-    assert "of the credit." in widget._readout.value  # the blind spot
-    assert "ready" in widget._status.value
+    assert "image 1" in widget.page.chips.value
+    assert "predicted" in widget.page.chips.value
+    assert "agree least: Spearman" in widget.page.readout.value
+    assert "of the credit." in widget.page.readout.value  # the blind spot
+    assert "ready" in widget.runner.status.value
     assert widget.result.baselines == NAMES
     assert_same(widget.result, saliency(SUBJECT, **QUICK))
 
 
 def test_at_most_six_controls_are_unfolded(widget: SaliencyWidget) -> None:
-    rows = [part for part in widget._front.children if part.layout.display != "none"]
+    rows = [part for part in widget.page.swapped.children if part.layout.display != "none"]
     # Image, method, baselines, class, alpha, and fill with its fraction.
     assert len(rows) == 7
-    assert widget._folded.layout.display == "none"
+    assert widget.page.folded.layout.display == "none"
     button(widget, "▸ More").click()
-    assert widget._front.layout.display == "none"
+    assert widget.page.swapped.layout.display == "none"
     button(widget, "◂ Back").click()
-    assert widget._front.layout.display != "none"
+    assert widget.page.swapped.layout.display != "none"
 
 
 @pytest.mark.parametrize(
     "view",
     [
         {"alpha": 0.5},
-        {"sign": "magnitude"},
+        {"polarity": "magnitude"},
         {"scale": "map"},
         {"clip": 92.5},
         {"fill": "white"},
         {"fraction": 0.3},
+        {"cell": (1, 8)},
     ],
     ids=str,
 )
 def test_view_knobs_only_redraw(widget: SaliencyWidget, view: dict[str, Any]) -> None:
-    before, result, page = len(widget._cache._memory), widget.result, shown(widget)
+    before, result, page = len(widget.work.cache._memory), widget.result, shown(widget)
     assert widget.set(**view).wait(LONG) is result
-    assert len(widget._cache._memory) == before
+    assert len(widget.work.cache._memory) == before
     assert shown(widget) != page
 
 
 def test_a_preview_of_few_steps_comes_first_and_is_marked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reliab_widgets.ui.explorer.REST", LONG)
+    monkeypatch.setattr("reliab_widgets.ui.running.REST", LONG)
     painted: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
 
     class Watched(SaliencyWidget):
@@ -574,10 +582,10 @@ def test_a_preview_of_few_steps_comes_first_and_is_marked(monkeypatch: pytest.Mo
             painted.append((result.hyper, result.fills))
 
     widget = Watched(SUBJECT, preset=QUICK | {"fill": "white"})
-    until(lambda: "≈ preview" in widget._status.value)
+    until(lambda: "≈ preview" in widget.runner.status.value)
     assert painted == [(("8 steps",), ("white",))]
-    assert "≈ image 1" in widget._picture.value
-    assert 'aria-live="polite">≈ ' in widget._readout.value
+    assert "≈ image 1" in widget.page.picture.value
+    assert 'aria-live="polite">≈ ' in widget.page.readout.value
     widget.cancel()
 
 
@@ -591,9 +599,9 @@ def test_baselines_are_said_by_name_number_and_colour(widget: SaliencyWidget) ->
     assert same.any()
     assert not result.maps[0, 2][same].any()  # blind to its own colour, exactly
     assert hex_code(colour) in shown(widget)
-    assert "color:" not in widget._readout.value
+    assert "color:" not in widget.page.readout.value
     assert widget.set(blur=10).knobs()["baselines"][1] == "blur"
-    with pytest.raises(ValueError, match="baselines cannot be"):
+    with pytest.raises(ValueError, match="baselines has too few or too many: got 0"):
         widget.set(baselines=())
 
 
@@ -601,8 +609,9 @@ def test_the_blind_spot_is_of_the_baseline_that_most_pixels_have() -> None:
     images = np.full((1, 3, SIZE, SIZE), 0.5, np.float32)
     images[:, :, :4] = 1.0
     result = made_up(images=images)  # grey levels 0, 1/3, 2/3, 1
-    assert blindest(result) == 3
-    assert blindest(made_up(("none",), "gradient")) is None
+    assert result.blindest == 3
+    assert result.reading().endswith(result.blind_spot(3))
+    assert made_up(("none",), "gradient").blindest is None
 
 
 @pytest.mark.parametrize("method", ["gradient", "occlusion", "rise", "gradcam", "smoothgrad"])
@@ -625,54 +634,63 @@ def test_none_is_what_the_analysis_chooses_itself(widget: SaliencyWidget) -> Non
         assert widget.state()[name] is None
     assert widget.set(window=2, stride=1).state()["window"] == 2
     assert widget.set(window=None, stride=None).state()["window"] is None
-    assert widget.controls["window"].value == SIZE / 4
+    result = widget.set(method="occlusion", baselines=("white",)).wait(LONG)
+    assert (result.window, result.stride) == (SIZE // 4, SIZE // 8)
+    assert widget.controls["window"].value is None
+    assert widget.controls["window"].inner.value == SIZE // 4
+    assert widget.controls["stride"].inner.value == SIZE // 8
+    result = widget.set(method="gradcam").wait(LONG)
+    assert widget.controls["layer"].inner.value == result.layer == "1"
+    widget.controls["window"].inner.value = 3  # by hand
+    assert widget.state()["window"] == 3
 
 
 def test_many_images_are_averaged_as_a_job(make: Callable[..., SaliencyWidget]) -> None:
     widget = make(preset={"steps": 8, "baselines": ("black",)})
-    assert len(widget.controls["images"].options) == 1  # there are but six images
-    widget.controls["images"].options = [("this image", 0), ("3 images", 3)]
+    assert widget.controls["images"].inner.options == (("6", 6),)  # there are but six images
     result = widget.set(images=3).wait(LONG)
     assert len(result.index) == 3
-    assert "3 images" in widget._chips.value
+    assert "3 images" in widget.page.chips.value
     assert "n = 3" in shown(widget)
 
 
 def test_classes_are_offered_by_probability(widget: SaliencyWidget) -> None:
     p = widget.result.probabilities[0]
     classes = [value for _, value in widget.controls["target"].options[3:]]
-    assert classes == [SUBJECT.classes[k] for k in np.argsort(-p)]
+    assert classes == np.argsort(-p).tolist()
     least = classes[-1]
-    assert widget.set(target=least).wait(LONG).target[0] == SUBJECT.classes.index(least)
+    assert widget.set(target=SUBJECT.classes[least]).wait(LONG).target[0] == least
     assert widget.controls["target"].value == least
     widget.set(index=2).wait(LONG)
     assert widget.controls["target"].value == least
 
 
 def test_a_cell_is_chosen_and_told_for_every_baseline(widget: SaliencyWidget) -> None:
-    widget._row.value, widget._column.value = 8, 2
+    chooser = widget.controls["cell"]
+    chooser.row.value, chooser.column.value = 8, 2
+    assert widget.state()["cell"] == (8, 2)
     result = widget.wait(LONG)
     credit = in_cells(result.maps[0])[:, 7, 1]
     for name, value in zip(NAMES, credit, strict=True):
-        assert f"{name} {number(value)}" in widget._told.value
-    assert_harmless(widget._told.value)
+        assert f"{name} {number(value)}" in widget.credit.told.value
+    assert_harmless(widget.credit.told.value)
     widget.set(alpha=0.0).wait(LONG)
-    assert "row 8, col 2: black 0, white 0, mean 0, blur 0" in widget._told.value
+    assert "row 8, col 2: black 0, white 0, mean 0, blur 0" in widget.credit.told.value
 
 
 def test_alpha_plays_only_when_asked(widget: SaliencyWidget) -> None:
-    assert not widget._play.playing
+    assert not widget.player.play.playing
     button(widget, "Play").click()
-    assert widget._play.playing
+    assert widget.player.play.playing
     assert widget.state()["alpha"] == 0.0  # from the beginning
-    widget._play.value = 4  # as the browser does
+    widget.player.play.value = 4  # as the browser does
     assert widget.state()["alpha"] == 0.25
     widget.controls["alpha"].value = 0.75  # by hand
-    assert not widget._play.playing
-    assert widget._play.value == 12
+    assert not widget.player.play.playing
+    assert widget.player.play.value == 12
     button(widget, "Play").click()
     button(widget, "Stop").click()
-    assert not widget._play.playing
+    assert not widget.player.play.playing
 
 
 def test_alpha_rests_where_there_is_no_path(widget: SaliencyWidget) -> None:
@@ -681,7 +699,7 @@ def test_alpha_rests_where_there_is_no_path(widget: SaliencyWidget) -> None:
     for method, walks in (("occlusion", False), ("ig", True)):
         widget.set(method=method).wait(LONG)
         assert (widget.controls["alpha"].disabled, play.disabled) == (not walks, not walks)
-        assert not widget._play.playing
+        assert not widget.player.play.playing
 
 
 def test_its_code_gives_the_same_numbers(
@@ -712,14 +730,64 @@ def test_teachers_preset_hide_and_lock(make: Callable[..., SaliencyWidget]) -> N
 def test_the_trail_keeps_settings_but_not_every_alpha(widget: SaliencyWidget) -> None:
     for alpha in (0.25, 0.5):
         widget.set(alpha=alpha).wait(LONG)
-    widget.set(sign="magnitude").wait(LONG)
-    assert [label for label, _ in widget._past.options] == ["sign magnitude", "as at the start"]
+    widget.set(polarity="magnitude").wait(LONG)
+    assert [label for label, _ in widget.page.trail.options] == ["as at the start"]
+    widget.set(seed=1, alpha=1.0, polarity="signed").wait(LONG)
+    assert [label for label, _ in widget.page.trail.options] == ["seed 1", "as at the start"]
+
+
+def test_a_view_cancels_no_job_and_is_shown_while_it_runs(
+    make: Callable[..., SaliencyWidget], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widget = make(preset=QUICK)
+    begun, go_on = threading.Event(), threading.Event()
+    whole = widget.work.compute
+
+    def slow(progress: Any, knobs: dict[str, Any]) -> Any:
+        begun.set()
+        ended = time.monotonic() + LONG
+        while not go_on.is_set() and time.monotonic() < ended:
+            progress(1, 2)
+            time.sleep(0.01)
+        return whole(progress, knobs)
+
+    monkeypatch.setattr(widget.work, "compute", slow)
+    widget.controls["images"].value = 6
+    assert begun.wait(LONG)
+    time.sleep(1.2)  # longer than a job may go on when something newer waits
+    widget.controls["fraction"].value = 0.3
+    until(lambda: "30 %" in re.findall(r">([^<]*)</text>", widget.page.picture.value))
+    go_on.set()
+    assert len(widget.wait(LONG).index) == 6
+    assert "30 %" in re.findall(r">([^<]*)</text>", widget.page.picture.value)
+
+
+def test_a_pin_is_compared_with_no_preview(
+    make: Callable[..., SaliencyWidget], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widget = make()
+    button(widget, "Pin").click()
+    until(lambda: "Against the pin" in widget.page.readout.value)
+    monkeypatch.setattr("reliab_widgets.ui.running.REST", LONG)
+    widget.set(seed=1)
+    until(lambda: "≈ preview" in widget.runner.status.value)
+    widget.controls["clip"].value = 92.5  # painted again, still a preview
+    until(lambda: "clip 92.5 %" in widget.page.picture.value)
+    assert "Against the pin" not in widget.page.readout.value
+    widget.cancel()
+
+
+def test_what_is_not_said_yet_is_told_under_help(make: Callable[..., SaliencyWidget]) -> None:
+    widget = make()
+    button(widget, "Help").click()
+    assert "mean is (" in widget.page.help.value
+    assert "Blue supports" in widget.page.help.value
 
 
 def test_pin_and_export(widget: SaliencyWidget, tmp_path: Any) -> None:
     button(widget, "Pin").click()
     widget.set(steps=8).wait(LONG)
-    assert "Against the pin" in widget._readout.value
+    assert "Against the pin" in widget.page.readout.value
     for kind, beginning in (
         ("png", PNG),
         ("svg", b"<svg"),
@@ -756,13 +824,13 @@ def test_everything_from_outside_is_escaped(widget: SaliencyWidget) -> None:
     widget.set(index=2, target=HOSTILE).wait(LONG)
     page = shown(widget)
     assert_harmless(page)
-    assert "<img" not in widget._picture.value
+    assert "<img" not in widget.page.picture.value
 
 
 def test_every_control_has_a_name(widget: SaliencyWidget) -> None:
     for part in parts(widget):
         if hasattr(part, "value") and not isinstance(part, W.HTML | W.IntProgress | W.Box):
             assert part.description or part.tooltip, part
-    root = ET.fromstring(widget._picture.value)
+    root = ET.fromstring(widget.page.picture.value)
     assert root.get("role") == "img"
     assert root.get("aria-label")

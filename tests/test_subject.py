@@ -25,10 +25,10 @@ from torch.utils.data import (
     TensorDataset,
 )
 
-from reliab_widgets import network
-from reliab_widgets.batching import Plan
-from reliab_widgets.engine import Cancelled
-from reliab_widgets.subject import Subject
+from reliab_widgets.core import network
+from reliab_widgets.core.batching import Plan
+from reliab_widgets.core.engine import Cancelled
+from reliab_widgets.core.subject import Subject
 from tests import models
 from tests.models import Brightness, Counting, brightness_logits, flat_images
 
@@ -369,7 +369,7 @@ def test_predict_does_not_depend_on_the_batch(monkeypatch: pytest.MonkeyPatch) -
     with torch.no_grad():
         expected = model(images)
     for plan in (Plan(1), Plan(4, True), Plan(7, False, 2), Plan(64, True)):
-        subject._network._plans[3, 8, 8] = plan
+        subject.network._plans[3, 8, 8] = plan
         torch.testing.assert_close(subject.predict(images), expected, atol=1e-5, rtol=1e-5)
 
 
@@ -444,7 +444,7 @@ def images_seen(subject: Subject) -> int:
 @pytest.fixture
 def counted(batch_of_two: None) -> Subject:
     subject = make(Counting())
-    subject._network.plan((1, 8, 8))
+    subject.network.plan((1, 8, 8))
     subject.model.batches.clear()
     return subject
 

@@ -203,3 +203,66 @@ def test_python_ends_while_work_goes_on() -> None:
         [sys.executable, "-c", ENDS], capture_output=True, text=True, timeout=LONG
     )
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+# --- pictures beside work -------------------------------------------------------------------
+
+
+def test_a_picture_is_painted_within_the_ticks_of_what_runs_and_stops_nothing() -> None:
+    gate, painted = Gate(), threading.Event()
+    worker.submit("a", gate)
+    assert gate.begun.wait(LONG)
+    threads: list[str] = []
+
+    def paint() -> None:
+        threads.append(threading.current_thread().name)
+        painted.set()
+
+    worker.repaint("a", paint)
+    assert painted.wait(LONG)
+    assert threads == ["reliab_widgets"]
+    assert not gate.stopped.wait(0.1)
+    gate.open.set()
+    assert worker.wait("a", LONG)
+    assert not gate.stopped.is_set()
+
+
+def test_of_many_quick_pictures_the_newest_is_painted_and_cancel_takes_none() -> None:
+    painted: list[int] = []
+    gate = threading.Event()
+    worker.submit("a", lambda job: gate.wait(LONG))
+    for number in range(9):
+        worker.repaint("a", lambda number=number: painted.append(number))
+    worker.cancel("a")
+    gate.set()
+    assert worker.wait("a", LONG)
+    assert painted == [8]
+
+
+def test_a_picture_that_fails_ends_neither_the_thread_nor_the_work(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    gate = Gate()
+    worker.submit("a", gate)
+    assert gate.begun.wait(LONG)
+    worker.repaint("b", lambda: 1 / 0)  # type: ignore[arg-type, return-value]
+    assert worker.wait("b", LONG)
+    assert "ZeroDivisionError" in caplog.text
+    assert not gate.stopped.is_set()
+    gate.open.set()
+    assert worker.wait("a", LONG)
+
+
+def test_parts_of_an_owner_are_waited_for_and_cancelled_with_it() -> None:
+    ran: list[str] = []
+    gate = Gate()
+    worker.submit("a", gate)
+    assert gate.begun.wait(LONG)
+    worker.submit(("a", "part"), lambda job: ran.append("part"))
+    assert not worker.wait("a", 0.01)
+    worker.cancel("a")
+    assert worker.wait("a", LONG)
+    assert ran == []
+    worker.submit(("a", "part"), lambda job: ran.append("part"))
+    assert worker.wait("a", LONG)
+    assert ran == ["part"]

@@ -14,8 +14,8 @@ from PIL import Image
 from torch import nn
 
 from reliab_widgets import zoo
-from reliab_widgets.ops import calibration
-from reliab_widgets.subject import Subject
+from reliab_widgets.core.subject import Subject
+from reliab_widgets.ops.calibration import metrics as calibration
 from reliab_widgets.zoo import cifar10, publish, samples, train, weights
 from reliab_widgets.zoo.architectures import ARCHITECTURES
 from reliab_widgets.zoo.cifar10 import Images

@@ -1,7 +1,21 @@
-"""The analyses, one folder each: ``result.py`` (what comes out), ``compute.py``, ``widget.py``.
+"""The analyses: one folder, one function and one result each, named by one word."""
 
-``ANALYSES`` lists their words. The word names the folder and the function; with a capital letter
-it names the result, and with ``Widget`` behind that the widget.
-"""
+from typing import TYPE_CHECKING
 
-ANALYSES = ("saliency", "reliability", "propagation", "pruning")
+ANALYSES = {
+    "saliency": "Saliency",
+    "reliability": "Reliability",
+    "propagation": "Propagation",
+    "pruning": "Pruning",
+}
+"""The word of each analysis, and the name of its result's class."""
+
+if TYPE_CHECKING:  # for editors; what runs is loaded when it is first used
+    from .propagation.compute import Propagation as Propagation
+    from .propagation.compute import propagation as propagation
+    from .pruning.compute import Pruning as Pruning
+    from .pruning.compute import pruning as pruning
+    from .reliability.compute import Reliability as Reliability
+    from .reliability.compute import reliability as reliability
+    from .saliency.compute import Saliency as Saliency
+    from .saliency.compute import saliency as saliency

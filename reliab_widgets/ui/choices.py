@@ -21,8 +21,8 @@ class Choices(W.VBox):
         All there is.
     value : sequence of str
         What is ticked at first.
-    most : int
-        How many may be ticked at once; the other boxes are locked while as many are.
+    least, most : int
+        How many boxes must and may be ticked; while as many as may are, the others are locked.
 
     Examples
     --------
@@ -36,9 +36,9 @@ class Choices(W.VBox):
     disabled = traitlets.Bool(False, help="Whether the choice is given.")
 
     def __init__(
-        self, label: str, options: Sequence[str], value: Sequence[str], *, most: int
+        self, label: str, options: Sequence[str], value: Sequence[str], *, least: int = 1, most: int
     ) -> None:
-        self.options, self.most = tuple(options), most
+        self.options, self.least, self.most = tuple(options), least, most
         self._showing = False
         self._boxes = {
             name: W.Checkbox(
@@ -51,7 +51,8 @@ class Choices(W.VBox):
         }
         self.description = label
         head = W.HTML(
-            html.escape(f"{label}, 1 to {most}"), layout=W.Layout(height="20px", margin="0 2px")
+            html.escape(f"{label}, {least} to {most}"),
+            layout=W.Layout(height="20px", margin="0 2px"),
         )
         grid = W.GridBox(
             list(self._boxes.values()),
@@ -68,15 +69,15 @@ class Choices(W.VBox):
     @traitlets.validate("value")
     def _possible(self, proposal: Any) -> tuple[str, ...]:
         given = tuple(proposal["value"])
-        if not set(given) <= set(self.options) or not 1 <= len(set(given)) <= self.most:
-            raise traitlets.TraitError(f"it is not 1 to {self.most} of its options")
+        if not set(given) <= set(self.options) or not self.least <= len(set(given)) <= self.most:
+            raise traitlets.TraitError(f"it is not {self.least} to {self.most} of its options")
         return tuple(name for name in self.options if name in given)
 
     def _ticked(self, _: Any) -> None:
         if self._showing:
             return
         now = [name for name, box in self._boxes.items() if box.value]
-        if 1 <= len(now) <= self.most:
+        if self.least <= len(now) <= self.most:
             self.value = tuple(now)
         else:  # the last one cannot be taken away
             self._show()

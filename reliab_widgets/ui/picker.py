@@ -10,7 +10,7 @@ import torch
 import traitlets
 
 if TYPE_CHECKING:
-    from ..subject import Subject
+    from ..core.subject import Subject
 
 CHUNK = 32
 """Images looked at in one go when searching, so that a hit near by costs little."""

@@ -11,8 +11,8 @@ from matplotlib import colormaps
 from matplotlib.colors import LinearSegmentedColormap
 from PIL import Image
 
-from ..drawing import BLUE, VERMILLION
-from ..ops.pixels import GRID
+from ..core.drawing import BLUE, VERMILLION
+from ..core.pixels import GRID
 
 # Less, the same, more; an odd number of colours has one in the middle.
 SIGNED = LinearSegmentedColormap.from_list("signed", [VERMILLION, "white", BLUE], 257)

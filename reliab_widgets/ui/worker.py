@@ -14,7 +14,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
-from ..engine import Cancelled
+from ..core.engine import Cancelled
 
 PATIENCE = 1.0
 """Seconds that a job may run on although its owner asked for something newer."""
@@ -40,6 +40,7 @@ class Job:
         What was put off is in nobody's way: it stops for the first job that comes, whoever's, but
         not for what was put off too, or two would stop each other for ever.
         """
+        _repaint()
         if self.due:
             with _change:
                 outdated = any(not job.due for job in _waiting.values())
@@ -55,16 +56,53 @@ _running: Job | None = None
 _thread: threading.Thread | None = None
 
 
+_paints: OrderedDict[Hashable, Callable[[], None]] = OrderedDict()
+
+
+def repaint(owner: Hashable, paint: Callable[[], None]) -> None:
+    """Run ``paint()`` on the thread as soon as it can: within the ticks of whatever runs.
+
+    It is never cancelled and cancels nothing; of several that wait for an owner only the newest
+    runs. It must be quick, and must not wait for work.
+    """
+    with _change:
+        _paints[owner] = paint
+        _start()
+
+
+def _repaint() -> None:
+    """Run all paints that wait, on the thread."""
+    while True:
+        with _change:
+            if not _paints:
+                return
+            owner, paint = next(iter(_paints.items()))
+        try:
+            paint()
+        except Exception:
+            logging.getLogger(__name__).exception("a picture of %r failed", owner)
+        finally:
+            with _change:
+                if _paints.get(owner) is paint:
+                    del _paints[owner]
+                _change.notify_all()
+
+
+def _start() -> None:
+    """Wake the thread, or make it: a forked process has none of its own."""
+    global _thread
+    if _thread is None or not _thread.is_alive():
+        _thread = threading.Thread(target=_run, name="reliab_widgets", daemon=True)
+        _thread.start()
+    _change.notify_all()
+
+
 def submit(owner: Hashable, work: Callable[[Job], None]) -> None:
     """Run ``work(job)`` on the thread, instead of what waits for the same owner."""
-    global _thread
     with _change:
         _waiting.pop(owner, None)
         _waiting[owner] = Job(owner, work)
-        if _thread is None or not _thread.is_alive():  # a forked process has none of its own
-            _thread = threading.Thread(target=_run, name="reliab_widgets", daemon=True)
-            _thread.start()
-        _change.notify_all()
+        _start()
 
 
 def put_off(owner: Hashable, work: Callable[[Job], None], seconds: float) -> None:
@@ -79,9 +117,10 @@ def put_off(owner: Hashable, work: Callable[[Job], None], seconds: float) -> Non
 def cancel(owner: Hashable) -> bool:
     """Drop what waits for ``owner`` and stop what runs for it; tell whether something runs."""
     with _change:
-        _waiting.pop(owner, None)
+        for key in [key for key in _waiting if _whose(key) == owner]:
+            del _waiting[key]
         _change.notify_all()
-        if _running is None or _running.owner != owner:
+        if _running is None or _whose(_running.owner) != owner:
             return False
         _running.cancelled = True
         return True
@@ -92,6 +131,7 @@ def _stop() -> None:
     """Stop everything: Python aborts when it ends while a thread is inside torch."""
     with _change:
         _waiting.clear()
+        _paints.clear()
         if _running is not None:
             _running.cancelled = True
         _change.wait_for(lambda: _running is None, GRACE)
@@ -103,8 +143,14 @@ def waits(owner: Hashable) -> bool:
 
 
 def busy(owner: Hashable) -> bool:
-    """Tell whether something runs or waits for ``owner``."""
-    return owner in _waiting or (_running is not None and _running.owner == owner)
+    """Tell whether something runs or waits for ``owner`` or its parts, a picture included."""
+    running = [] if _running is None else [_running.owner]
+    return any(_whose(key) == owner for key in (*running, *_waiting, *_paints))
+
+
+def _whose(key: Hashable) -> Hashable:
+    """Return the owner of a part of it, which is known as ``(owner, part)``."""
+    return key[0] if isinstance(key, tuple) else key
 
 
 def wait(owner: Hashable, timeout: float | None = None) -> bool:
@@ -127,14 +173,18 @@ def _run() -> None:
     global _running, _thread
     while True:
         with _change:
-            while (job := _next()) is None:
+            while (job := _next()) is None and not _paints:
                 dues = [job.due for job in _waiting.values()]
                 rest = min(dues) - time.monotonic() if dues else IDLE
-                if not _change.wait(max(rest, 0)) and not _waiting:
+                if not _change.wait(max(rest, 0)) and not _waiting and not _paints:
                     _thread = None
                     return
-            _running = _waiting.pop(job.owner)
-            _running.started = time.monotonic()
+            if job is not None:
+                _running = _waiting.pop(job.owner)
+                _running.started = time.monotonic()
+        _repaint()
+        if _running is None:
+            continue
         try:
             _running.work(_running)
         except BaseException:

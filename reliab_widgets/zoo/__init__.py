@@ -1,18 +1,20 @@
 """Sample data and trained networks that come with the package: nothing is ever downloaded."""
 
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from .recipes import CLASSIFIERS, DENOISERS, NETWORKS
+from ..core.analysis import checked
+from ..core.knobs import Auto, Choice, Whole
+from ..ops.defences.catalogue import denoiser, denoisers
+from .recipes import CLASSIFIERS, NETWORKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
-    from ..subject import Subject
+    from ..core.subject import Subject
 
 __all__ = ["classifiers", "demo", "denoiser", "denoisers", "names"]
 
@@ -48,20 +50,13 @@ def classifiers() -> tuple[str, ...]:
     return _in_the_box(CLASSIFIERS)
 
 
-def denoisers() -> tuple[str, ...]:
-    """List what ``denoiser`` can give: first those that were trained, then the plain filters.
-
-    Examples
-    --------
-    >>> denoisers()
-    (...'median', 'gaussian', 'jpeg', 'bits', 'tv')
-    """
-    from .filters import FILTERS
-
-    return (*_in_the_box(DENOISERS), *FILTERS)
-
-
-def demo(name: str = "resnet20", *, split: str = "test", n: int | None = None) -> "Subject":
+@checked
+def demo(
+    name: Annotated[str, Choice(lambda _: names(), what="network")] = "resnet20",
+    *,
+    split: Annotated[str, Choice(("test", "validation"))] = "test",
+    n: Annotated[int | None, Auto(Whole(1, 2000, "a split has no more"))] = None,
+) -> "Subject":
     """Give a network of the zoo together with real images, ready for every analysis.
 
     Parameters
@@ -92,79 +87,22 @@ def demo(name: str = "resnet20", *, split: str = "test", n: int | None = None) -
     >>> len(subject), subject.classes[3]
     (2000, 'cat')
     """
-    _known("network", name, names())
-    if split not in ("test", "validation"):
-        raise ValueError(
-            f'The zoo has no split {split!r}. Pass split="test" or split="validation".'
-        )
     test, validation = _pair(name)
     subject = test if split == "test" else validation
     if n is None:
         return subject
-    if not (isinstance(n, int) and 1 <= n <= len(subject)):
-        raise ValueError(
-            f"The zoo has {len(subject):,} images in a split, {n!r} were asked for. Pass n= from 1 "
-            f"to {len(subject):,}, or leave it out to have all."
-        )
     return subject[:n]
-
-
-@cache
-def denoiser(name: str) -> "nn.Module":
-    """Give a denoiser: a module from images ``(N, C, H, W)`` in [0, 1] to the same.
-
-    Parameters
-    ----------
-    name : str
-        One of ``denoisers()``. ``"pixel"`` and ``"guided"`` are U-Nets for 32 x 32 colour images,
-        trained on attacked images: the first to come near the clean pixels, the second near the
-        logits that a classifier gives for the clean image (Liao et al. 2018, "Defense against
-        adversarial attacks using high-level representation guided denoiser", arXiv 1712.02976).
-        The others are filters for images of any size.
-
-    Returns
-    -------
-    torch.nn.Module
-        In eval mode, the same object on every call.
-
-    Raises
-    ------
-    ValueError
-        No such name, or a file of the package is damaged.
-
-    Examples
-    --------
-    >>> import torch
-    >>> denoiser("bits")(torch.full((1, 3, 2, 2), 0.5)).unique()
-    tensor([0.5333])
-    """
-    from . import weights
-    from .filters import FILTERS
-
-    _known("denoiser", name, denoisers())
-    model = FILTERS[name]() if name in FILTERS else weights.load(name)
-    return model.eval().requires_grad_(False)
 
 
 def _in_the_box(known: "Iterable[str]") -> tuple[str, ...]:
     return tuple(name for name in known if (_WEIGHTS / f"{name}.json").exists())
 
 
-def _known(kind: str, name: str, known: tuple[str, ...]) -> None:
-    if name not in known:
-        near = get_close_matches(str(name), known, n=3, cutoff=0.4)
-        nearest = f"The nearest: {', '.join(near)}. " if near else ""
-        raise ValueError(
-            f"The zoo has no {kind} {name!r}. {nearest}"
-            f"Pass one of these as name=: {', '.join(known)}."
-        )
-
-
 @cache
 def _pair(name: str) -> "tuple[Subject, Subject]":
     import torch
 
-    from ..subject import Subject
+    from ..core.subject import Subject
     from . import cifar10, weights
 
     architecture = name.removesuffix(_UNTRAINED)
@@ -177,11 +115,10 @@ def _pair(name: str) -> "tuple[Subject, Subject]":
 
     def on(split: str, **words: str) -> "Subject":
         images, labels = _images(split)
-        return studied._with(
+        return studied.replaced(
             images=images,
             labels=labels,
-            _positions=torch.arange(len(labels)),
-            _evaluations={},
+            positions=torch.arange(len(labels)),
             **words,
         )
 

@@ -1,12 +1,14 @@
 """The networks of the zoo, in their CIFAR sizes, assembled from torchvision's own blocks."""
 
-import torch
 from torch import Tensor, nn
 from torchvision.models.densenet import DenseNet as TorchvisionDenseNet
 from torchvision.models.googlenet import Inception
 from torchvision.models.mobilenetv2 import MobileNetV2 as TorchvisionMobileNetV2
 from torchvision.models.resnet import BasicBlock
 from torchvision.models.vgg import make_layers
+
+from ..ops.defences.unet import UNet
+from ..ops.networks.blocks import ConvNormReLU, initialise
 
 
 class VGG11(nn.Module):
@@ -162,52 +164,6 @@ class GoogLeNet(nn.Module):
         return self.fc(self.avgpool(x).flatten(1))
 
 
-class UNet(nn.Module):
-    """A denoiser for images with sides divisible by 4: adds what it predicts to the image.
-
-    Three scales, 16, 32, 64 channels wide, joined by concatenation (Ronneberger et al. 2015,
-    "U-Net"); the output layer begins at zero, so that an untrained U-Net changes nothing (Liao et
-    al. 2018, arXiv 1712.02976).
-
-    Examples
-    --------
-    >>> import torch
-    >>> images = torch.rand(2, 3, 32, 32)
-    >>> torch.equal(UNet().eval()(images), images)
-    True
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.down1, self.down2, self.bottom = _twice(3, 16), _twice(16, 32), _twice(32, 64)
-        self.up2, self.up1 = _twice(64 + 32, 32), _twice(32 + 16, 16)
-        self.pool = nn.MaxPool2d(2)
-        self.enlarge = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
-        self.out = nn.Conv2d(16, 3, 1, bias=False)
-        initialise(self)
-        nn.init.zeros_(self.out.weight)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Clean images ``(N, 3, H, W)`` in [0, 1]."""
-        first = self.down1(x)
-        second = self.down2(self.pool(first))
-        third = self.bottom(self.pool(second))
-        second = self.up2(torch.cat([self.enlarge(third), second], 1))
-        first = self.up1(torch.cat([self.enlarge(second), first], 1))
-        return (x + self.out(first)).clamp(0, 1)
-
-
-class ConvNormReLU(nn.Sequential):
-    """Convolution, batch norm and ReLU as modules, all of which hooks can see."""
-
-    def __init__(self, inputs: int, outputs: int, **convolution: int) -> None:
-        super().__init__(
-            nn.Conv2d(inputs, outputs, bias=False, **convolution),  # type: ignore[arg-type]
-            nn.BatchNorm2d(outputs),
-            nn.ReLU(),
-        )
-
-
 def _stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:
     downsample = None
     if stride != 1 or inputs != outputs:
@@ -226,22 +182,6 @@ def _inception(
 ) -> Inception:
     """Build an inception block; pairs are the channels before and after the wide convolution."""
     return Inception(inputs, one, *three, *five, pool, conv_block=ConvNormReLU)
-
-
-def _twice(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(
-        ConvNormReLU(inputs, outputs, kernel_size=3, padding=1),
-        ConvNormReLU(outputs, outputs, kernel_size=3, padding=1),
-    )
-
-
-def initialise(model: nn.Module) -> None:
-    """Draw convolutions by He's rule and make every ReLU keep its input, which hooks may hold."""
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        elif isinstance(module, nn.ReLU | nn.ReLU6):
-            module.inplace = False
 
 
 ARCHITECTURES = {

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss, mse_loss
 
-from ..subject import Subject
+from ..core.subject import Subject
 from . import cifar10, samples, weights
 from .cifar10 import Images
 from .recipes import CLASSIFIERS, DenoiserRecipe
@@ -82,7 +82,7 @@ def attacked(
 
     A third of the images is attacked with each epsilon: image i with number i modulo 3.
     """
-    from ..ops.adversary import attack
+    from ..ops.attacks.adversary import attack
 
     path = work / f"attacked-{name}.pt"
     if path.exists():

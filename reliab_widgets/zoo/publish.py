@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from ..ops import calibration, calibrators
-from ..ops.adversary import attack
-from ..ops.attacks import signs
-from ..subject import Subject
+from ..core.subject import Subject
+from ..ops.attacks.adversary import attack
+from ..ops.attacks.noise import signs
+from ..ops.calibration import bins, calibrators
+from ..ops.calibration import metrics as calibration
 from . import cifar10, demo, samples, weights
 from .cifar10 import Images
 from .recipes import CLASSIFIERS, DENOISERS, NETWORKS, RECIPES, Recipe
@@ -182,7 +183,7 @@ def measured(probabilities: np.ndarray, labels: np.ndarray) -> dict:
     """Give accuracy, ECE and NLL; standard errors are binomial (accuracy) and bootstrap (ECE)."""
     n = len(labels)
     confidence, hit = probabilities.max(1), probabilities.argmax(1) == labels
-    edges = calibration.edges(confidence, BINS, "width")
+    edges = bins.edges(confidence, BINS, "width")
     accuracy = float(hit.mean())
     generator = np.random.default_rng(0)
     resampled = []
@@ -417,7 +418,7 @@ clean image (L1 distance; Liao et al. 2018, arXiv 1712.02976).
 Shipped test images; BIM, 10 steps, 8/255, against the classifier without the denoiser (grey box).
 Error: mean squared difference from the clean image, all pixels, in units of 1/10,000, before and
 behind the denoiser. Right: % ± binomial standard error. Whoever attacks through the denoiser gets
-past it: `rw.propagation(subject, denoiser="guided", threat="white")` shows it.
+past it: `rw.propagation(subject, denoiser="guided", knowledge="white-box")` shows it.
 
 | denoiser | classifier | n | error before | after | right, clean | clean, denoised | BIM \
 | BIM, denoised |

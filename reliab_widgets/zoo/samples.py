@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from ..ops.networks.files import damaged, facts_of
 from . import cifar10
 from .cifar10 import Images
 
@@ -58,22 +59,6 @@ def load(split: str) -> Images:
     if seen != facts["sha256"]:
         raise damaged(path, f"sha256 of pixels and labels is {seen}, expected {facts['sha256']}")
     return images
-
-
-def facts_of(path: Path) -> dict:
-    """Read a JSON file of the box."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise damaged(path, str(error)) from error
-
-
-def damaged(path: Path, seen: str) -> ValueError:
-    """Say which file of the box is not what was shipped, and what to do."""
-    return ValueError(
-        f"{path} is missing or damaged: {seen}. Reinstall reliab_widgets "
-        "(`pip install --force-reinstall --no-deps`), which brings the file back."
-    )
 
 
 def write(data: Path) -> None:

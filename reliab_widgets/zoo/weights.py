@@ -1,16 +1,13 @@
 """The networks in the box: weights as safetensors, each beside a record of how it was made."""
 
-import hashlib
 from pathlib import Path
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import nn
 
+from ..ops.networks.files import facts_of, tensors
 from .architectures import ARCHITECTURES
 from .recipes import RECIPES
-from .samples import damaged, facts_of
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -23,18 +20,10 @@ def load(name: str) -> nn.Module:
     ValueError
         A file is missing, or is not what was shipped.
     """
-    path = WEIGHTS / f"{name}.safetensors"
-    expected = record(name)["sha256"]
-    try:
-        content = path.read_bytes()
-        seen = hashlib.sha256(content).hexdigest()
-        if seen != expected:
-            raise damaged(path, f"its sha256 is {seen}, expected {expected}")
-        tensors = safetensors.torch.load(content)
-    except (OSError, SafetensorError) as error:
-        raise damaged(path, str(error)) from error
     model = untrained(RECIPES[name].architecture)
-    model.load_state_dict(tensors)  # copies into float32, whatever the precision on disk
+    model.load_state_dict(
+        tensors(name, WEIGHTS)
+    )  # copies into float32, whatever the precision on disk
     return model.eval()
 
 

@@ -1,4 +1,4 @@
-"""A browser for all tests; a JupyterLab for each file of them."""
+"""One browser and one JupyterLab for all tests; a notebook for each file of them."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext
             yield opened
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def lab(context: BrowserContext, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with Lab(tmp_path_factory.mktemp("notebooks"), tmp_path_factory.mktemp("lab")) as server:
         yield server
@@ -39,8 +39,9 @@ def lab(context: BrowserContext, tmp_path_factory: pytest.TempPathFactory) -> It
 def opened(request: pytest.FixtureRequest, context: BrowserContext, lab: Lab) -> Iterator[Notebook]:
     """The notebook of the file's ``CELLS`` after Run All."""
     lab.set(KERNELS, {"commsOverSubshells": getattr(request, "param", "perCommTarget")})
-    write_notebook(lab.folder / "test.ipynb", *request.module.CELLS)
-    notebook = Notebook(context, lab, "test.ipynb")
+    name = f"{request.path.stem}.ipynb"
+    write_notebook(lab.folder / name, *request.module.CELLS)
+    notebook = Notebook(context, lab, name)
     notebook.run_all()
     assert not notebook.faults
     yield notebook

@@ -45,7 +45,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "SaliencyWidget": {"method": "occlusion"},
     "ReliabilityWidget": {"method": "histogram"},
     "PropagationWidget": {"attack": "mim", "denoiser": "median"},
-    "PruningWidget": {"criterion": "weight", "images": 64, "fit_images": 50},
+    "PruningWidget": {"criterion": "weight", "images": 64, "calibration_images": 50},
 }
 NAMES = list(PRESETS)
 SLIDERS = {
@@ -79,6 +79,7 @@ def widget(notebook: Notebook, name: str) -> Locator:
     return found
 
 
+@pytest.mark.slow("the first waits until four widgets are ready, with a real network")
 def test_picture_is_its_sentence_and_fits(
     widget: Locator, name: str, shot: Callable[[Locator, str], None]
 ) -> None:
@@ -160,7 +161,7 @@ def test_saved_notebook_has_the_picture_and_wakes_up(lab: Lab, notebook: Noteboo
     notebook.page.wait_for_function(
         "() => !window.jupyterapp.shell.currentWidget.context.model.dirty"
     )
-    saved = json.loads((lab.folder / "test.ipynb").read_text())
+    saved = json.loads((lab.folder / "test_every_widget.ipynb").read_text())
     # Readers without a kernel see the picture and its sentence.
     for cell, finding in zip(saved["cells"][1:], findings, strict=False):
         static = cell["outputs"][0]["data"]

@@ -123,10 +123,10 @@ def test_another_criterion_is_a_job_that_can_be_stopped(
 def test_a_pin_stays_behind(notebook: Notebook, widget: Locator) -> None:
     button(widget, "Pin").click()
     settled(notebook, widget)
-    expect(sentence(widget)).to_contain_text("Against the pin, at 80%: no difference.")
+    expect(sentence(widget)).to_contain_text("Against the pin, at 10%: no difference.")
     labelled(widget, "criterion").locator("select").select_option("random")
     settled(notebook, widget)
-    expect(sentence(widget)).to_contain_text(re.compile("Against the pin, at 80%"))
+    expect(sentence(widget)).to_contain_text(re.compile("Against the pin, at 10%"))
     expect(text(widget, "pinned")).to_be_visible()
 
 

@@ -99,12 +99,12 @@ def test_slider_moves_picture_and_sentence(notebook: Notebook, widget: Locator) 
     assert picture(widget).inner_html() != before
 
 
-def test_temperature_takes_over_the_repair(notebook: Notebook, widget: Locator) -> None:
+def test_temperature_takes_over_the_method(notebook: Notebook, widget: Locator) -> None:
     value = labelled(widget, "T").locator(".widget-readout")
     expect(value).to_have_text("1.00")
     notebook.press_in(labelled(widget, "T"), "ArrowRight")
     expect(value).to_have_text("1.01")
-    expect(labelled(widget, "Repair").locator("select")).to_have_value("temperature")
+    expect(labelled(widget, "Calibrate").locator("select")).to_have_value("temperature")
     expect(sentence(widget)).to_contain_text("Temperature 1.01 takes ECE from")
     expect(sentence(widget)).to_contain_text("without changing one answer")
     notebook.press_in(labelled(widget, "T"), "ArrowLeft")
@@ -112,12 +112,12 @@ def test_temperature_takes_over_the_repair(notebook: Notebook, widget: Locator) 
     expect(sentence(widget)).to_contain_text("Temperature 1.00 takes ECE from")
 
 
-def test_repair_is_fitted_and_pinned_for_comparison(
+def test_calibration_is_fitted_and_pinned_for_comparison(
     notebook: Notebook, widget: Locator, shot: Callable[[Locator, str], None]
 ) -> None:
     button(widget, "Pin").click()
     expect(button(widget, "Unpin")).to_be_visible()
-    labelled(widget, "Repair").locator("select").select_option("temperature")
+    labelled(widget, "Calibrate").locator("select").select_option("temperature")
     expect(sentence(widget)).to_contain_text("takes ECE from")
     expect(sentence(widget)).to_contain_text("Against the pin: ")
     fitted = re.search(r"Temperature ([\d.]+) takes", sentence(widget).inner_text())
@@ -130,7 +130,7 @@ def test_repair_is_fitted_and_pinned_for_comparison(
     button(widget, "Unpin").click()
     expect(sentence(widget)).not_to_contain_text("Against the pin")
     button(widget, "Reset").click()
-    expect(labelled(widget, "Repair").locator("select")).to_have_value("none")
+    expect(labelled(widget, "Calibrate").locator("select")).to_have_value("none")
     expect(labelled(widget, "T").locator(".widget-readout")).to_have_text("1.00")
 
 

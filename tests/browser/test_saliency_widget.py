@@ -113,7 +113,7 @@ def test_it_fits_in_every_state(notebook: Notebook, widget: Locator) -> None:
 
 def test_alpha_moves_by_keyboard_and_computes_nothing(notebook: Notebook, widget: Locator) -> None:
     expect(value(widget, "α")).to_have_text("1.00")
-    held = notebook.run_new("print(len(widget._cache._memory))")
+    held = notebook.run_new("print(len(widget.work.cache._memory))")
     notebook.press_in(labelled(widget, "α"), "Home")
     expect(said(widget, "α = 0.00")).to_be_visible()
     expect(said(widget, re.compile("^so far$"))).to_have_count(4)
@@ -122,7 +122,7 @@ def test_alpha_moves_by_keyboard_and_computes_nothing(notebook: Notebook, widget
     expect(said(widget, "α = 0.06")).to_be_visible()
     expect(picture(widget).locator("image")).to_have_count(11 + 4)  # the images between
     expect(status(widget)).to_contain_text("● ready")
-    assert notebook.run_new("print(len(widget._cache._memory))") == held
+    assert notebook.run_new("print(len(widget.work.cache._memory))") == held
 
 
 def test_alpha_plays_when_asked(notebook: Notebook, widget: Locator) -> None:

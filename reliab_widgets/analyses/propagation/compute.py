@@ -2,44 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ...batching import threads
-from ...engine import Progress, sweep
-from ...ops import adversary, attacks
-from ...ops.adversary import Adversary, Denoise
-from ...ops.attacks import Method
-from ...ops.calls import call
-from ...ops.distances import distances, reduced
-from ...ops.layers import Layer, find, observing
-from ...validation import problem, shape
+from ...core.analysis import analysis
+from ...core.batching import threads
+from ...core.engine import Progress, sweep
+from ...core.knobs import Seed
+from ...core.selection import choose, spans
+from ...core.subject import Subject
+from ...core.wording import problem, shape
+from ...ops.attacks.adversary import Adversary, adversary
+from ...ops.attacks.gradient import Attack
+from ...ops.attacks.knobs import (
+    AttackMethod,
+    CorrectOnly,
+    DenoiserKnob,
+    Epsilon,
+    ImagesKnob,
+    Knowledge,
+    Restarts,
+    Steps,
+    StepSize,
+    Target,
+)
+from ...ops.attacks.noise import signs
+from ...ops.features.distances import distances, reduced
+from ...ops.features.layers import Layer, LayersKnob, find, observing
 from .result import Channels, Propagation
 
-if TYPE_CHECKING:
-    from ...subject import Subject
+MANY = 64  # images, where nobody says how many
 
 
+@analysis
 def propagation(
     subject: Subject,
     *,
-    attack: Method = "bim",
-    epsilon: float = 8 / 255,
-    steps: int = 10,
-    step_size: float | None = None,
-    restarts: int = 1,
-    goal: str | int = "any",
-    denoiser: Denoise = None,
-    threat: str = "grey",
-    layers: str | Sequence[str] = "weight",
-    images: int | Sequence[int] = 64,
-    correct_only: bool = False,
-    seed: int = 0,
+    attack: AttackMethod = "bim",
+    epsilon: Epsilon = 8 / 255,
+    steps: Steps = 10,
+    step_size: StepSize = None,
+    restarts: Restarts = 1,
+    target: Target = "any",
+    denoiser: DenoiserKnob = "none",
+    knowledge: Knowledge = "grey-box",
+    layers: LayersKnob = "weight",
+    images: ImagesKnob = None,
+    correct_only: CorrectOnly = False,
+    seed: Seed = 0,
     executor: Any = None,
     progress: Progress = None,
 ) -> Propagation:
@@ -59,22 +73,25 @@ def propagation(
     steps : int
         How many, for DeepFool the most; ``"fgsm"`` always has one.
     step_size : float, optional
-        In pixel units; by default ``1.25 epsilon / steps``, for PGD ``2.5 epsilon / steps``.
+        In the units of epsilon; by default ``1.25 epsilon / steps``, for PGD
+        ``2.5 epsilon / steps``.
     restarts : int
         How many random starts PGD makes; the first success or the highest loss is kept.
-    goal : str or int
+    target : str or int
         ``"any"`` wrong class, ``"runner-up"`` (second in the answer to the clean image), or a
         class by its name or number; images of that class are left out.
-    denoiser : str, callable or None
-        What stands before the network: a name of `reliab_widgets.zoo.denoisers`, a module or a
-        function of images.
-    threat : str
-        ``"grey"``: the attack does not know the denoiser; ``"white"``: it attacks through it.
+    denoiser : str or callable
+        What stands before the network: ``"none"``, a name of `reliab_widgets.zoo.denoisers`, a
+        module or a function of images.
+    knowledge : str
+        ``"grey-box"``: the attack does not know the denoiser; ``"white-box"``: it attacks through
+        it.
     layers : str or sequence of str
         ``"weight"`` (every Conv2d and Linear), ``"blocks"``, ``"activations"``, or names of
         modules; input, logits and probabilities are always there.
-    images : int or sequence of int
-        At most how many, drawn by ``seed``; or which, by their positions.
+    images : int or sequence of int, optional
+        How many, drawn by ``seed``; or which, by their positions. By default 64, or all there are.
+        It may be fewer, where ``target`` or ``correct_only`` leaves no more.
     correct_only : bool
         Only images that the network classifies correctly.
     seed : int
@@ -108,65 +125,36 @@ def propagation(
     >>> result.layers[:2], len(result.layers), result.kinds
     (('input', 'conv1'), 25, ('adversarial', 'random'))
     """
-    knobs: dict[str, Any] = {
-        "attack": attack,
-        "epsilon": epsilon,
-        "steps": steps,
-        "step_size": step_size,
-        "restarts": restarts,
-        "goal": goal,
-        "denoiser": denoiser,
-        "threat": threat,
-        "seed": seed,
-    }
-    opponent = adversary.adversary(subject, **knobs)
-    goal = opponent.attack.goal
-    found, notes = find(subject._network, subject.images[:1], layers)
-    index = adversary.choose(subject, images, correct_only=correct_only, goal=goal, seed=seed)
-    items = [
-        _Item(positions, number == 0)
-        for number, positions in enumerate(adversary.spans(subject, index))
-    ]
-    case = _Case(opponent, found)
-    parts = sweep(_examine, case, items, executor=executor, progress=progress)  # type: ignore[arg-type]
+    how = Attack(attack, epsilon, steps, step_size, restarts, target, seed)
+    opponent = adversary(subject, how, denoiser, knowledge)
+    found, notes = find(subject.network, subject.images[:1], layers)
+    wanted = MANY if images is None else images
+    index = choose(subject, wanted, correct_only=correct_only, target=target, seed=seed)
+    items = [Item(positions, number == 0) for number, positions in enumerate(spans(subject, index))]
+    case = Case(opponent, found)
+    parts = sweep(examine, case, items, executor=executor, progress=progress)
 
-    distance = np.concatenate([part.distance for part in parts], axis=3)
     logits = np.concatenate([part.logits for part in parts], axis=1)
     truth = subject.labels.numpy()[index]
     blind = np.concatenate([part.blind for part in parts])
-    step_size = opponent.attack.stride * epsilon if opponent.attack.norm else float("nan")
-    knobs |= {"layers": layers, "images": images, "correct_only": correct_only}
+    sizes = (
+        subject.images.shape[1:],
+        *(layer.shape for layer in found),
+        logits.shape[2:],
+        logits.shape[2:],
+    )
     return Propagation(
-        subject=subject.name,
-        fingerprint=subject.fingerprint,
-        source=call("propagation", subject, knobs),
         classes=subject.classes,
-        attack=opponent.attack.name,
-        denoiser="none" if opponent.denoiser is None else opponent.denoiser.name,
-        threat=threat,
-        goal=goal if isinstance(goal, str) else subject.classes[goal],
-        norm=opponent.attack.norm,
-        epsilon=float(epsilon),
-        step_size=step_size,
-        steps=int(steps),
-        restarts=int(restarts),
-        correct_only=bool(correct_only),
+        norm=how.norm,
+        step_size=how.stride * epsilon if how.norm else float("nan"),
         index=index,
         truth=truth,
         kinds=case.kinds,
         layers=("input", *(layer.name for layer in found), "logits", "probabilities"),
         types=("", *(layer.type for layer in found), "", ""),
-        shapes=tuple(
-            shape(size)
-            for size in (
-                subject.images.shape[1:],
-                *(layer.shape for layer in found),
-                logits.shape[2:],
-                logits.shape[2:],
-            )
-        ),
+        shapes=tuple(map(shape, sizes)),
         branches=np.array([False, *(layer.branch for layer in found), False, False]),
-        distance=distance,
+        distance=np.concatenate([part.distance for part in parts], axis=3),
         logits=logits,
         trajectory=np.concatenate([part.trajectory for part in parts], axis=1),
         pictures=parts[0].pictures,
@@ -204,9 +192,7 @@ def channels(subject: Subject, result: Propagation, layer: str) -> Channels:
     >>> channels(subject, result, "conv1").clean.shape
     (16, 32, 32)
     """
-    if layer not in result.layers:
-        fix = f"Choose layer= from {', '.join(result.layers)}"
-        raise ValueError(problem("there is no such layer in the result", f"got {layer!r}", fix))
+    result.place(layer)
     if subject.fingerprint != result.fingerprint:
         seen = f"the result is of {result.subject}, {result.fingerprint[:12]}, the subject is "
         seen += f"{subject.name}, {subject.fingerprint[:12]}"
@@ -221,14 +207,14 @@ def channels(subject: Subject, result: Propagation, layer: str) -> Channels:
         logits = torch.from_numpy(result.logits[rows, 0])
         kept = [logits if layer == "logits" else logits.softmax(1)]
     else:
-        found, _ = find(subject._network, subject.images[:1], (layer,))
+        found, _ = find(subject.network, subject.images[:1], (layer,))
         with (
             torch.inference_mode(False),
             torch.no_grad(),
             # Cloned, because an activation behind the layer may work in place.
             observing(subject.model, found[:1], lambda _, output: kept.append(output.clone())),
         ):
-            subject._network.logits(pictures)
+            subject.network.logits(pictures)
     maps = kept[0].float().cpu()
     if maps.ndim != 4:
         maps = maps.flatten(1)[:, :, None, None]
@@ -250,7 +236,7 @@ def channels(subject: Subject, result: Propagation, layer: str) -> Channels:
 
 
 @dataclass(frozen=True)
-class _Case:
+class Case:
     """What all work items share; sent to a cluster once."""
 
     opponent: Adversary
@@ -258,17 +244,20 @@ class _Case:
 
     @property
     def kinds(self) -> tuple[str, ...]:
+        """What is compared with the clean images, in the order of `Propagation`."""
         if self.opponent.denoiser is None:
             return ("adversarial", "random")
         return ("adversarial", "undefended", "random", "clean-denoised")
 
 
-class _Item(NamedTuple):
+class Item(NamedTuple):
+    """A batch of images; the first brings the pictures."""
+
     positions: tuple[int, ...]
     first: bool
 
 
-class _Part(NamedTuple):
+class Part(NamedTuple):
     """The arrays of one batch, as in `Propagation`; no pictures but of the first."""
 
     distance: np.ndarray
@@ -278,13 +267,14 @@ class _Part(NamedTuple):
     pictures: np.ndarray
 
 
-def _examine(case: _Case, item: _Item) -> _Part:
+def examine(case: Case, item: Item) -> Part:
+    """Attack a batch and measure it; processes and clusters find this by its name."""
     opponent = case.opponent
     with threads(opponent.threads), torch.inference_mode(False):
         clean, indices = opponent.images(item.positions), opponent.indices(item.positions)
         attacked = opponent(item.positions)
         with torch.no_grad():
-            noisy = attacks.signs(
+            noisy = signs(
                 clean, indices, _size(opponent, clean, attacked.images), opponent.attack.seed
             )
             versions = {"adversarial": attacked.images, "random": noisy}
@@ -293,8 +283,8 @@ def _examine(case: _Case, item: _Item) -> _Part:
                 both = opponent.denoiser(torch.cat([attacked.images, clean]))
                 versions["adversarial"], versions["clean-denoised"] = both.chunk(2)
             stacked = torch.stack([clean, *(versions[kind] for kind in case.kinds)])
-            distance, logits = _measure(case, stacked)
-    return _Part(
+            distance, logits = measure(case, stacked)
+    return Part(
         distance=distance.numpy(),
         logits=logits.cpu().numpy(),
         trajectory=attacked.trajectory.cpu().numpy(),
@@ -309,10 +299,10 @@ def _size(opponent: Adversary, clean: Tensor, attacked: Tensor) -> Tensor:
     return (attacked - clean).square().mean((1, 2, 3)).sqrt().cpu().double()
 
 
-def _measure(case: _Case, images: Tensor) -> tuple[Tensor, Tensor]:
+def measure(case: Case, images: Tensor) -> tuple[Tensor, Tensor]:
     """Pass (1 + kinds, n, C, H, W) images at once; reduce each layer as soon as it is there."""
     versions, count = images.shape[:2]
-    network = case.opponent.subject._network
+    network = case.opponent.subject.network
     # A layer that runs for some images only stays NaN for the others.
     numbers = images.new_full((len(case.layers) + 3, 3, versions, count), torch.nan)
     sizes = torch.ones(len(numbers))
@@ -332,13 +322,13 @@ def _measure(case: _Case, images: Tensor) -> tuple[Tensor, Tensor]:
 # --- what the reader must know ----------------------------------------------------------------
 
 
-def _doubts(case: _Case, logits: np.ndarray, truth: np.ndarray, blind: np.ndarray) -> list[str]:
+def _doubts(case: Case, logits: np.ndarray, truth: np.ndarray, blind: np.ndarray) -> list[str]:
     """Say where the attack may have been too weak for its result to mean anything."""
     notes = []
-    goal = case.opponent.attack.goal
-    if isinstance(goal, int):
-        name = case.opponent.subject.classes[goal]
-        notes.append(f"images of the class {name} are left out: they are at the goal already")
+    target = case.opponent.attack.target
+    if isinstance(target, int):
+        name = case.opponent.subject.classes[target]
+        notes.append(f"images of the class {name} are left out: they are at the target already")
     if blind.any():
         notes.append(
             f"for {blind.sum():,} of {len(blind):,} images every gradient is exactly 0 and the "
@@ -348,8 +338,8 @@ def _doubts(case: _Case, logits: np.ndarray, truth: np.ndarray, blind: np.ndarra
     right = (logits.argmax(2) == truth).mean(axis=1)
     bare = "undefended" if "undefended" in kinds else "adversarial"
     attacked, noisy = right[kinds.index(bare)], right[kinds.index("random")]
-    aims = goal == "any" and case.opponent.attack.method != "none"
-    if aims and case.opponent.threat == "grey" and noisy < attacked:
+    aims = target == "any" and case.opponent.attack.method != "none"
+    if aims and case.opponent.knowledge == "grey-box" and noisy < attacked:
         notes.append(
             f"random noise of the same size does more harm than the attack (accuracy {noisy:.1%} "
             f"against {attacked:.1%}): a sign of masked gradients or of too few steps"

@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from ...drawing import BLUE, GREEN, GREY, INK, VERMILLION, YELLOW, Drawing, plain, short
-from ...ops.calibration import percent, softmax
+from ...core.drawing import BLUE, GREEN, GREY, INK, VERMILLION, YELLOW, Drawing, plain, short
+from ...core.wording import percent
+from ...ops.calibration.metrics import softmax
 
 if TYPE_CHECKING:
     from .result import Propagation

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 
-from ...ops.calibration import percent, softmax
-from ...result import Record, Result
+from ...core.knobs import Auto, Choice, Flag, Real, Text, Whole
+from ...core.result import Record, Result
+from ...core.wording import grey_levels, nearest, percent, problem
+from ...ops.calibration.metrics import softmax
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,9 +27,18 @@ NAMES = {
 """How the metrics are called in pictures and sentences."""
 NOT_FLIPPED = "not flipped"
 TO_RUNNER_UP = "flipped to the runner-up"
-TO_GOAL = "flipped to the goal"
+TO_TARGET = "flipped to the target"
 FLIPPED = "flipped"
 CONTROL_TOO = "control flipped too: epsilon is simply large"
+GRADES = {
+    TO_RUNNER_UP: "to the runner-up",
+    TO_TARGET: "to the target",
+    FLIPPED: "to another class",
+    CONTROL_TOO: "as under random noise",
+}
+"""How flips of many images are counted."""
+VIEWS = ("distance", "ratio")
+AMPLIFIED = (1, 2, 4, 8, 16, 32, 64)
 RESAMPLES = 1000
 
 
@@ -38,18 +50,11 @@ class Propagation(Result):
     ----------
     classes : tuple of str
         Names of the K classes.
-    attack, denoiser, threat, goal : str
-        The settings as given; a callable is known by its name. ``denoiser`` is ``"none"`` where
-        there is none; ``goal`` is ``"any"``, ``"runner-up"`` or the name of a class.
     norm : str
         What ``epsilon`` bounds: ``"Linf"``, ``"L2"``, or ``""`` where the attack knows no bound
         (``"none"``, ``"deepfool"``, callables).
-    epsilon, step_size : float
-        In pixel units, 8/255 for instance; the step size is NaN where there are no steps.
-    steps, restarts : int
-        Of the attack.
-    correct_only : bool
-        Whether only images were taken that the network classifies correctly.
+    step_size : float
+        As it was, in the units of epsilon; NaN where there are no steps.
     index, truth : numpy.ndarray
         ``(n,)``: the images' positions in the subject, and their labels.
     kinds : tuple of str
@@ -71,8 +76,8 @@ class Propagation(Result):
         ``(1 + kinds, n, K)`` float32, the clean images first.
     trajectory : numpy.ndarray
         ``(T + 1, n, K)`` float32: logits after 0, 1, ..., T steps of the attack, as the attacker
-        sees them (``threat="white"``: behind the denoiser). A callable has one step; an image that
-        needs no more steps keeps its last row.
+        sees them (``knowledge="white-box"``: behind the denoiser). A callable has one step; an
+        image that needs no more steps keeps its last row.
     pictures : numpy.ndarray
         ``(1 + kinds, C, H, W)`` float32 in [0, 1]: the first examined image, clean one first.
     notes : tuple of str
@@ -80,17 +85,11 @@ class Propagation(Result):
         cannot be seen.
     """
 
+    version: ClassVar[int] = 2
+
     classes: tuple[str, ...]
-    attack: str
-    denoiser: str
-    threat: str
-    goal: str
     norm: str
-    epsilon: float
     step_size: float
-    steps: int
-    restarts: int
-    correct_only: bool
     index: np.ndarray
     truth: np.ndarray
     kinds: tuple[str, ...]
@@ -103,6 +102,26 @@ class Propagation(Result):
     trajectory: np.ndarray
     pictures: np.ndarray
     notes: tuple[str, ...]
+
+    @property
+    def attack(self) -> str:
+        """What attacked: a callable is known by its name."""
+        return str(self.knobs["attack"])
+
+    @property
+    def epsilon(self) -> float:
+        """How far the attack might go."""
+        return float(self.knobs["epsilon"])
+
+    @property
+    def target(self) -> str:
+        """Where it led: ``"any"``, ``"runner-up"`` or the name of a class."""
+        return str(self.knobs["target"])
+
+    @property
+    def denoiser(self) -> str:
+        """What stood before the network, ``"none"`` if nothing."""
+        return str(self.knobs["denoiser"])
 
     @property
     def n(self) -> int:
@@ -118,16 +137,16 @@ class Propagation(Result):
     def verdict(self) -> tuple[str, ...]:
         """One grade for each image: what became of the answer to the clean image.
 
-        ``"not flipped"``, ``"flipped to the runner-up"``, ``"flipped to the goal"`` (of a targeted
-        attack) or ``"flipped"``, and ``"control flipped too: epsilon is simply large"``.
+        ``"not flipped"``, ``"flipped to the runner-up"``, ``"flipped to the target"`` (of a
+        targeted attack) or ``"flipped"``, and ``"control flipped too: epsilon is simply large"``.
         """
         clean, attacked = self.answers[0], self.answers[1]
         control = self.answers[1 + self.kinds.index("random")]
         runner_up = _runner_up(self.logits[0])
-        goal = self.classes.index(self.goal) if self.goal in self.classes else -1
+        target = self.classes.index(self.target) if self.target in self.classes else -1
         grades = np.select(
-            [attacked == clean, control != clean, attacked == goal, attacked == runner_up],
-            [NOT_FLIPPED, CONTROL_TOO, TO_GOAL, TO_RUNNER_UP],
+            [attacked == clean, control != clean, attacked == target, attacked == runner_up],
+            [NOT_FLIPPED, CONTROL_TOO, TO_TARGET, TO_RUNNER_UP],
             FLIPPED,
         )
         return tuple(map(str, grades))
@@ -147,6 +166,13 @@ class Propagation(Result):
     def _strongest_of(self, places: list[int]) -> str:
         ratios = np.nan_to_num(self.ratio(), nan=-1)
         return self.layers[max(places, key=lambda place: ratios[place])]
+
+    def place(self, layer: str) -> int:
+        """Return where in ``layers`` a layer is; a ValueError says which there are."""
+        if layer not in self.layers:
+            fix = f"{nearest(layer, self.layers)}Choose layer= from {', '.join(self.layers)}"
+            raise ValueError(problem("there is no such layer in the result", f"got {layer!r}", fix))
+        return self.layers.index(layer)
 
     def of(self, kind: str, metric: str = "rms") -> np.ndarray:
         """Return the distances of one kind, ``(L, n)``."""
@@ -241,18 +267,17 @@ class Propagation(Result):
 
     def settings(self) -> str:
         """Say what was done to the images, in a few words."""
+        steps, knowledge = self.knobs["steps"], self.knobs["knowledge"]
         words = "no attack" if self.attack == "none" else self.attack
-        if self.norm == "Linf":
-            words += f" {self.epsilon * 255:.3g}/255"
-        elif self.norm == "L2":
-            words += f" {self.epsilon:.3g} (L2)"
-        if self.norm and self.attack != "fgsm":
-            words += f", {self.steps} step{'s' * (self.steps != 1)}"
-        if self.goal != "any":
-            words += f", towards {self.goal}"
+        if self.norm:
+            words += f" {grey_levels(self.epsilon, self.norm)}"
+            if self.attack != "fgsm":
+                words += f", {steps} step{'s' * (steps != 1)}"
+        if self.target != "any":
+            words += f", towards {self.target}"
         if self.denoiser != "none":
-            box = "past" if self.threat == "grey" else "through"
-            words += f", {box} the denoiser {self.denoiser} ({self.threat}-box)"
+            way = "past" if knowledge == "grey-box" else "through"
+            words += f", {way} the denoiser {self.denoiser} ({knowledge})"
         return words
 
     def __str__(self) -> str:
@@ -264,7 +289,7 @@ class Propagation(Result):
         if ratio > 0 and np.isfinite([ratio, low, high]).all():
             times = f" ({ratio:.1f} times; 95 % interval {low:.1f}-{high:.1f})"
         flips = (self.answers != self.answers[0]).sum(axis=1)
-        images = "correctly classified images" if self.correct_only else "images"
+        images = "correctly classified images" if self.knobs["correct_only"] else "images"
         accuracy = [percent(self.accuracy(kind)) for kind in ("clean", "adversarial")]
         words = (
             f"{self.subject} under {self.settings()}: the logits move by {moved:.3g} (rms), under "
@@ -276,7 +301,11 @@ class Propagation(Result):
             words += f" ({percent(self.accuracy('undefended'))} without the denoiser)"
         return f"{words}."
 
-    def against(self, pinned: Result) -> str:
+    def reading(self, **views: Any) -> str:
+        """Say what became of one image, or of many, and how far the attack moved them."""
+        return _one(self) if self.n == 1 else _several(self)
+
+    def against(self, pinned: Result, **views: Any) -> str:
         """Say how this differs from a pinned result."""
         if not isinstance(pinned, Propagation):
             return ""
@@ -297,13 +326,15 @@ class Propagation(Result):
         self,
         figure: Figure,
         *,
-        pinned: Result | None = None,
-        metric: str = "rms",
-        view: str = "distance",
-        log: bool = False,
-        layer: str | None = None,
+        pinned: Propagation | None = None,
+        metric: Annotated[str, Choice(METRICS)] = "rms",
+        view: Annotated[str, Choice(VIEWS)] = "distance",
+        log: Annotated[bool, Flag()] = False,
+        layer: Annotated[str | None, Auto(Text())] = None,
+        amplify: Annotated[float, Real(above=0, stops=AMPLIFIED)] = 8,
+        step: Annotated[int | None, Auto(Whole(0, 1000, "no attack has more"))] = None,
     ) -> None:
-        """Draw the distances over the layers, next to random noise.
+        """Draw the first image, its way to another answer, and the distances over the layers.
 
         Parameters
         ----------
@@ -312,20 +343,35 @@ class Propagation(Result):
         pinned : Propagation, optional
             Drawn behind as a ghost.
         metric : str
-            One of ``METRICS``.
-        view : {"distance", "ratio"}
-            The distances themselves, or divided by those of random noise.
+            How distances are measured: ``"rms"`` (root mean square), ``"relative"`` (L2 over the
+            clean features' L2), ``"variance"`` (normalised) or ``"cosine"``.
+        view : str
+            ``"distance"``, or ``"ratio"``: distances divided by those of random noise.
         log : bool
             Whether the axis of the distances is logarithmic.
         layer : str, optional
-            The layer to mark, one of ``layers``.
+            The layer to mark, one of ``layers``; by default the map at which the attack most
+            exceeds random noise.
+        amplify : float
+            By how much the difference from the clean image is made visible.
+        step : int, optional
+            The step of the attack to mark; by default, and from the last one on, the step at which
+            the answer is lost is marked alone.
         """
-        from ...drawing import LOCK
         from .drawing import Layers
 
-        with LOCK:
-            ghost = pinned if isinstance(pinned, Propagation) else None
-            Layers.on(figure).show(self, ghost, metric=metric, view=view, log=log, layer=layer)
+        marked = self.strongest_map if layer is None else self.layers[self.place(layer)]
+        before_last = step is not None and step < len(self.trajectory) - 1
+        Layers.on(figure).show(
+            self,
+            pinned,
+            metric=metric,
+            view=view,
+            log=log,
+            layer=marked,
+            amplify=amplify,
+            step=step if before_last else None,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -371,3 +417,47 @@ def _interval(attacked: np.ndarray, control: np.ndarray) -> tuple[float, float]:
 
 def _runner_up(logits: np.ndarray) -> np.ndarray:
     return np.argsort(-logits, axis=1, kind="stable")[:, 1]
+
+
+def _one(result: Propagation) -> str:
+    """Say what became of one image."""
+    rows = {kind: 1 + place for place, kind in enumerate(result.kinds)}
+    answers = [result.classes[answer] for answer in result.answers[:, 0]]
+    sure = softmax(result.logits[:, 0]).max(axis=1)
+    control = answers[rows["random"]]
+    grade = result.verdict[0]
+    said = [f"{answers[row]} {sure[row] * 100:.0f} %" for row in (0, 1)]
+    words = [f"{grade[0].upper()}{grade[1:]} ({' → '.join(said)})."]
+    if "undefended" in rows:
+        words.append(f"Without the denoiser: {answers[rows['undefended']]}.")
+    last = result.layers.index("logits")
+    ratio = result.ratio()[last]
+    attacked, noise = result.of("adversarial")[:, 0], result.of("random")[:, 0]
+    words.append(
+        f"The input moves by {attacked[0]:.2g} (rms), under random noise by {noise[0]:.2g}; the "
+        f"logits by {attacked[last]:.3g} and {noise[last]:.3g}"
+        + (f", {ratio:.1f} times as far." if 0 < ratio < np.inf else ".")
+    )
+    kept = control == answers[0]
+    words.append(f"Random noise {'keeps the answer' if kept else f'makes it {control}'}.")
+    return " ".join(words)
+
+
+def _several(result: Propagation) -> str:
+    """Say what became of many images."""
+    answers = result.answers
+    flips = (answers != answers[0]).sum(axis=1)
+    counts = Counter(result.verdict)
+    grades = ", ".join(f"{counts[grade]} {word}" for grade, word in GRADES.items() if counts[grade])
+    words = f"{flips[1]} of {result.n} answers change"
+    words += f" ({grades})" if grades else ""
+    words += f", {flips[1 + result.kinds.index('random')]} under random noise. Accuracy "
+    words += f"{percent(result.accuracy('clean'))} → {percent(result.accuracy('adversarial'))}"
+    if "undefended" in result.kinds:
+        words += f" ({percent(result.accuracy('undefended'))} without the denoiser)"
+    last = result.layers.index("logits")
+    words += f". The logits move by {np.median(result.of('adversarial')[last]):.3g} (rms)"
+    ratio, (low, high) = result.ratio()[last], result.interval()[:, last]
+    if np.isfinite([ratio, low, high]).all():
+        words += f", {ratio:.1f} times random noise (95 % interval {low:.1f}–{high:.1f})"
+    return f"{words}."

@@ -2,48 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from inspect import signature
-from typing import Any, NamedTuple
+import threading
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
-from ...engine import Progress, ticking
-from ...ops import adversary
-from ...ops.calibrators import fit_temperature
-from ...ops.calls import call
+from ...core.analysis import analysis
+from ...core.engine import Progress, Recent, ticking
+from ...core.knobs import (
+    AnotherSubject,
+    Auto,
+    Choice,
+    Images,
+    Seed,
+    Several,
+    Text,
+    Whole,
+    is_whole,
+    positions,
+)
+from ...core.subject import Subject
+from ...core.validation import check_apart
+from ...core.wording import problem
+from ...ops.calibration.calibrators import fit_temperature
 from ...ops.pruning import removal
 from ...ops.pruning.importance import CRITERIA, Criterion
+from ...ops.pruning.measures import ATTACKS
 from ...ops.pruning.structure import Structure, structure
-from ...ops.pruning.sweep import Case, Measured, measured, on_network
-from ...subject import Subject, check_subject
-from ...validation import check_apart, check_choice, check_whole, problem
-from .result import ATTACKS, Pruning
+from ...ops.pruning.sweep import Case, Measured, measured
+from .result import Pruning
 
 LEVELS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
+REPORTED, RANKED = 512, 500
+"""At most so many images are reported, and ranked on, if nobody says how many."""
 
 
+def _offered(subject: Subject) -> tuple[str, ...]:
+    scales = ("bn-scale",) if structure(subject).scales else ()
+    return ("taylor", "taylor-fg", "taylor-so", "weight", *scales, "random", "magnitude")
+
+
+def _all(subject: Subject) -> int:
+    return len(subject)
+
+
+CRITERION = Choice((*CRITERIA, "magnitude"), own="a function of a Subject", offers=_offered)
+SOME = Whole(0, _all, "0 leaves it out")
+
+
+@analysis
 def pruning(
     subject: Subject,
     *,
-    criterion: Criterion = "taylor",
-    levels: Sequence[float] = LEVELS,
-    scope: str = "filters",
-    rounds: int = 1,
-    protect: Sequence[str] = (),
-    images: int | Sequence[int] = 512,
-    fit: Subject | None = None,
-    fit_images: int = 500,
-    train: Subject | None = None,
-    finetune: int = 0,
-    explain: int = 0,
-    attacked: int = 0,
-    timed: int = 0,
-    seed: int = 0,
+    criterion: Annotated[Criterion, CRITERION] = "taylor",
+    levels: Annotated[Sequence[float], removal.Levels()] = LEVELS,
+    scope: Annotated[str, Choice(removal.SCOPES)] = "filters",
+    rounds: Annotated[int, Whole(1, 100, "1 ranks once", stops=(1, 2, 5, 10))] = 1,
+    protect: Annotated[Sequence[str], Several(Text())] = (),
+    images: Annotated[int | Sequence[int] | None, Auto(Images(within=True))] = None,
+    calibration_set: Annotated[Subject | None, Auto(AnotherSubject())] = None,
+    calibration_images: Annotated[int | None, Auto(Whole(1, 10**9, "50 make one batch"))] = None,
+    train: Annotated[Subject | None, Auto(AnotherSubject())] = None,
+    finetune: Annotated[int, Whole(0, 10**9, "0 does not train", stops=(0, 20, 50, 100, 200))] = 0,
+    explain: Annotated[int, SOME] = 0,
+    attacked: Annotated[int, SOME] = 0,
+    timed: Annotated[int, Whole(0, 1000, "0 leaves it out")] = 0,
+    seed: Seed = 0,
     executor: Any = None,
     progress: Progress = None,
+    partial: Callable[[Pruning], object] | None = None,
 ) -> Pruning:
     """Remove filters step by step and measure what changes, for whom, next to random removal.
+
+    What was measured before it was stopped is not measured again by the next call with the same
+    subject and knobs.
 
     Parameters
     ----------
@@ -63,13 +97,15 @@ def pruning(
         once, with all of them there.
     protect : sequence of str
         Layers that keep all their filters, ``"first"`` and ``"last"`` among them.
-    images : int or sequence of int
-        At most how many are reported, drawn by ``seed``; or which, by their positions.
-    fit : Subject, optional
-        The images that filters are ranked on and temperatures fitted on. By default
-        ``subject.validation``; where there is none, half of the images, drawn by ``seed``.
-    fit_images : int
-        At most how many of them.
+    images : int or sequence of int, optional
+        How many are reported, drawn by ``seed``; or which, by their positions among those that can
+        be. By default 512, or all where there are fewer.
+    calibration_set : Subject, optional
+        The images that filters are ranked on and temperatures fitted on, by the answers of
+        ``subject``'s network to them. By default ``subject.validation``; where there is none, half
+        of the images, drawn by ``seed``.
+    calibration_images : int, optional
+        How many of them. By default 500, or all where there are fewer.
     train : Subject, optional
         What is trained on between levels, if ``finetune`` is not 0.
     finetune : int
@@ -84,8 +120,9 @@ def pruning(
         shortest counts. Other work on the machine falsifies times, and an ``executor`` is such.
     seed : int
         Of the drawn images, the random removals and the order of training.
-    executor, progress : optional
+    executor, progress, partial : optional
         Where to run and whom to tell, see `reliab_widgets.sweep`; progress counts networks.
+        ``partial`` is called with results that have fewer levels, the roughest first.
 
     Returns
     -------
@@ -107,127 +144,63 @@ def pruning(
     --------
     >>> import reliab_widgets as rw
     >>> subject = rw.demo("resnet20")
-    >>> result = rw.pruning(subject, levels=(0.2,), images=50, fit_images=50)
+    >>> result = rw.pruning(subject, levels=(0.2,), images=50, calibration_images=50)
     >>> result.levels.tolist(), result.logits.shape
     ([0.0, 0.2], (6, 2, 50, 10))
     """
-    knobs: dict[str, Any] = {
-        "criterion": criterion,
-        "levels": levels,
-        "scope": scope,
-        "rounds": rounds,
-        "protect": protect,
-        "images": images,
-        "fit": fit,
-        "fit_images": fit_images,
-        "train": train,
-        "finetune": finetune,
-        "explain": explain,
-        "attacked": attacked,
-        "timed": timed,
-        "seed": seed,
-    }
-    *_, result = growing(subject, executor=executor, progress=progress, **knobs)
-    return result
-
-
-def growing(
-    subject: Subject,
-    *,
-    known: dict[Any, Any] | None = None,
-    executor: Any = None,
-    progress: Progress = None,
-    **knobs: Any,
-) -> Iterator[Pruning]:
-    """Yield results with more and more levels, so that the shape of the curve is seen early.
-
-    Parameters
-    ----------
-    subject : Subject
-        As for `pruning`.
-    known : dict, optional
-        Filled with what was measured; given again with the same subject and knobs, it is not
-        measured again.
-    executor, progress : optional
-        As for `pruning`.
-    **knobs
-        All other arguments of `pruning`.
-
-    Yields
-    ------
-    Pruning
-        The last one has all levels. With rounds or fine-tuning, where networks come one out of the
-        other, it is the only one.
-    """
-    check_subject(subject)
-    for name in ("fit", "train"):
-        if knobs[name] is not None:
-            check_subject(knobs[name], name)
-    fractions = _levels(knobs["levels"])
-    check_choice("scope", knobs["scope"], removal.SCOPES)
-    for name, low, high, why in (
-        ("rounds", 1, 100, "1 ranks once"),
-        ("fit_images", 1, 10**9, "50 make one batch"),
-        ("finetune", 0, 10**9, "0 does not train"),
-        ("explain", 0, 10**9, "0 leaves it out"),
-        ("attacked", 0, 10**9, "0 leaves it out"),
-        ("timed", 0, 1000, "0 leaves it out"),
-        ("seed", 0, 2**32 - 1, ""),
-    ):
-        check_whole(name, knobs[name], low, high, why)
-    _check_criterion(**{name: knobs[name] for name in _BOUND_TO_CRITERION})
-    if knobs["train"] is not None:
-        check_apart(knobs["train"].images, subject.images, "train")
-    knobs |= {"levels": tuple(fractions[1:].tolist()), "protect": tuple(knobs["protect"])}
-    split = _split(subject, knobs["fit"], knobs["images"], knobs["fit_images"], knobs["seed"])
+    _check_together(criterion, scope, rounds, protect, train, finetune)
+    if train is not None:
+        check_apart(train.images, subject.images, "train")
+    split = _split(subject, calibration_set, images, calibration_images, seed)
+    for name, count in (("explain", explain), ("attacked", attacked)):
+        Whole(0, len(split.reported), "so many are reported").check(name, count, subject)
     found = structure(subject)
     case = Case(
         subject=split.reported,
-        fit=split.fitted,
+        calibration=split.fitted,
+        train=train,
         found=found,
-        free=removal.free(found, knobs["protect"]),
+        free=removal.free(found, protect),
+        criterion=criterion,
+        scope=scope,
+        rounds=rounds,
+        finetune=finetune,
+        explain=explain,
+        attacked=attacked,
         attacks=ATTACKS,
-        **{name: knobs[name] for name in _SHARED},
+        timed=timed,
+        seed=seed,
     )
-    known = {} if known is None else known
-    with ticking(progress) as tick:
+    # All that decides the numbers, and which of them are asked for.
+    asked = (
+        (subject.device.type, split.reported.fingerprint, split.fitted.fingerprint),
+        (train and train.fingerprint, protect, levels, criterion, scope, rounds),
+        (finetune, explain, attacked, timed, seed),
+    )
+    fractions = np.unique([0.0, *levels])
+    with _unfinished(asked) as known, ticking(progress) as tick:
         for so_far in measured(case, fractions, known, executor, tick):
-            yield _result(subject, knobs, split, case, so_far)
+            if partial is not None and len(so_far.levels) < len(fractions):
+                partial(_result(subject, split, case, so_far))
+    return _result(subject, split, case, so_far)
 
 
-_KNOBS = [name for name in list(signature(pruning).parameters)[1:-2]]
-_BOUND_TO_CRITERION = ("criterion", "scope", "rounds", "finetune", "train", "protect")
-_SHARED = (
-    "train", "criterion", "scope", "rounds", "finetune", "explain", "attacked", "timed", "seed",
-)  # fmt: skip
-
-
-def _result(
-    subject: Subject, knobs: dict[str, Any], split: _Split, case: Case, so_far: Measured
-) -> Pruning:
+def _result(subject: Subject, split: _Split, case: Case, so_far: Measured) -> Pruning:
     levels, dense, points, control = so_far
     main = [dense, *points[0]]
-    criterion, found = knobs["criterion"], case.found
+    found = case.found
 
     def table(field: str) -> np.ndarray:
         return np.array([[getattr(one, field) for one in (dense, *some)] for some in points])
 
-    fit_truth = split.fitted.labels.numpy()
+    truth = split.fitted.labels.numpy()
     temperatures = [
-        [fit_temperature(one.astype(np.float64), fit_truth).temperature for one in some]
-        for some in table("fit_logits")
+        [fit_temperature(one.astype(np.float64), truth).temperature for one in some]
+        for some in table("calibration_logits")
     ]
     removed = table("removed")
     result = Pruning(
-        subject=subject.name,
-        fingerprint=subject.fingerprint,
-        source=call("pruning", subject, {name: knobs[name] for name in _KNOBS}),
         classes=subject.classes,
-        criterion=criterion if isinstance(criterion, str) else _name(criterion),
-        scope=knobs["scope"],
-        rounds=int(knobs["rounds"]),
-        protect=knobs["protect"],
-        finetune=int(knobs["finetune"]),
         split=split.words,
         index=split.positions,
         truth=split.reported.labels.numpy(),
@@ -250,45 +223,47 @@ def _result(
         drift=np.array([one.drift for one in main]),
         drift_untrained=control,
         robust=np.array([one.robust for one in main]),
-        robust_n=min(int(knobs["attacked"]), len(split.reported)),
-        notes=_notes(found, levels, removed[0], knobs["scope"], criterion),
+        notes=_notes(found, levels, removed[0], case.scope, case.criterion),
     )
-    # Not fields, neither saved nor compared: what `variant` cuts again.
-    object.__setattr__(result, "_subject", subject)
-    object.__setattr__(result, "_tuned", [one.tuned for one in main] if case.finetune else None)
+    result.remember(subject, [one.tuned for one in main] if case.finetune else None)
     return result
 
 
-def _name(criterion: Any) -> str:
-    return str(getattr(criterion, "__name__", "own"))
+_UNFINISHED, _LOCK = Recent(2), threading.Lock()
+
+
+@contextmanager
+def _unfinished(asked: tuple[Any, ...]) -> Iterator[dict[Any, Any]]:
+    """Lend what an earlier call with the same question measured before it was stopped.
+
+    It is one caller's at a time, and kept only while there is something left to measure.
+    """
+    key: Hashable = tuple((type(it), it) for part in asked for it in part)  # 1 is not True
+    try:
+        with _LOCK:
+            known = _UNFINISHED.pop(key, {})
+    except TypeError:  # a criterion that cannot be hashed
+        yield {}
+        return
+    try:
+        yield known
+    except BaseException:
+        with _LOCK:
+            _UNFINISHED[key] = known
+        raise
 
 
 # --- settings ---------------------------------------------------------------------------------
 
 
-def _levels(given: Sequence[float]) -> np.ndarray:
-    values = np.atleast_1d(np.asarray(given, dtype=np.float64))
-    wrong = values[~((values >= 0) & (values < 1))]
-    if len(wrong) or not len(values):
-        seen = f"got {wrong[0] if len(wrong) else 'none'}"
-        fix = "Pass levels= as fractions from 0 up to, but not including, 1, such as (0.2, 0.5)"
-        raise ValueError(problem("a level is no part that can be removed", seen, fix))
-    return np.unique([0.0, *values])
-
-
-def _check_criterion(
+def _check_together(
     criterion: Criterion,
     scope: str,
     rounds: int,
-    finetune: int,
-    train: Subject | None,
     protect: Sequence[str],
+    train: Subject | None,
+    finetune: int,
 ) -> None:
-    if isinstance(protect, str):
-        fix = f"Pass protect=({protect!r},)"
-        raise TypeError(problem("protect is not a sequence of names", f"got {protect!r}", fix))
-    if not callable(criterion):
-        check_choice("criterion", criterion, (*CRITERIA, "magnitude"))
     if bool(finetune) != (train is not None):
         seen = f"got finetune={finetune} and train={'None' if train is None else train.name}"
         fix = "Pass both train= (a Subject of training images) and finetune= (batches), or neither"
@@ -310,32 +285,42 @@ class _Split(NamedTuple):
 
 def _split(
     subject: Subject,
-    fit: Subject | None,
-    images: int | Sequence[int],
-    fit_images: int,
+    given: Subject | None,
+    images: int | Sequence[int] | None,
+    calibration_images: int | None,
     seed: int,
 ) -> _Split:
-    given = fit if fit is not None else subject.validation
     everything = np.arange(len(subject))
-    if given is None:
+    if given is not None:
+        check_apart(given.images, subject.images, "calibration_set")
+    fitted = given if given is not None else subject.validation
+    where = "others"
+    if fitted is None:
         if len(subject) < 2:
-            fix = "Pass more images=, or fit= as another Subject"
+            fix = "Pass more images=, or calibration_set= as another Subject"
             seen = f"{subject.name} has {len(subject)}"
             raise ValueError(problem("two images are needed, one to rank on", seen, fix))
         order = np.random.default_rng(seed).permutation(len(subject))
         half = len(order) // 2
-        given, everything = subject[np.sort(order[:half])], np.sort(order[half:])
+        fitted, everything = subject[np.sort(order[:half])], np.sort(order[half:])
         where = f"of the other half (split by seed {seed})"
-    else:
-        if fit is not None:
-            check_apart(fit.images, subject.images, "fit")
-        where = "others"
-    available = subject[everything]
-    chosen = adversary.choose(available, images, correct_only=False, goal="any", seed=seed)
-    some = np.random.default_rng(seed).permutation(len(given))[:fit_images]
-    fitted = given[np.sort(some)]
-    words = f"{len(chosen):,} reported, ranked and fitted on {len(fitted):,} {where}"
-    return _Split(available[chosen], on_network(fitted, subject), everything[chosen], words)
+    chosen = _chosen("images", images, REPORTED, len(everything), seed)
+    few = _chosen("calibration_images", calibration_images, RANKED, len(fitted), seed)
+    words = f"{len(chosen):,} reported, ranked and fitted on {len(few):,} {where}"
+    reported = subject[everything][chosen]
+    return _Split(reported, fitted[few].on(subject.network), everything[chosen], words)
+
+
+def _chosen(
+    name: str, wanted: int | Sequence[int] | None, usual: int, there: int, seed: int
+) -> np.ndarray:
+    """Draw so many of those that are there, or take which are wanted."""
+    if wanted is None:
+        wanted = min(usual, there)
+    if not is_whole(wanted):
+        return np.array(positions(name, wanted, there))
+    count = Whole(1, there, "there are no more").check(name, wanted, None)
+    return np.sort(np.random.default_rng(seed).permutation(there)[:count])
 
 
 def _notes(

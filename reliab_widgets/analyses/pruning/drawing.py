@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
-from ...drawing import BLUE, GREEN, GREY, INK, SKY, VERMILLION, YELLOW, Drawing, plain, short
-from ...ops.calibration import binned, percent
+from ...core.drawing import BLUE, GREEN, GREY, INK, SKY, VERMILLION, YELLOW, Drawing, plain, short
+from ...core.wording import percent
+from ...ops.calibration.bins import binned
 
 if TYPE_CHECKING:
     from .result import Pruning
@@ -87,12 +88,19 @@ class Sweep(Drawing):
         self.mini_title = _title(axes)
         self.mini_title.set_text("share right")
 
-    def show(self, result: Pruning, pinned: Pruning | None, place: int, temperature: str) -> None:
+    def show(
+        self,
+        result: Pruning,
+        pinned: Pruning | None,
+        place: int,
+        temperature: str,
+        image: int | None,
+    ) -> None:
         """Move every artist to a level of ``result``."""
         self._show_sweep(result, pinned, place, temperature)
         self._show_classes(result, place)
         self._show_layers(result, place)
-        self._show_mini(result, place, temperature)
+        self._show_mini(result, place, temperature, image)
 
     def _show_sweep(
         self, result: Pruning, pinned: Pruning | None, place: int, temperature: str
@@ -136,11 +144,8 @@ class Sweep(Drawing):
             (self.chance, "share of the largest class: what always naming it gives"),
         ):
             self.hover(line, words)
-        unit = {"filters": "filters", "flops": "multiply-adds"}[result.scope]
-        if result.criterion == "magnitude":
-            unit = "weights"
         self.title.set_text(f"{result.criterion}: who pays?  (n = {result.n:,})")
-        self.below.set_text(f"{unit} removed (%)")
+        self.below.set_text(f"{result.unit} removed (%)")
         highest = max(levels[-1], 0.01)
         self.sweep_axes.set_xlim(-0.03 * highest, highest * 1.03)
         ticks = np.linspace(0, 1, 11)
@@ -220,15 +225,19 @@ class Sweep(Drawing):
                 self.hover(bar._target, words(number))  # type: ignore[attr-defined]
         return bars
 
-    def _show_mini(self, result: Pruning, place: int, temperature: str) -> None:
-        for points, where in ((self.dense, 0), (self.pruned, place)):
+    def _show_mini(self, result: Pruning, place: int, temperature: str, image: int | None) -> None:
+        names = ("the whole network", f"at {result.levels[place]:.0%}")
+        for points, where, name in zip((self.dense, self.pruned), (0, place), names, strict=True):
             p = result.probabilities(where, temperature)
             bins = binned(p.max(1), result.hit[0, where], BINS)
             filled = bins.count > 0
             points.set_offsets(np.stack([bins.confidence[filled], bins.accuracy[filled]], axis=1))
             points.set_sizes(5 + 40 * np.sqrt(bins.count[filled] / result.n))
-        self.hover(self.dense, "the whole network")
-        self.hover(self.pruned, f"at {result.levels[place]:.0%}")
+            words = "".join(
+                f"; image {image}: says {result.classes[p[row].argmax()]} {p[row].max():.0%}"
+                for row in np.flatnonzero(result.index == image)[:1]
+            )
+            self.hover(points, name + words)
 
 
 def _title(axes: Axes) -> Text:

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 
-from ...ops.calibration import METRICS as CALIBRATION
-from ...ops.calibration import binned, bootstrap, measure, percent, softmax, tempered
-from ...result import Result
+from ...core.knobs import Auto, Choice, Real, Whole
+from ...core.result import Result
+from ...core.wording import percent
+from ...ops.calibration.metrics import METRICS as CALIBRATION
+from ...ops.calibration.metrics import measure, softmax, tempered
+from ...ops.pruning.measures import BINS, TEMPERATURES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
     from torch import nn
 
+    from ...core.subject import Subject
     from ...ops.pruning.oracle import Oracle
-    from ...subject import Subject
 
-ATTACKS = (("fgsm", 2), ("fgsm", 8), ("bim", 2), ("bim", 8))
-"""Methods and their epsilon, in 1/255."""
-TEMPERATURES = ("raw", "old", "refitted")
-"""No temperature, that of the whole network, and one fitted to the pruned network."""
-BINS = 15
+LEVEL = Auto(Real(least=0, below=1, why="one of the computed levels"))
+TEMPERATURE = Choice(TEMPERATURES, offers=("old", "refitted", "raw"))
+IMAGE = Auto(Whole(0, 10**9, "its position in the subject"))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -38,14 +40,8 @@ class Pruning(Result):
     ----------
     classes : tuple of str
         Names of the K classes.
-    criterion, scope : str
-        The settings as given; a callable is known by its name.
-    rounds, finetune : int
-        How many times filters were ranked; batches trained on after each removal.
-    protect : tuple of str
-        Layers that keep all their filters.
     split : str
-        Which images were reported and fitted on, in words.
+        Which images were reported, ranked and fitted on, in words.
     index, truth : numpy.ndarray
         ``(n,)``: the reported images' positions in the subject, and their labels.
     levels : numpy.ndarray
@@ -53,7 +49,7 @@ class Pruning(Result):
     logits : numpy.ndarray
         ``(S, L, n, K)`` float32.
     temperatures : numpy.ndarray
-        ``(S, L)`` fitted on the images to fit on.
+        ``(S, L)`` fitted on the calibration images.
     groups : tuple of tuple of str
         Layers that lose filters together.
     group, channel : numpy.ndarray
@@ -79,18 +75,13 @@ class Pruning(Result):
         ``(E,)`` the same of a network of other, random weights.
     robust : numpy.ndarray
         ``(L, A)`` accuracy under each of ``ATTACKS``, or ``(L, 0)``.
-    robust_n : int
-        Of how many images.
     notes : tuple of str
         What could not be removed, and why.
     """
 
+    version: ClassVar[int] = 2
+
     classes: tuple[str, ...]
-    criterion: str
-    scope: str
-    rounds: int
-    protect: tuple[str, ...]
-    finetune: int
     split: str
     index: np.ndarray
     truth: np.ndarray
@@ -113,12 +104,29 @@ class Pruning(Result):
     drift: np.ndarray
     drift_untrained: np.ndarray
     robust: np.ndarray
-    robust_n: int
     notes: tuple[str, ...]
+
+    def remember(self, subject: Subject, tuned: Sequence[Subject | None] | None) -> None:
+        """Let `variant` find the networks here: they are no fields, neither saved nor compared.
+
+        Parameters
+        ----------
+        subject : Subject
+            What was examined.
+        tuned : sequence of Subject, optional
+            With the fine-tuned network of each level, if there are such.
+        """
+        object.__setattr__(self, "_subject", subject)
+        object.__setattr__(self, "_tuned", tuned)
 
     def __getstate__(self) -> dict[str, Any]:
         # The subject stays where it is: a result that travels is numbers only.
         return {k: v for k, v in self.__dict__.items() if k not in ("_subject", "_tuned")}
+
+    @property
+    def criterion(self) -> str:
+        """What went first; a function by its name."""
+        return str(self.knobs["criterion"])
 
     @property
     def n(self) -> int:
@@ -176,6 +184,10 @@ class Pruning(Result):
             )
         return place
 
+    def nearest(self, level: float) -> float:
+        """Return the computed level that is nearest to one."""
+        return float(self.levels[np.abs(self.levels - level).argmin()])
+
     def probabilities(self, place: int, temperature: str = "raw", series: int = 0) -> np.ndarray:
         """Return the class probabilities at a level, ``(n, K)``, under one of ``TEMPERATURES``."""
         logits = self.logits[series, place].astype(np.float64)
@@ -221,92 +233,9 @@ class Pruning(Result):
         value is the mean of the draws, and they are its smallest and its largest. Time is in
         seconds for one image, size in bytes.
         """
-        from pandas import DataFrame
+        from .table import frame
 
-        rows = [*self._own_rows(), *self._control_rows()]
-        columns = ["criterion", "level", "round", "class", "metric", "value", "low", "high"]
-        return DataFrame(rows, columns=columns)
-
-    def _round(self, place: int) -> int:
-        """Return in which ranking, from 1, the filters of a level were chosen."""
-        highest = self.levels[-1]
-        if place == 0 or highest == 0:
-            return 0
-        return int(np.ceil(self.levels[place] / highest * self.rounds - 1e-9))
-
-    def _shared(self) -> dict[str, np.ndarray]:
-        """Return what every series has, ``(S, L)``."""
-        return {
-            "accuracy": self.accuracy,
-            "worst class": self.worst,
-            "flips": self.flipped.mean(-1),
-            **self.calibration,
-            "temperature": self.temperatures,
-            "parameters": self.parameters,
-            "multiply-adds": self.multiply_adds,
-            "size": self.size,
-        }
-
-    def _own_rows(self) -> list[tuple[Any, ...]]:
-        nothing = (np.nan, np.nan)
-        rows: list[tuple[Any, ...]] = []
-        for place, level in enumerate(self.levels):
-            start = (self.criterion, float(level), self._round(place))
-            intervals = {
-                "accuracy": _wilson(self.hit[0, place]),
-                "flips": _wilson(self.flipped[0, place]),
-            }
-            for temperature in TEMPERATURES:
-                low, high = bootstrap(
-                    self.probabilities(place, temperature),
-                    self.truth,
-                    "top",
-                    bins=BINS,
-                    binning="width",
-                    interval=0.95,
-                    seed=0,
-                )
-                for name in ("confidence", "ece", "nll"):
-                    column = CALIBRATION.index(name)
-                    intervals[f"{name} {temperature}"] = (low[column], high[column])
-            for name, table in self._shared().items():
-                value = float(table[0, place])
-                rows.append((*start, "all", name, value, *intervals.get(name, nothing)))
-            for name, seconds in (
-                ("seconds masked", self.seconds_masked[place]),
-                ("seconds cut", self.seconds_cut[place]),
-            ):
-                if np.isfinite(seconds):
-                    rows.append((*start, "all", name, float(seconds), *nothing))
-            if self.drift.size:
-                value = float(np.median(self.drift[place]))
-                low, high = np.quantile(self.drift[place], (0.25, 0.75))
-                rows.append((*start, "all", "drift", value, low, high))
-            for (method, epsilon), share in zip(ATTACKS, self.robust[place], strict=False):
-                right = round(share * self.robust_n)
-                hits = np.arange(self.robust_n) < right
-                rows.append((*start, "all", f"{method} {epsilon}/255", share, *_wilson(hits)))
-            for number, name in enumerate(self.classes):
-                members = self.hit[0, place][self.truth == number]
-                if len(members):
-                    value = float(members.mean())
-                    rows.append((*start, name, "accuracy", value, *_wilson(members)))
-        return rows
-
-    def _control_rows(self) -> list[tuple[Any, ...]]:
-        rows: list[tuple[Any, ...]] = []
-        for place, level in enumerate(self.levels):
-            start = ("random", float(level), self._round(place))
-            for name, table in self._shared().items():
-                drawn = table[1:, place]
-                ends = (float(drawn.min()), float(drawn.max()))
-                rows.append((*start, "all", name, float(drawn.mean()), *ends))
-            for number, name in enumerate(self.classes):
-                drawn = self.class_accuracy[1:, place, number]
-                if np.isfinite(drawn).all():
-                    ends = (float(drawn.min()), float(drawn.max()))
-                    rows.append((*start, name, "accuracy", float(drawn.mean()), *ends))
-        return rows
+        return frame(self)
 
     def importance(self, oracle: Oracle | None = None) -> DataFrame:
         """Return one row a unit: layer, filter, group, score and, if given, the oracle's.
@@ -387,44 +316,37 @@ class Pruning(Result):
                 f"{subject.fingerprint[:12]}, this result is of {self.subject}, "
                 f"{self.fingerprint[:12]}. Pass that one."
             )
-        name, code = f"{self.subject}, {self.levels[place]:.0%} pruned", f"result.variant({level})"
         if place == 0:
             return subject
-        if self.criterion == "magnitude":
-            raise ValueError(
-                "single weights were removed, not filters: there is no smaller network. Choose "
-                'criterion="weight" or "taylor" to have one.'
-            )
-        if self.finetune:
-            tuned = self.__dict__.get("_tuned")
-            if tuned is None:
-                raise ValueError(
-                    "the weights of fine-tuned networks are not kept in a file. Run result.code() "
-                    "again."
-                )
-            network = tuned[place]._network
-            return subject._with(
-                _network=network, name=name, code=code, validation=None, _evaluations={}
-            )
+        if not self.has_networks:
+            raise ValueError(_NO_NETWORK[self.criterion == "magnitude"])
+        name, code = f"{self.subject}, {self.levels[place]:.0%} pruned", f"result.variant({level})"
+        if self.knobs["finetune"]:
+            return subject.on(self.__dict__["_tuned"][place].network, name=name, code=code)
         from ...ops.pruning.structure import cut, structure
 
-        return cut(subject, structure(subject), self.removed[0, place])._with(name=name, code=code)
+        cut_off = cut(subject, structure(subject), self.removed[0, place])
+        return cut_off.replaced(name=name, code=code)
+
+    @property
+    def has_networks(self) -> bool:
+        """Whether `variant` can make the smaller networks, if it is given the subject."""
+        if self.criterion == "magnitude":
+            return False
+        return not self.knobs["finetune"] or self.__dict__.get("_tuned") is not None
 
     def model(self, level: float, subject: Subject | None = None) -> nn.Module:
         """Return the smaller network of a level, see `variant`."""
         return self.variant(level, subject).model
 
     def __str__(self) -> str:
-        place = self._telling()
+        place = self.telling
         level, accuracy = self.levels[place], self.accuracy
         worst = int(np.nanargmin(self.class_accuracy[0, place] - self.class_accuracy[0, 0]))
         change = self.class_accuracy[0, place, worst] - self.class_accuracy[0, 0, worst]
-        what = {"filters": "filters", "flops": "multiply-adds"}[self.scope]
-        if self.criterion == "magnitude":
-            what = "weights"
         drawn = accuracy[1:, place]
         return (
-            f"{self.subject} without {level:.0%} of its {what} ({self.criterion}): accuracy "
+            f"{self.subject} without {level:.0%} of its {self.unit} ({self.criterion}): accuracy "
             f"{percent(accuracy[0, 0])} becomes {percent(accuracy[0, place])} "
             f"({_points(accuracy[0, place] - accuracy[0, 0])}), of {self.classes[worst]} "
             f"{_points(change)}; {percent(self.flipped[0, place].mean())} of {self.n:,} answers "
@@ -432,8 +354,16 @@ class Pruning(Result):
             f"{percent(drawn.max())} ({len(drawn)} draws)."
         )
 
-    def _telling(self) -> int:
-        """Return the highest level that costs at most ten points, or else the lowest above 0."""
+    @property
+    def unit(self) -> str:
+        """What levels are parts of."""
+        if self.criterion == "magnitude":
+            return "weights"
+        return {"filters": "filters", "flops": "multiply-adds"}[self.knobs["scope"]]
+
+    @property
+    def telling(self) -> int:
+        """Place of the highest level that costs at most ten points, or of the lowest above 0."""
         fine = np.flatnonzero(self.accuracy[0] >= self.accuracy[0, 0] - 0.1)
         return max(int(fine[-1]), min(1, len(self.levels) - 1))
 
@@ -462,27 +392,37 @@ class Pruning(Result):
             f"Random removal: accuracy {_points(drawn)}."
         )
 
-    def against(self, pinned: Result) -> str:
-        """Say how this differs from a pinned result, at the highest level they share."""
+    def reading(self, *, level: float | None = None, **views: Any) -> str:
+        """Say what a level does and what it saves; by default the whole finding."""
+        if level is None:
+            return str(self)
+        cost = self.multiply_adds[0, self.at(level)] / self.multiply_adds[0, 0]
+        saved = f" {cost:.0%} of the multiply-adds are left." if cost < 1 else ""
+        return self.describe(level) + saved
+
+    def against(self, pinned: Result, *, level: float | None = None, **views: Any) -> str:
+        """Say how this differs from a pinned result, by default at the highest level they share."""
         if not isinstance(pinned, Pruning):
             return ""
         shared = np.intersect1d(self.levels[1:], pinned.levels[1:])
-        if not len(shared):
+        if level is None and not len(shared):
             return "Against the pin: no level in common."
-        mine, other = (
-            result.accuracy[0, result.at(float(shared[-1]))] for result in (self, pinned)
-        )
+        level = float(shared[-1]) if level is None else level
+        if abs(pinned.nearest(level) - level) > 1e-6:
+            return f"Against the pin: it has no {level:.0%}."
+        mine, other = (result.accuracy[0, result.at(level)] for result in (self, pinned))
         difference = f"{percent(mine)} instead of {percent(other)}"
         text = "no difference" if mine == other else f"accuracy {difference}"
-        return f"Against the pin, at {shared[-1]:.0%}: {text}."
+        return f"Against the pin, at {level:.0%}: {text}."
 
     def draw(
         self,
         figure: Figure,
         *,
-        pinned: Result | None = None,
-        level: float | None = None,
-        temperature: str = "old",
+        pinned: Pruning | None = None,
+        level: Annotated[float | None, LEVEL] = None,
+        temperature: Annotated[str, TEMPERATURE] = "old",
+        image: Annotated[int | None, IMAGE] = None,
     ) -> None:
         """Draw the sweep, the change of each class, and what was removed in each layer.
 
@@ -493,23 +433,26 @@ class Pruning(Result):
         pinned : Pruning, optional
             Drawn behind as a ghost.
         level : float, optional
-            The level whose classes and layers are shown.
+            The level whose classes and layers are shown; by default the highest that costs at most
+            ten points.
         temperature : str
-            One of ``TEMPERATURES``, for ECE and the small diagram.
+            For ECE and the small diagram: ``"raw"`` (none), ``"old"`` (that of the whole network)
+            or ``"refitted"`` (to the pruned one).
+        image : int, optional
+            A reported image; the small diagram tells of it when it is pointed at.
         """
-        from ...drawing import LOCK
         from .drawing import Sweep
 
-        with LOCK:
-            ghost = pinned if isinstance(pinned, Pruning) else None
-            place = self._telling() if level is None else self.at(level)
-            Sweep.on(figure).show(self, ghost, place, temperature)
+        place = self.telling if level is None else self.at(level)
+        Sweep.on(figure).show(self, pinned, place, temperature, image)
+
+
+_NO_NETWORK = {
+    True: "single weights were removed, not filters: there is no smaller network. Choose "
+    'criterion="weight" or "taylor" to have one.',
+    False: "the weights of fine-tuned networks are not kept in a file. Run result.code() again.",
+}
 
 
 def _points(change: float) -> str:
     return f"{change * 100:+z.1f} points".replace("-", "−")
-
-
-def _wilson(hits: np.ndarray) -> tuple[float, float]:
-    one = binned(np.zeros(len(hits)), hits, np.array([0.0, 1.0]))
-    return float(one.accuracy_low[0]), float(one.accuracy_high[0])

@@ -1,17 +1,22 @@
-"""How a reliability diagram is computed: fit a repair on some images, report on others."""
+"""How a reliability diagram is computed: calibrate on some images, report on others."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
-from ...engine import Progress, ticking
-from ...ops import calibration, calibrators, shifts
-from ...ops.calls import call
-from ...subject import Subject, check_subject
-from ...validation import check_apart
+from ...core.analysis import analysis
+from ...core.engine import Progress, ticking
+from ...core.knobs import AnotherSubject, Auto, Choice, ClassOf, Real, Seed, Whole
+from ...core.subject import Subject
+from ...core.validation import check_apart
+from ...core.wording import problem
+from ...ops.calibration import bins as cut
+from ...ops.calibration import calibrators, metrics
+from ...ops.calibration.bins import BINNINGS
+from ...ops.corruptions import moves, severities
 from .result import Reliability
 
 METHODS = (
@@ -23,36 +28,58 @@ METHODS = (
     "isotonic",
     "base-rates",
 )
-MOST_BINS = 100
 TEMPERATURES = np.geomspace(0.2, 10, 25)
+TEMPERATURE = Real(
+    above=0,
+    why="logits are divided by it; leave it out to have it fitted",
+    slider=(10**-0.7, 10, 0.005),
+    log=True,
+)
+MANY = "15 is usual; many bins need many images"
+LEVELS = (0.9, 0.95, 0.99)
 
 
+def _most(subject: Subject) -> int:
+    """Return how many images there are to fit on, if no other calibration set is given."""
+    return max(1, len(subject) // 2) if subject.validation is None else len(subject.validation)
+
+
+def _fewer(subject: Subject) -> tuple[int, ...]:
+    most = _most(subject)
+    return (*(n for n in (50, 100, 200, 300, 500, 1000) if n < most), most)
+
+
+FEWER = Whole(1, 10**9, "None fits on all", stops=_fewer)
+
+
+@analysis
 def reliability(
     subject: Subject,
     *,
-    fit: Subject | None = None,
-    method: str = "none",
-    temperature: float | None = None,
-    bins: int = 15,
-    binning: str = "width",
-    label: str | int = "top",
-    calibration_bins: int = 10,
-    fit_images: int | None = None,
-    shift: str = "clean",
-    interval: float = 0.95,
-    seed: int = 0,
+    calibration_set: Annotated[Subject | None, Auto(AnotherSubject())] = None,
+    method: Annotated[str, Choice(METHODS)] = "none",
+    temperature: Annotated[float | None, Auto(TEMPERATURE)] = None,
+    bins: Annotated[int, Whole(1, 100, MANY, slider=(3, 50))] = 15,
+    binning: Annotated[str, Choice(BINNINGS)] = "width",
+    label: Annotated[str | int, ClassOf(("top", "all"))] = "top",
+    calibration_bins: Annotated[int, Whole(1, 100, MANY, slider=(2, 50))] = 10,
+    calibration_images: Annotated[int | None, Auto(FEWER)] = None,
+    corruption: Annotated[str, Choice(severities.names())] = "clean",
+    interval: Annotated[float, Real(above=0, below=1, why="0.95 is usual", stops=LEVELS)] = 0.95,
+    seed: Seed = 0,
     executor: Any = None,
     progress: Progress = None,
 ) -> Reliability:
-    """Compare confidence with accuracy before and after a repair fitted on other images.
+    """Compare confidence with accuracy before and after a calibration fitted on other images.
 
     Parameters
     ----------
     subject : Subject
         Whose logits are examined; each image is passed through the network once, ever.
-    fit : Subject, optional
-        The images a repair is fitted on. By default ``subject.validation``; where there is none,
-        half of the images, drawn by ``seed``, are fitted on and the other half is reported.
+    calibration_set : Subject, optional
+        The images a calibration is fitted on, by the answers of ``subject``'s network to them. By
+        default ``subject.validation``; where there is none, half of the images, drawn by ``seed``,
+        are fitted on and the other half is reported.
     method : str
         ``"none"``; ``"temperature"`` (one temperature for all); ``"binwise"`` (one for each bin of
         confidence); ``"binwise-augmented"`` (the same, fitted on the images with their mirrored and
@@ -69,11 +96,11 @@ def reliability(
         or one class by its name or index.
     calibration_bins : int
         Number of bins of the methods that have bins.
-    fit_images : int, optional
-        Fit on that many of the images to fit on, drawn by ``seed``; by default on all.
-    shift : str
+    calibration_images : int, optional
+        Fit on that many images of the calibration set, drawn by ``seed``; by default on all.
+    corruption : str
         ``"clean"``, or a corruption of the reported images with its severity, such as
-        ``"noise 3"``; the repair is still fitted on clean images.
+        ``"noise 3"``; the calibration is still fitted on clean images.
     interval : float
         Level of the intervals, such as 0.95.
     seed : int
@@ -106,41 +133,22 @@ def reliability(
     >>> result.summary().index.tolist()
     ['accuracy', 'ece', 'mce', 'ace', 'smece', 'nll', 'brier', 'confidence']
     """
-    check_subject(subject)
-    if fit is not None:
-        check_subject(fit, "fit")
-    _check(method, temperature, bins, binning, calibration_bins, fit_images, interval)
-    which = _label(subject, label)
-    corruption = shifts.shift(shift, seed)
+    if temperature is not None and method != "temperature":
+        seen = f"got method={method!r}"
+        fix = "Leave one of the two out"
+        raise ValueError(problem("a temperature goes with method='temperature' only", seen, fix))
     needs_fit = method != "none" and temperature is None
-    if needs_fit and fit is None and subject.validation is not None:
-        fit = subject.validation
-    elif fit is not None:
-        check_apart(fit.images, subject.images, "fit")
-    other = fit is not None and fit is not subject.validation
-    source = call(
-        "reliability",
-        subject,
-        ({"fit": fit} if other else {})
-        | {
-            "method": method,
-            "temperature": temperature,
-            "bins": bins,
-            "binning": binning,
-            "label": label,
-            "calibration_bins": calibration_bins,
-            "fit_images": fit_images,
-            "shift": shift,
-            "interval": interval,
-            "seed": seed,
-        },
-    )
-
-    split = _split(subject, fit, needs_fit, fit_images, seed)
-    copies = (None, *shifts.FLIP_AND_SHIFTS) if method == "binwise-augmented" else (None,)
+    if calibration_set is not None:
+        check_apart(calibration_set.images, subject.images, "calibration_set")
+    elif needs_fit:
+        calibration_set = subject.validation
+    split = _split(subject, calibration_set, needs_fit, calibration_images, seed)
+    copies = (None, *moves.FLIP_AND_SHIFTS) if method == "binwise-augmented" else (None,)
     passes = [(split.fit, transform) for transform in copies] if needs_fit else []
     with ticking(progress) as tick:
-        *fitted, reported = _evaluate([*passes, (subject, corruption)], executor, tick)
+        *fitted, reported = _evaluate(
+            [*passes, (subject, severities.corruption(corruption, seed))], executor, tick
+        )
     logits = reported[split.reported]
     labels = subject.labels.numpy()[split.reported]
 
@@ -150,29 +158,21 @@ def reliability(
         fit_logits = [array[split.fitted] for array in fitted]
         fit_labels = split.fit.labels.numpy()[split.fitted]
         calibrator = _fit(method, fit_logits, fit_labels, calibration_bins)
-        ece_fit = _ece(calibrator(fit_logits[0]), fit_labels, which, bins, binning)
+        ece_fit = _ece(calibrator(fit_logits[0]), fit_labels, label, bins, binning)
     elif temperature is not None:
-        calibrator = calibrators.Temperature(float(temperature))
+        calibrator = calibrators.Temperature(temperature)
 
-    raw, repaired = calibration.softmax(logits), calibrator(logits)
-    before, after = (_Side(p, labels, which, bins, binning) for p in (raw, repaired))
-    low, high = calibration.bootstrap(
-        repaired, labels, which, bins=bins, binning=binning, interval=interval, seed=seed
+    raw, calibrated = metrics.softmax(logits), calibrator(logits)
+    before, after = (_Side(p, labels, label, bins, binning) for p in (raw, calibrated))
+    low, high = metrics.bootstrap(
+        calibrated, labels, label, bins=bins, binning=binning, interval=interval, seed=seed
     )
-    curve_nll, curve_ece = _curve(logits, labels, which, bins, binning)
+    curve_nll, curve_ece = _curve(logits, labels, label, bins, binning)
     points = len(after.confidence) // len(labels)
     return Reliability(
-        subject=subject.name,
-        fingerprint=subject.fingerprint,
-        source=source,
         classes=subject.classes,
-        method=method,
-        bins=bins,
-        binning=binning,
-        label=label if label in ("top", "all") else subject.classes[int(which)],
-        shift=shift,
-        interval=interval,
         n=len(labels),
+        n_fitted=len(split.fitted),
         split=split.words,
         before=before.binned(interval),
         after=after.binned(interval),
@@ -180,12 +180,12 @@ def reliability(
         metrics_after=after.metrics,
         metrics_low=low,
         metrics_high=high,
-        ece_floor=calibration.ece_floor(repaired, which, bins=bins, binning=binning, seed=seed),
+        ece_floor=metrics.ece_floor(calibrated, label, bins=bins, binning=binning, seed=seed),
         ece_fit=ece_fit,
         calibrator=calibrator,
         image=np.repeat(split.reported, points),
         truth=np.repeat(labels, points),
-        answer=np.repeat(repaired.argmax(1), points),
+        answer=np.repeat(calibrated.argmax(1), points),
         confidence=after.confidence,
         hit=after.hit,
         curve_temperature=TEMPERATURES,
@@ -194,61 +194,8 @@ def reliability(
     )
 
 
-def _check(
-    method: str,
-    temperature: float | None,
-    bins: int,
-    binning: str,
-    calibration_bins: int,
-    fit_images: int | None,
-    interval: float,
-) -> None:
-    for name, value, known in (
-        ("method", method, METHODS),
-        ("binning", binning, calibration.BINNINGS),
-    ):
-        if value not in known:
-            raise ValueError(
-                f"there is no {name} {value!r}. Choose one of {', '.join(map(repr, known))}."
-            )
-    for name, count in (("bins", bins), ("calibration_bins", calibration_bins)):
-        if not (isinstance(count, int | np.integer) and 1 <= count <= MOST_BINS):
-            raise ValueError(
-                f"{name} must be a whole number from 1 to {MOST_BINS}, got {count!r}. "
-                f"15 is usual; many bins need many images."
-            )
-    if temperature is not None and method != "temperature":
-        raise ValueError(
-            f"a temperature goes with method='temperature' only, got method={method!r}. "
-            "Leave one of the two out."
-        )
-    if temperature is not None and not (np.isfinite(temperature) and temperature > 0):
-        raise ValueError(
-            f"temperature must be greater than 0, got {temperature!r}: logits are divided by it. "
-            "Leave it out to have it fitted."
-        )
-    if fit_images is not None and fit_images < 1:
-        raise ValueError(f"fit_images must be at least 1, got {fit_images!r}; None fits on all.")
-    if not 0 < interval < 1:
-        raise ValueError(f"interval must lie between 0 and 1, got {interval!r}; 0.95 is usual.")
-
-
-def _label(subject: Subject, label: str | int) -> str | int:
-    classes = subject.classes
-    if label in ("top", "all"):
-        return label
-    if isinstance(label, int | np.integer) and 0 <= label < len(classes):
-        return int(label)
-    if label in classes:
-        return classes.index(str(label))
-    raise ValueError(
-        f"there is no label {label!r} in {subject.name}. Choose 'top', 'all', one of "
-        f"{', '.join(map(repr, classes))}, or an index from 0 to {len(classes) - 1}."
-    )
-
-
 class _Split(NamedTuple):
-    """Where a repair is fitted and what is reported: a subject and indices into it, for each."""
+    """Where a calibration is fitted and what is reported: subjects and indices into them."""
 
     fit: Subject
     fitted: np.ndarray
@@ -257,34 +204,35 @@ class _Split(NamedTuple):
 
 
 def _split(
-    subject: Subject, fit: Subject | None, needs_fit: bool, fit_images: int | None, seed: int
+    subject: Subject, given: Subject | None, needs_fit: bool, most: int | None, seed: int
 ) -> _Split:
     everything = np.arange(len(subject))
+    available = _most(subject) if given is None else len(given)
+    if most is not None and most > available:
+        fix = "Ask for at most as many, or leave calibration_images out to use all"
+        seen = f"got {most:,}, there are {available:,} images to fit on"
+        raise ValueError(problem("calibration_images is more than there are", seen, fix))
     if not needs_fit:
         words = f"all {len(subject):,} reported, nothing fitted"
         return _Split(subject, everything[:0], everything, words)
     generator = np.random.default_rng(seed)
-    if fit is not None:
-        fitted, reported = generator.permutation(len(fit)), everything
+    if given is not None:
+        # What is fitted is fitted on the answers of the subject's own network.
+        given = given.on(subject.network)
+        fitted, reported = generator.permutation(len(given)), everything
         where = "others"
     else:
         if len(subject) < 2:
-            raise ValueError(
-                f"{subject.name} has {len(subject)} image: a repair needs one to be fitted on and "
-                "another to be reported. Give more images, or `fit` another Subject."
-            )
+            happened = "a calibration needs one image to be fitted on and another to be reported"
+            fix = "Give more images, or another Subject as calibration_set="
+            raise ValueError(problem(happened, f"{subject.name} has {len(subject)}", fix))
         order = generator.permutation(len(subject))
         half = len(order) // 2
-        fit, fitted, reported = subject, order[:half], np.sort(order[half:])
+        given, fitted, reported = subject, order[:half], np.sort(order[half:])
         where = f"of the other half (split by seed {seed})"
-    if fit_images is not None and fit_images > len(fitted):
-        raise ValueError(
-            f"fit_images is {fit_images:,}, but there are {len(fitted):,} images to fit on. Ask "
-            "for at most as many, or leave fit_images out to use all."
-        )
-    fitted = fitted[:fit_images]
+    fitted = fitted[:most]
     words = f"{len(reported):,} reported, fitted on {len(fitted):,} {where}"
-    return _Split(fit, np.sort(fitted), reported, words)
+    return _Split(given, np.sort(fitted), reported, words)
 
 
 def _evaluate(
@@ -330,23 +278,22 @@ class _Side:
         bins: int,
         binning: str,
     ) -> None:
-        self.confidence, self.hit = calibration.pairs(probabilities, labels, which)
-        self.edges = calibration.edges(self.confidence, bins, binning)
-        self.metrics = calibration.measure(probabilities, labels, which, bins=bins, binning=binning)
+        self.confidence, self.hit = metrics.pairs(probabilities, labels, which)
+        self.edges = cut.edges(self.confidence, bins, binning)
+        self.metrics = metrics.measure(probabilities, labels, which, bins=bins, binning=binning)
 
-    def binned(self, interval: float) -> calibration.Bins:
-        return calibration.binned(self.confidence, self.hit, self.edges, interval)
+    def binned(self, interval: float) -> cut.Bins:
+        return cut.binned(self.confidence, self.hit, self.edges, interval)
 
 
 def _ece(
     probabilities: np.ndarray, labels: np.ndarray, which: str | int, bins: int, binning: str
 ) -> float:
     columns = [
-        array.reshape(len(labels), -1).T
-        for array in calibration.pairs(probabilities, labels, which)
+        array.reshape(len(labels), -1).T for array in metrics.pairs(probabilities, labels, which)
     ]
     errors = [
-        calibration.ece(confidence, hit, calibration.edges(confidence, bins, binning))
+        metrics.ece(confidence, hit, cut.edges(confidence, bins, binning))
         for confidence, hit in zip(*columns, strict=True)
     ]
     return float(np.mean(errors))
@@ -366,7 +313,7 @@ def _curve(
         if isinstance(which, int):
             one = probabilities[:, which]
             rest = np.stack([1 - one, one], axis=1)
-            losses.append(calibration.nll(rest, (labels == which).astype(int)))
+            losses.append(metrics.nll(rest, (labels == which).astype(int)))
         else:
             losses.append(np.mean(np.log(total) - true / temperature))
         errors.append(_ece(probabilities, labels, which, bins, binning))

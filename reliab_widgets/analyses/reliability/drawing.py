@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from ...drawing import BLUE, GREY, INK, SKY, VERMILLION, YELLOW, Drawing, plain
-from ...ops.calibration import METRICS, NAMES, Bins, value
-from ...ops.calibrators import Temperature
+from ...core.drawing import BLUE, GREY, INK, SKY, VERMILLION, YELLOW, Drawing, plain
+from ...ops.calibration.bins import Bins
+from ...ops.calibration.calibrators import Temperature
+from ...ops.calibration.metrics import METRICS, NAMES, value
 
 if TYPE_CHECKING:
     from .result import Reliability
@@ -116,16 +117,14 @@ class Diagram(Drawing):
         self.here = axes.axvline(1, color=INK, lw=1)
         self.curve_axes, self.ece_axes = axes, other
 
-    def show(self, result: Reliability, pinned: Reliability | None, selected: int | None) -> None:
+    def show(self, result: Reliability, pinned: Reliability | None, selected: int) -> None:
         """Move every artist to the numbers of ``result``."""
         self._show_diagram(result, pinned, selected)
         self._show_counts(result)
         self._show_table(result)
         self._show_curve(result)
 
-    def _show_diagram(
-        self, result: Reliability, pinned: Reliability | None, selected: int | None
-    ) -> None:
+    def _show_diagram(self, result: Reliability, pinned: Reliability | None, selected: int) -> None:
         bins = result.after
         filled = bins.count > 0
         x, y = bins.confidence[filled], bins.accuracy[filled]
@@ -138,8 +137,8 @@ class Diagram(Drawing):
         self.empty.set_verts(
             [_box(bins.low[b], bins.high[b], 1.02) for b in np.flatnonzero(~filled)]
         )
-        self.band.set_x(0 if selected is None else bins.low[selected])
-        self.band.set_width(0 if selected is None else bins.high[selected] - bins.low[selected])
+        self.band.set_x(bins.low[selected])
+        self.band.set_width(bins.high[selected] - bins.low[selected])
         kind = {"top": "its answer", "all": "every class"}.get(result.label, result.label)
         self.title.set_text(f"Confidence in {kind}: is it kept?  (n = {result.n:,})")
         self.axis.set_text(f"confidence in {kind}")
@@ -148,10 +147,10 @@ class Diagram(Drawing):
                 result.label, f"share that is {result.label}"
             )
         )
-        repaired = result.method != "none"
-        texts = ["perfectly calibrated", "after" if repaired else "as it is"]
-        texts += ["before"] * repaired + ["pinned"] * (pinned is not None)
-        used = [True, True, repaired, pinned is not None]
+        calibrated = result.method != "none"
+        texts = ["perfectly calibrated", "after" if calibrated else "as it is"]
+        texts += ["before"] * calibrated + ["pinned"] * (pinned is not None)
+        used = [True, True, calibrated, pinned is not None]
         for (handle, text), shown in zip(self.keys, used, strict=True):
             handle.set_visible(shown)
             text.set_text(texts.pop(0) if shown else "")
@@ -190,13 +189,13 @@ class Diagram(Drawing):
         self.hover(self.right, f"{self.share.get_text()} {right:.1%}")
 
     def _show_table(self, result: Reliability) -> None:
-        repaired = result.method != "none"
+        calibrated = result.method != "none"
         rows = [
             (
                 "",
-                "before" if repaired else "",
-                "after" if repaired else "value",
-                f"{result.interval * 100:g} % interval",
+                "before" if calibrated else "",
+                "after" if calibrated else "value",
+                f"{result.knobs['interval'] * 100:g} % interval",
             )
         ]
         for k, name in enumerate(METRICS):
@@ -204,11 +203,11 @@ class Diagram(Drawing):
                 value(name, v[k]) for v in (result.metrics_before, result.metrics_after)
             )
             low, high = (value(name, v[k]) for v in (result.metrics_low, result.metrics_high))
-            same = repaired and before == after
+            same = calibrated and before == after
             rows.append(
                 (
                     NAMES[name],
-                    before if repaired else "",
+                    before if calibrated else "",
                     ("= " if same else "") + after,
                     f"{low.removesuffix(' %')}–{high}",
                 )

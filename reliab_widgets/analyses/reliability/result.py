@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 
-from ...ops.calibration import METRICS, NAMES, Bins, percent, value
-from ...ops.calibrators import BinwiseTemperature, Calibrator, Temperature
-from ...result import Result
+from ...core.knobs import Auto, Whole
+from ...core.result import Result
+from ...core.wording import percent
+from ...ops.calibration.bins import Bins
+from ...ops.calibration.calibrators import BinwiseTemperature, Calibrator, Temperature
+from ...ops.calibration.metrics import METRICS, NAMES, value
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,45 +21,39 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Reliability(Result):
-    """Calibration before and after a repair, on images the repair was not fitted on.
+    """Reliability before and after a calibration, on images that it was not fitted on.
 
     Parameters
     ----------
     classes : tuple of str
         Names of the K classes.
-    method, bins, binning, label, shift, interval
-        The settings, as given to `reliab_widgets.reliability`; ``label`` is ``"top"``, ``"all"`` or
-        the name of a class.
-    n : int
-        How many images are reported on.
+    n, n_fitted : int
+        How many images are reported on, and fitted on.
     split : str
         Which images are reported on and which were fitted on, in words.
     before, after : Bins
         The two diagrams.
     metrics_before, metrics_after, metrics_low, metrics_high : numpy.ndarray
         ``(8,)``, in the order of ``METRICS``; low and high bound ``metrics_after`` (bootstrap over
-        the reported images, the repair held fixed).
+        the reported images, the calibration held fixed).
     ece_floor : float
         Mean ECE that a perfectly calibrated model would show on as many images.
     ece_fit : float
         ECE on the images fitted on, NaN if none were.
     calibrator : Calibrator
-        The repair: maps logits ``(N, K)`` to probabilities ``(N, K)``.
+        Maps logits ``(N, K)`` to probabilities ``(N, K)``.
     image, truth, answer, confidence, hit : numpy.ndarray
         One entry for every point that was binned: the image's index in the subject, its label,
-        the answer after the repair, the confidence in per unit and whether it held.
+        the answer after it, the confidence in per unit and whether it held.
     curve_temperature, curve_nll, curve_ece : numpy.ndarray
         NLL (nats) and ECE of the reported images at other temperatures.
     """
 
+    version: ClassVar[int] = 2
+
     classes: tuple[str, ...]
-    method: str
-    bins: int
-    binning: str
-    label: str
-    shift: str
-    interval: float
     n: int
+    n_fitted: int
     split: str
     before: Bins
     after: Bins
@@ -76,8 +73,24 @@ class Reliability(Result):
     curve_nll: np.ndarray
     curve_ece: np.ndarray
 
+    @property
+    def label(self) -> str:
+        """Whose confidence is judged: ``"top"``, ``"all"`` or the name of a class."""
+        return str(self.knobs["label"])
+
+    @property
+    def method(self) -> str:
+        """How the confidences were calibrated."""
+        return str(self.knobs["method"])
+
+    @property
+    def costliest(self) -> int:
+        """The bin whose gap costs most: the largest, times the number of its images."""
+        gaps = np.abs(self.after.accuracy - self.after.confidence) * self.after.count
+        return int(np.nanargmax(gaps))
+
     def metric(self, name: str, state: str = "after") -> float:
-        """Return one metric by its name in ``METRICS``, ``"before"`` or ``"after"`` the repair."""
+        """Return one metric by its name in ``METRICS``, ``"before"`` or ``"after"`` calibration."""
         values = {"before": self.metrics_before, "after": self.metrics_after}[state]
         return float(values[METRICS.index(name)])
 
@@ -121,7 +134,7 @@ class Reliability(Result):
         return concat(frames, ignore_index=True)
 
     def members(self, number: int) -> np.ndarray:
-        """Return positions of the points in bin ``number`` of the diagram after the repair.
+        """Return positions of the points in bin ``number`` of the diagram after calibration.
 
         Wrong ones come first, the most confident of them before all others; they index ``image``,
         ``truth``, ``answer``, ``confidence`` and ``hit``.
@@ -132,7 +145,7 @@ class Reliability(Result):
         return inside[np.lexsort((-self.confidence[inside], self.hit[inside]))]
 
     def describe(self, number: int) -> str:
-        """Say what lies in bin ``number`` of the diagram after the repair."""
+        """Say what lies in bin ``number`` of the diagram after calibration."""
         bins = self.after
         span = f"{bins.low[number]:.2f}–{bins.high[number]:.2f}"
         count = int(bins.count[number])
@@ -147,7 +160,7 @@ class Reliability(Result):
         )
 
     def __str__(self) -> str:
-        level = f"{self.interval * 100:g} %"
+        level = f"{self.knobs['interval'] * 100:g} %"
         ece = METRICS.index("ece")
         says = self.metric("confidence", "before")
         right = self.metric("accuracy", "before")
@@ -168,21 +181,23 @@ class Reliability(Result):
             f"{self.metrics_high[ece] * 100:.1f} %; a perfectly calibrated model would show "
             f"{percent(self.ece_floor)}"
         )
-        where = f"{self.n:,} images" + ("" if self.shift == "clean" else f", {self.shift}")
+        where = f"{self.n:,} images" + (
+            "" if self.knobs["corruption"] == "clean" else f", {self.knobs['corruption']}"
+        )
         if self.method == "none":
             return f"{start}; ECE {percent(self.metric('ece'))} ({sure}; {where})."
         change = self.metric("accuracy") - self.metric("accuracy", "before")
-        # One accuracy may be that of other answers; these two repairs cannot change any.
+        # One accuracy may be that of other answers; these two calibrations cannot change any.
         kept = isinstance(self.calibrator, Temperature | BinwiseTemperature) and what == "is right"
         points = f"accuracy {change * 100:+z.1f} points"
         accuracy = "without changing one answer" if kept else points
         return (
-            f"{start}. {self._repair()} ECE from "
+            f"{start}. {self._calibration()} ECE from "
             f"{percent(self.metric('ece', 'before'))} to {percent(self.metric('ece'))} "
             f"({sure}; {where}), {accuracy}."
         )
 
-    def _repair(self) -> str:
+    def _calibration(self) -> str:
         calibrator = self.calibrator
         if isinstance(calibrator, Temperature):
             return f"Temperature {calibrator.temperature:.2f} takes"
@@ -195,7 +210,7 @@ class Reliability(Result):
             "base-rates": "Always answering with the base rates takes",
         }[self.method]
 
-    def against(self, pinned: Result) -> str:
+    def against(self, pinned: Result, **views: Any) -> str:
         """Say how this differs from a pinned result."""
         if not isinstance(pinned, Reliability):
             return ""
@@ -208,7 +223,11 @@ class Reliability(Result):
         return f"Against the pin: {', '.join(parts) or 'no difference'}."
 
     def draw(
-        self, figure: Figure, *, pinned: Result | None = None, selected: int | None = None
+        self,
+        figure: Figure,
+        *,
+        pinned: Reliability | None = None,
+        bin: Annotated[int | None, Auto(Whole(0, lambda r: len(r.after.count) - 1))] = None,
     ) -> None:
         """Draw the diagram, the counts, the metrics and the curve over temperatures.
 
@@ -218,12 +237,9 @@ class Reliability(Result):
             Where to.
         pinned : Reliability, optional
             Drawn behind as a ghost.
-        selected : int, optional
-            The bin to mark.
+        bin : int, optional
+            The bin to mark; by default the costliest.
         """
-        from ...drawing import LOCK
         from .drawing import Diagram
 
-        with LOCK:
-            ghost = pinned if isinstance(pinned, Reliability) else None
-            Diagram.on(figure).show(self, ghost, selected)
+        Diagram.on(figure).show(self, pinned, self.costliest if bin is None else bin)

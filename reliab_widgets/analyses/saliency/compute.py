@@ -2,56 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 
-from ...batching import Plan
-from ...engine import Progress, Tick, stream, ticking
-from ...ops.agreement import agreement
-from ...ops.attribution.baselines import Baseline, several, training_mean
-from ...ops.attribution.baselines import baselines as baselines_of
+from ...core.analysis import analysis
+from ...core.engine import Progress, Tick, stream, ticking
+from ...core.knobs import Auto, Choice, ClassOf, Positions, Seed, Whole
+from ...core.subject import Subject
+from ...core.wording import problem
+from ...ops.attribution import methods as of
+from ...ops.attribution.baselines import (
+    Baseline,
+    BaselineKind,
+    Baselines,
+    SeveralGiven,
+    made,
+    training_mean,
+)
 from ...ops.attribution.deletion import RANDOM, Deletion, random_ranks, ranks
 from ...ops.attribution.explainer import Explainer, Maps, Part
-from ...ops.attribution.methods import Method, methods
-from ...ops.attribution.scores import SCORES, scores, targets
-from ...ops.attribution.scores import TARGETS as TARGETS
-from ...ops.calls import call
-from ...ops.untrained import untrained
-from ...subject import Subject, check_subject
-from ...validation import check_choice, check_index, check_whole, problem
-from .result import Saliency
+from ...ops.attribution.scores import SCORES, TARGETS, scores, targets
+from ...ops.networks.untrained import untrained
+from ...ops.statistics.agreement import agreement
+from .result import FILLS, Saliency
 
-FILLS = ("black", "white", "mean", "blur", "own")
+OWN = "own"
 SIGNS = ("signed", "magnitude")
 _NONE = Baseline("none", torch.zeros(1, 1, 1, 1))
 
 
+def _many(subject: Subject) -> tuple[int, ...]:
+    return tuple(n for n in (16, 64, 256) if n <= len(subject)) or (len(subject),)
+
+
+def _all(subject: Subject) -> int:
+    return len(subject)
+
+
+def _ends(subject: Subject) -> int:
+    return subject.images[0, 0].numel() + 1
+
+
+@analysis
 def saliency(
     subject: Subject,
     *,
-    index: Any = 0,
-    images: int | None = None,
-    method: Any = "ig",
-    baselines: Any = ("black", "white", "mean", "blur"),
-    target: str | int = "predicted",
-    score: str = "probability",
-    sign: str = "signed",
-    steps: int = 32,
-    masks: int = 400,
-    grid: int = 4,
-    window: int | None = None,
-    stride: int | None = None,
-    noise: float = 0.15,
-    layer: str | None = None,
-    hyper: Mapping[str, Any] | None = None,
-    fills: Any = FILLS,
-    points: int = 17,
-    seed: int = 0,
+    index: Annotated[int | Sequence[int], Positions()] = 0,
+    images: Annotated[int | None, Auto(Whole(1, _all, "that many are drawn", stops=_many))] = None,
+    method: of.MethodGiven = "ig",
+    baselines: SeveralGiven = ("black", "white", "mean", "blur"),
+    target: Annotated[str | int, ClassOf(TARGETS)] = "predicted",
+    score: Annotated[str, Choice(SCORES)] = "probability",
+    sign: Annotated[str, Choice(SIGNS)] = "signed",
+    steps: of.Steps = 32,
+    masks: of.Masks = 400,
+    grid: of.Grid = 4,
+    window: of.Window = None,
+    stride: of.Stride = None,
+    noise: of.Noise = 0.15,
+    layer: of.LayerGiven = None,
+    hyper: of.Hyper = None,
+    fills: Annotated[Any, Baselines(BaselineKind((OWN,)))] = FILLS,
+    points: Annotated[int, Whole(2, _ends, "there are no more pixels", slider=(2, 65))] = 17,
+    seed: Seed = 0,
     executor: Any = None,
     progress: Progress = None,
 ) -> Saliency:
@@ -135,68 +154,45 @@ def saliency(
     >>> result.maps.shape, result.compared
     ((1, 2, 32, 32), ('black', 'white', 'black, untrained', 'white, untrained'))
     """
-    check_subject(subject)
     chosen = _chosen(subject, index, images, seed)
-    check_choice("score", score, SCORES)
-    check_choice("sign", sign, SIGNS)
-    height, width = subject.images.shape[2:]
-    check_whole("seed", seed, 0, 2**32 - 1)
-    check_whole("points", points, 2, height * width + 1, "there are no more pixels")
-    settings = {
-        "steps": steps,
-        "masks": masks,
-        "grid": grid,
-        "window": window,
-        "stride": stride,
-        "noise": noise,
-        "layer": layer,
-    }
-    explained = methods(method, subject, hyper, seed=seed, **settings)
-    has_baseline = explained[0].has_baseline
-    compared = baselines_of(baselines, subject, seed) if has_baseline else (_NONE,)
-    filled = _fills(fills, subject, seed, has_baseline)
-    source = call(
-        "saliency",
+    explained = of.methods(
+        method,
         subject,
-        {
-            "index": index,
-            "images": images,
-            "method": method,
-            "baselines": baselines,
-            "target": target,
-            "score": score,
-            "sign": sign,
-            **settings,
-            "hyper": hyper,
-            "fills": fills,
-            "points": points,
-            "seed": seed,
-        },
+        hyper,
+        steps=steps,
+        masks=masks,
+        grid=grid,
+        window=window,
+        stride=stride,
+        noise=noise,
+        layer=layer,
+        seed=seed,
     )
-
-    report = subject.report()
-    plan = Plan(report.batch, report.memory_format == "channels_last", report.threads)
-    size = (height, width)
-    explainers = [Explainer(one, compared, score, size, plan) for one in explained]
-    deletion = Deletion(tuple(filled), compared, points, score, height * width, plan.batch)
-    control = untrained(subject, seed)
-    orders = len(compared) + RANDOM
-    spans = sum(len(one.spans) for one in (*explainers, explainers[0]))
-    total = len(chosen) * (1 + spans + len(deletion.spans(orders)) + 1)
+    compared = made(baselines, subject, seed) if explained[0].has_baseline else (_NONE,)
+    filled = _filled(fills, subject, seed, explained[0].has_baseline)
+    height, width = size = (subject.images.shape[2], subject.images.shape[3])
+    plan = subject.plan
+    work = _Work(
+        subject,
+        tuple(Explainer(one, compared, score, size, plan) for one in explained),
+        Deletion(filled, compared, points, score, height * width, plan.batch),
+    )
+    spans = sum(len(one.spans) for one in (*work.explainers, work.explainers[0]))
+    total = len(chosen) * (1 + spans + len(work.deletion.spans(work.orders)) + 1)
     with ticking(progress) as tick:
         stages = _Stages(executor, tick, total)
-        ask = _Questions(stages, subject, chosen, compared, deletion, target, score)
-        made = _explained(stages, subject, ask, explainers, keep=True)
-        maps = np.stack([[one.maps for one in image] for image in made])
+        ask = _Questions(stages, work, chosen, target, score)
+        found = _explained(stages, work, ask, keep=True)
+        maps = np.stack([[one.maps for one in image] for image in found])
         _check_zero(maps, ask, subject, score)
-        drawn_anew = _explained(stages, control, ask, explainers[:1])
-        control_maps = np.stack([image[0].maps for image in drawn_anew])
-        morf, lerf = _deleted(stages, subject, ask, deletion, maps[:, 0], sign, seed)
+        control = replace(work, subject=untrained(subject, seed), explainers=work.explainers[:1])
+        control_maps = np.stack([image[0].maps for image in _explained(stages, control, ask)])
+        morf, lerf = _deleted(stages, work, ask, maps[:, 0], sign, seed)
         pages = np.concatenate([maps, control_maps[:, None]], axis=1)
         agreed = np.stack(
             [agreement(page.reshape(-1, *size)) for page in stages.each(pages)], axis=1
         )
-    first = [image[0] for image in made]
+    first = [image[0] for image in found]
     names = tuple(one.name for one in compared)
     path_maps = first[0].path_maps
     scale = np.abs(path_maps).max((1, 2, 3), initial=0)
@@ -205,14 +201,10 @@ def saliency(
     if first[0].path.size:
         gap = maps[:, 0].sum((2, 3), dtype=np.float64) - (ask.clean[:, None] - ask.scores_baseline)
     return Saliency(
-        subject=subject.name,
-        fingerprint=subject.fingerprint,
-        source=source,
         classes=subject.classes,
-        method=explained[0].name,
-        score=score,
-        sign=sign,
         layer=explained[0].layer,
+        window=explained[0].window,
+        stride=explained[0].stride,
         index=chosen,
         truth=ask.truth,
         answer=ask.answer,
@@ -232,13 +224,13 @@ def saliency(
         path_maps=path_maps.astype(np.float16),
         path_scale=scale,
         gap=gap,
-        fills=tuple("own" if one is None else one.name for one in filled),
-        fractions=deletion.fractions,
+        fills=tuple(OWN if one is None else one.name for one in filled),
+        fractions=work.deletion.fractions,
         morf=morf,
         lerf=lerf,
         compared=_compared(names, explained),
         agreement=agreed,
-        convergence_size=explainers[0].sizes,
+        convergence_size=work.explainers[0].sizes,
         convergence=np.stack([one.convergence for one in first]),
         notes=(
             *_sources(subject, explained[0], (*compared, *filled)),
@@ -250,6 +242,39 @@ def saliency(
 # --- the stages -------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """What all items of a stage need, so that an item is a few numbers: it travels once."""
+
+    subject: Subject
+    explainers: tuple[Explainer, ...]
+    deletion: Deletion
+    ranks: np.ndarray | None = None
+
+    @property
+    def orders(self) -> int:
+        """In how many orders the pixels of an image are deleted."""
+        return len(self.deletion.baselines) + RANDOM
+
+    def logits(self, index: int) -> np.ndarray:
+        """Ask about an image, its baselines, and all that deletion can make of it in the end."""
+        image = self.subject.images[index]
+        bases = [one(image, index) for one in self.deletion.baselines]
+        ends = self.deletion.replacements(self.subject, index)
+        return self.subject.predict(torch.cat([image[None], *bases, ends])).cpu().numpy()
+
+    def part(self, item: tuple[int, int, int, tuple[int, int], bool]) -> Part:
+        """Evaluate one span of one explainer for one image."""
+        number, index, target, span, keep = item
+        return self.explainers[number].part(self.subject, index, target, span, keep=keep)
+
+    def deleted(self, item: tuple[int, int, int, tuple[int, int]]) -> np.ndarray:
+        """Evaluate one span of deletion for one image."""
+        place, index, target, span = item
+        assert self.ranks is not None
+        return self.deletion.part(self.subject, index, target, self.ranks[place], span)
+
+
 class _Stages:
     """Stages of work that are watched as one."""
 
@@ -257,9 +282,7 @@ class _Stages:
         self._executor, self._tick, self._total = executor, tick, total
         self._done = 0
 
-    def run(
-        self, fn: Callable[[Subject, Any], Any], subject: Subject, items: list[Any]
-    ) -> Iterator[Any]:
+    def run(self, fn: Callable[[_Work, Any], Any], work: _Work, items: list[Any]) -> Iterator[Any]:
         """Yield what ``fn`` makes of each item, on the executor."""
         before = self._done
         self._done += len(items)
@@ -267,7 +290,7 @@ class _Stages:
         def watch(done: int, _: int) -> None:
             self._tick(before + done, self._total)
 
-        yield from stream(fn, subject, items, executor=self._executor, progress=watch)
+        yield from stream(fn, work, items, executor=self._executor, progress=watch)
 
     def each(self, items: Any) -> Iterator[Any]:
         """Yield the items themselves, to be worked on here."""
@@ -281,22 +304,15 @@ class _Questions:
     """What is asked about each image, and how the network answers to its baselines."""
 
     def __init__(
-        self,
-        stages: _Stages,
-        subject: Subject,
-        chosen: np.ndarray,
-        baselines: tuple[Baseline, ...],
-        deletion: Deletion,
-        target: str | int,
-        score: str,
+        self, stages: _Stages, work: _Work, chosen: np.ndarray, target: str | int, score: str
     ) -> None:
-        items = [(baselines, deletion, index) for index in chosen.tolist()]
-        logits = np.stack(list(stages.run(_references, subject, items)))
+        subject, baselines = work.subject, work.deletion.baselines
+        logits = np.stack(list(stages.run(_Work.logits, work, chosen.tolist())))
         of_image = logits[:, 0]
         self.index = chosen
         self.truth = subject.labels.numpy()[chosen]
         self.answer = of_image.argmax(1)
-        self.target = targets(target, of_image, self.truth, subject.classes)
+        self.target = targets(target, of_image, self.truth)
         every = torch.from_numpy(logits).softmax(-1).double().numpy()
         # The scores as the other stages compute them: in float32, so that differences can be 0.
         asked = np.stack(
@@ -323,78 +339,54 @@ class _Questions:
             ]
         )
 
-
-def _references(subject: Subject, item: tuple[tuple[Baseline, ...], Deletion, int]) -> np.ndarray:
-    """Logits of an image, of its baselines, and of all that deletion can make of it in the end."""
-    baselines, deletion, index = item
-    image = subject.images[index]
-    bases = [one(image, index) for one in baselines]
-    shown = torch.cat([image[None], *bases, deletion.replacements(subject, index)])
-    return subject.predict(shown).cpu().numpy()
+    @property
+    def each(self) -> list[tuple[int, int, int]]:
+        """Place, index and target of each image."""
+        pairs = zip(self.index.tolist(), self.target.tolist(), strict=True)
+        return [(place, *pair) for place, pair in enumerate(pairs)]
 
 
 def _explained(
-    stages: _Stages,
-    subject: Subject,
-    ask: _Questions,
-    explainers: list[Explainer],
-    keep: bool = False,
+    stages: _Stages, work: _Work, ask: _Questions, keep: bool = False
 ) -> list[list[Maps]]:
     """Return the maps of each image by each explainer, and if asked some of them along the path."""
     items = [
-        (explainer, index, target, span, keep and not position and explainer is explainers[0])
-        for position, (index, target) in enumerate(
-            zip(ask.index.tolist(), ask.target.tolist(), strict=True)
-        )
-        for explainer in explainers
+        (number, index, target, span, keep and place == number == 0)
+        for place, index, target in ask.each
+        for number, explainer in enumerate(work.explainers)
         for span in explainer.spans
     ]
-    with closing(stages.run(_part, subject, items)) as parts:  # type: ignore[type-var]
+    with closing(stages.run(_Work.part, work, items)) as parts:  # type: ignore[type-var]
         return [
-            [explainer.add(islice(parts, len(explainer.spans))) for explainer in explainers]
+            [explainer.add(islice(parts, len(explainer.spans))) for explainer in work.explainers]
             for _ in ask.index
         ]
 
 
-def _part(subject: Subject, item: tuple[Explainer, int, int, tuple[int, int], bool]) -> Part:
-    explainer, index, target, span, keep = item
-    return explainer.part(subject, index, target, span, keep=keep)
-
-
 def _deleted(
-    stages: _Stages,
-    subject: Subject,
-    ask: _Questions,
-    deletion: Deletion,
-    maps: np.ndarray,
-    sign: str,
-    seed: int,
+    stages: _Stages, work: _Work, ask: _Questions, maps: np.ndarray, sign: str, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """MoRF and LeRF of each image, (n, B + 1, F, P)."""
-    items, count = [], maps.shape[1]
-    for index, target, image in zip(ask.index.tolist(), ask.target.tolist(), maps, strict=True):
-        relevance = image if sign == "signed" else np.abs(image)
-        orders = np.concatenate(
-            [ranks(relevance, seed), random_ranks(RANDOM, deletion.pixels, seed, index)]
+    deletion, count = work.deletion, maps.shape[1]
+    relevance = maps if sign == "signed" else np.abs(maps)
+    orders = [
+        np.concatenate(
+            [ranks(relevance[place], seed), random_ranks(RANDOM, deletion.pixels, seed, index)]
         )
-        items += [(deletion, index, target, orders, span) for span in deletion.spans(len(orders))]
-    spans = deletion.spans(count + RANDOM)
+        for place, index, _ in ask.each
+    ]
+    spans = deletion.spans(work.orders)
+    items = [(*which, span) for which in ask.each for span in spans]
     curves = []
-    with closing(stages.run(_deletion, subject, items)) as parts:  # type: ignore[type-var]
+    work = replace(work, ranks=np.stack(orders))
+    with closing(stages.run(_Work.deleted, work, items)) as parts:  # type: ignore[type-var]
         for clean, ends in zip(ask.clean, ask.ends, strict=True):
             mine = islice(parts, len(spans))
-            both = np.stack(deletion.curves(mine, count + RANDOM, clean, ends))
+            both = np.stack(deletion.curves(mine, work.orders, clean, ends))
             control = both[:, count:].mean(1, keepdims=True)
             curves.append(np.concatenate([both[:, :count], control], axis=1))
     morf, lerf = np.stack(curves, axis=1)
     return morf, lerf
-
-
-def _deletion(
-    subject: Subject, item: tuple[Deletion, int, int, np.ndarray, tuple[int, int]]
-) -> np.ndarray:
-    deletion, index, target, orders, span = item
-    return deletion.part(subject, index, target, orders, span)
 
 
 # --- what was asked for -----------------------------------------------------------------------
@@ -402,35 +394,31 @@ def _deletion(
 
 def _chosen(subject: Subject, index: Any, images: int | None, seed: int) -> np.ndarray:
     if images is None:
-        return check_index(index, len(subject)).numpy()
-    if not (isinstance(index, int) and index == 0):
-        seen = f"got index={index!r} and images={images!r}"
+        return np.array(index)
+    if index != (0,):
+        seen = f"got index={list(index)} and images={images}"
         raise ValueError(problem("images are chosen twice", seen, "Leave one of the two out"))
-    check_whole("images", images, 1, len(subject), "that many are drawn")
     drawn = np.random.default_rng(seed).choice(len(subject), images, replace=False)
     return np.sort(drawn)
 
 
-def _fills(given: Any, subject: Subject, seed: int, has_baseline: bool) -> list[Baseline | None]:
+def _filled(
+    fills: tuple[Any, ...], subject: Subject, seed: int, has_baseline: bool
+) -> tuple[Baseline | None, ...]:
     """Return what deletion replaces pixels by; None is the own baseline of each map."""
-    named = [isinstance(one, str) and one == "own" for one in several(given)]
-    others = [one for one, own in zip(several(given), named, strict=True) if not own]
-    made = iter(baselines_of(others, subject, seed) if others else ())
-    found = [None if own else next(made) for own in named]
-    if not has_baseline:
-        found = [one for one in found if one is not None]
-    if not found or found.count(None) > 1:
-        fix = "Pass fills= as baselines such as 'mean'"
-        if not has_baseline:
-            fix += ": a method without baseline has no own one"
-        raise ValueError(problem("fills cannot replace pixels", f"got {given!r}", fix))
-    return found
+    own = [isinstance(one, str) and one == OWN for one in fills]
+    others = [one for one, is_own in zip(fills, own, strict=True) if not is_own]
+    if not others and not has_baseline:
+        fix = "Pass fills= as baselines such as 'mean': a method without baseline has no own one"
+        raise ValueError(problem("fills cannot replace pixels", f"got {fills!r}", fix))
+    found = iter(made(others, subject, seed))
+    return tuple(None if is_own else next(found) for is_own in own if has_baseline or not is_own)
 
 
 # --- what is said about it --------------------------------------------------------------------
 
 
-def _sources(subject: Subject, method: Method, given: Iterable[Baseline | None]) -> list[str]:
+def _sources(subject: Subject, method: of.Method, given: Iterable[Baseline | None]) -> list[str]:
     """Return notes on where the values of baselines were taken from."""
     names = {one.name.partition(":")[0] for one in given if one is not None}
     notes = []
@@ -479,6 +467,6 @@ def _zeros(maps: np.ndarray, control: np.ndarray, names: tuple[str, ...]) -> lis
     return notes
 
 
-def _compared(names: tuple[str, ...], methods: tuple[Method, ...]) -> tuple[str, ...]:
+def _compared(names: tuple[str, ...], methods: tuple[of.Method, ...]) -> tuple[str, ...]:
     others = [f"{name}, {method.words}" for method in methods[1:] for name in names]
     return (*names, *others, *(f"{name}, untrained" for name in names))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 
-from ...ops.agreement import MEASURES, kendall
-from ...result import Result
+from ...core.knobs import Auto, Choice, Flag, Real, Several, Whole
+from ...core.pixels import GRID
+from ...core.result import Result
+from ...ops.attribution.palette import hex_code
+from ...ops.statistics.agreement import MEASURES, kendall, spearman
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,6 +19,15 @@ if TYPE_CHECKING:
 
 NEAR = 0.05
 """Two colours are as good as equal when no channel differs by more (pixel units)."""
+FILLS = ("black", "white", "mean", "blur", "own")
+POLARITIES = ("signed", "magnitude", "positive", "negative")
+CELL = Several(Whole(1, GRID), least=2, most=2)
+STEPS = 16
+"""Of the slider for alpha."""
+
+
+def _fills(result: Saliency) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*FILLS, *result.fills)))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -29,10 +41,10 @@ class Saliency(Result):
     ----------
     classes : tuple of str
         Names of the K classes.
-    method, score, sign : str
-        The settings, as given to `reliab_widgets.saliency`; a method of one's own by its name.
     layer : str
         The layer of Grad-CAM, otherwise empty.
+    window, stride : int
+        Of occlusion, as they were chosen.
     index, truth, answer, target : numpy.ndarray
         ``(n,)``: position in the subject; label; answer to the clean image; explained class.
     images : numpy.ndarray
@@ -88,11 +100,12 @@ class Saliency(Result):
         What a reader should know: where a mean was taken from, which map is zero.
     """
 
+    version: ClassVar[int] = 2
+
     classes: tuple[str, ...]
-    method: str
-    score: str
-    sign: str
     layer: str
+    window: int
+    stride: int
     index: np.ndarray
     truth: np.ndarray
     answer: np.ndarray
@@ -122,6 +135,16 @@ class Saliency(Result):
     convergence: np.ndarray
     notes: tuple[str, ...]
 
+    @property
+    def method(self) -> str:
+        """How the maps were made; a method of one's own by its name."""
+        return str(self.knobs["method"])
+
+    @property
+    def score(self) -> str:
+        """What is explained of a class: its probability, logit or log-odds."""
+        return str(self.knobs["score"])
+
     # --- maps ---------------------------------------------------------------------------------
 
     @property
@@ -133,6 +156,21 @@ class Saliency(Result):
     def has_baseline(self) -> bool:
         """Whether the method compares with a baseline at all."""
         return self.baselines != ("none",)
+
+    def called(self, baseline: int) -> str:
+        """Return what to call a baseline, or the method if it has none; a colour by its hex code.
+
+        Examples
+        --------
+        >>> import reliab_widgets as rw
+        >>> subject = rw.demo("resnet20")
+        >>> rw.saliency(subject, baselines="blur:0.2", steps=2, points=2).called(0)
+        'blur 0.2'
+        """
+        if not self.has_baseline:
+            return self.method
+        name = self.baselines[baseline]
+        return hex_code(name) if name.startswith("color:") else name.replace(":", " ")
 
     def accumulated(self, baseline: int, step: int) -> np.ndarray:
         """Return the first image's map ``(H, W)`` accumulated up to a step of the path, 0 to S."""
@@ -151,6 +189,16 @@ class Saliency(Result):
         """``(n, B)``: entropy of the answer to the baseline, in nats; ln K is neutral."""
         p = self.neutrality
         return -(p * np.log(np.where(p > 0, p, 1))).sum(-1)
+
+    @property
+    def blindest(self) -> int | None:
+        """The baseline of one colour that most pixels have, None if there is none such."""
+        if not self.has_baseline:
+            return None
+        baselines = self.baseline_images[0]
+        flat = np.ptp(baselines, axis=(2, 3)).max(1) == 0
+        near = (np.abs(baselines - self.images[0]).max(1) <= NEAR).mean((1, 2)) * flat
+        return int(near.argmax()) if near.any() else None
 
     def blind_spot(self, baseline: int, image: int = 0) -> str:
         """Say how much credit goes to the pixels that have the colour of the baseline."""
@@ -334,7 +382,16 @@ class Saliency(Result):
             )
         return f"Controls: {'; '.join(parts)}." if parts else "Its maps are constant."
 
-    def against(self, pinned: Result) -> str:
+    def reading(self, *, preview: bool = False, **views: Any) -> str:
+        """Say the finding, and what the blindest baseline does not see."""
+        blind = "" if self.blindest is None else f" {self.blind_spot(self.blindest)}"
+        words = f"{'≈ ' * preview}{self}{blind}"
+        for name in self.baselines:
+            if name.startswith("color:"):
+                words = words.replace(name, hex_code(name))
+        return words
+
+    def against(self, pinned: Result, **views: Any) -> str:
         """Say how this differs from a pinned result."""
         if not isinstance(pinned, Saliency):
             return ""
@@ -346,8 +403,6 @@ class Saliency(Result):
             np.array_equal(self.index, pinned.index)
             and self.maps.shape[2:] == pinned.maps.shape[2:]
         ):
-            from ...ops.agreement import spearman
-
             for b, name in enumerate(self.baselines):
                 if name in pinned.baselines:
                     twin = pinned.maps[:, pinned.baselines.index(name)]
@@ -361,13 +416,15 @@ class Saliency(Result):
         self,
         figure: Figure,
         *,
-        pinned: Result | None = None,
-        sign: str = "signed",
-        scale: str = "shared",
-        clip: float = 99,
-        alpha: float = 1.0,
-        fill: str = "mean",
-        fraction: float = 0.1,
+        pinned: Saliency | None = None,
+        polarity: Annotated[str, Choice(POLARITIES)] = "signed",
+        scale: Annotated[str, Choice(("shared", "map"))] = "shared",
+        clip: Annotated[float, Real(least=0, most=100, slider=(90, 100, 0.5))] = 99,
+        alpha: Annotated[float, Real(least=0, most=1, slider=(0, 1, 1 / STEPS))] = 1.0,
+        fill: Annotated[str, Choice(_fills, offers=FILLS)] = "mean",
+        fraction: Annotated[float, Real(least=0, most=1, slider=(0, 0.5, 0.01))] = 0.1,
+        cell: Annotated[tuple[int, int] | None, Auto(CELL)] = None,
+        preview: Annotated[bool, Flag()] = False,
     ) -> None:
         """Draw the maps, the path, the agreement and the deletion curves of the first image.
 
@@ -377,34 +434,39 @@ class Saliency(Result):
             Where to.
         pinned : Saliency, optional
             Drawn behind as a ghost.
-        sign : {"signed", "magnitude", "positive", "negative"}
-            What of the values is shown.
-        scale : {"shared", "map"}
-            Whether all maps share one colour scale.
+        polarity : str
+            What of the values is shown: ``"signed"``, ``"magnitude"``, ``"positive"`` or
+            ``"negative"``.
+        scale : str
+            Whether all maps share one colour scale (``"shared"``) or each ``"map"`` has its own.
         clip : float
             Percentile of the magnitudes at which colours end.
         alpha : float
             Where on the way from the baseline to the image, 0 to 1.
         fill : str
-            One of ``fills``: what deleted pixels are replaced by.
+            What deleted pixels are replaced by: ``"black"``, ``"white"``, ``"mean"``, ``"blur"``,
+            ``"own"`` or what else is in ``fills``; the first of these, if it was not computed.
         fraction : float
             The share of deleted pixels that is marked.
+        cell : tuple of int, optional
+            Row and column of the cell to mark, from 1 to 8.
+        preview : bool
+            Whether it is marked as a preview.
         """
-        from ...drawing import LOCK
         from .drawing import Maps
 
-        with LOCK:
-            ghost = pinned if isinstance(pinned, Saliency) else None
-            Maps.on(figure).show(
-                self,
-                ghost,
-                sign=sign,
-                scale=scale,
-                clip=clip,
-                alpha=alpha,
-                fill=fill,
-                fraction=fraction,
-            )
+        Maps.on(figure).show(
+            self,
+            pinned,
+            polarity=polarity,
+            scale=scale,
+            clip=clip,
+            alpha=alpha,
+            fill=fill,
+            fraction=fraction,
+            cell=cell,
+            preview=preview,
+        )
 
 
 def _mean(values: np.ndarray) -> np.ndarray:

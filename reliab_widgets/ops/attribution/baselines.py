@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ...subject import Subject
-from ...validation import problem, shape
-from ..shifts import blur_matrix
+from ...core.analysis import checked
+from ...core.knobs import Kind, Seed, Several
+from ...core.subject import Subject
+from ...core.wording import nearest, problem, shape
+from ..corruptions.severities import blur_matrix
 
 BASELINES = (
     "black",
@@ -89,12 +91,111 @@ class Baseline:
         return made.clamp(0, 1)[None]
 
 
-def baseline(given: Any, subject: Subject, seed: int = 0) -> Baseline:
+@dataclass(frozen=True)
+class BaselineKind(Kind):
+    """A baseline: a name, or values; its form is the name, a tuple of numbers, or a tensor.
+
+    Parameters
+    ----------
+    words : tuple of str
+        What else stands for one, such as ``"own"``.
+
+    Examples
+    --------
+    >>> import reliab_widgets as rw
+    >>> BaselineKind().check("baselines", np.array([0, 0.5, 1]), rw.demo("resnet20"))
+    (0.0, 0.5, 1.0)
+    """
+
+    words: tuple[str, ...] = ()
+
+    def check(self, name: str, value: Any, about: Any) -> str | tuple[float, ...] | Tensor:
+        """Return a name, one number for each channel, or (C, H, W) values, all in pixel units."""
+        if not isinstance(value, str):
+            return _values(name, value, about)
+        if value not in self.words:
+            _check_name(name, value, about)
+        return str(value)
+
+    def plain(self, value: Any, about: Any) -> Any:
+        """Return what the baseline is called in a result, or its numbers."""
+        return "tensor" if isinstance(value, Tensor) else value
+
+
+@dataclass(frozen=True)
+class Baselines(Several):
+    """One baseline or several different ones.
+
+    Examples
+    --------
+    >>> import reliab_widgets as rw
+    >>> Baselines(BaselineKind()).check("baselines", "black", rw.demo("resnet20"))
+    ('black',)
+    """
+
+    def check(self, name: str, value: Any, about: Any) -> tuple[Any, ...]:
+        """Return a tuple of baselines in their normal form."""
+        found = super().check(name, several(value), about)
+        if not found:
+            fix = f"Pass {name}='black'"
+            raise ValueError(problem("no baseline is given", f"{name} is empty", fix))
+        names = [one for one in found if isinstance(one, str)]
+        twice = next((one for one in names if names.count(one) > 1), None)
+        if twice is not None:
+            fix = f"Leave one of them out of {name}="
+            seen = f"got {twice!r} more than once"
+            raise ValueError(problem("a baseline is given twice", seen, fix))
+        return found
+
+
+Given: TypeAlias = Annotated[Any, BaselineKind()]
+SeveralGiven: TypeAlias = Annotated[Any, Baselines(BaselineKind())]
+
+
+def made(values: Sequence[Any], subject: Subject, seed: int) -> tuple[Baseline, ...]:
+    """Make baselines of values in normal form, each under a name of its own.
+
+    Examples
+    --------
+    >>> import reliab_widgets as rw
+    >>> [one.name for one in made(("black", (0.1, 0.2, 0.3)), rw.demo("resnet20"), 0)]
+    ['black', 'tensor']
+    """
+    many = sum(not isinstance(value, str) for value in values) > 1
+    found, numbered = [], 0
+    for value in values:
+        numbered += not isinstance(value, str)
+        found.append(_made(value, f"tensor {numbered}" if many else "tensor", subject, seed))
+    return tuple(found)
+
+
+def _made(value: Any, called: str, subject: Subject, seed: int) -> Baseline:
+    if isinstance(value, Tensor):
+        return Baseline(called, value[None])
+    if isinstance(value, tuple):
+        return Baseline(called, torch.tensor(value).view(1, -1, 1, 1))
+    name, _, text = value.partition(":")
+    if name == "color":
+        return Baseline(value, torch.tensor(_floats(text)).view(1, -1, 1, 1))
+    if name in ("black", "white"):
+        channels = subject.images.shape[1]
+        return Baseline(value, torch.full((1, channels, 1, 1), float(name == "white")))
+    if name == "mean":
+        mean, _ = training_mean(subject)
+        return Baseline(value, mean.view(1, -1, 1, 1))
+    number = float(text) if text else NUMBERS.get(name, 0.0)
+    if name == "training":
+        return Baseline(value, _samples(subject, int(number), seed))
+    return Baseline(value, None, name, number, seed)
+
+
+@checked
+def baseline(baseline: Given, subject: Subject, seed: Seed = 0) -> Baseline:
     """Return the baseline of that name, or made of the values given, for images of a subject.
 
     Parameters
     ----------
-    given : str or array_like
+    baseline : str or array_like
         One of:
 
         - ``"black"``, ``"white"``;
@@ -136,38 +237,16 @@ def baseline(given: Any, subject: Subject, seed: int = 0) -> Baseline:
     >>> blurred(subject.images[0], 0).shape
     torch.Size([1, 3, 32, 32])
     """
-    if not isinstance(given, str):
-        return Baseline("tensor", _values(given, subject))
-    name, _, text = given.partition(":")
-    channels = subject.images.shape[1]
-    if name == "color":
-        return Baseline(given, _color(given, text, channels))
-    if name not in BASELINES or (text and name not in NUMBERS):
-        raise ValueError(
-            problem(
-                "there is no baseline of that name",
-                f"got {given!r}",
-                f"Choose baselines= from {', '.join(map(repr, BASELINES))}, 'color:r,g,b', "
-                "'blur:0.2', 'noise:0.1', 'training:32', or pass a tensor",
-            )
-        )
-    number = _number(given, name, text)
-    if name in ("black", "white"):
-        return Baseline(given, torch.full((1, channels, 1, 1), float(name == "white")))
-    if name == "mean":
-        mean, _ = training_mean(subject)
-        return Baseline(given, mean.view(1, -1, 1, 1))
-    if name == "training":
-        return Baseline(given, _samples(subject, int(number), seed))
-    return Baseline(given, None, name, number, seed)
+    return made((baseline,), subject, seed)[0]
 
 
-def baselines(given: Any, subject: Subject, seed: int = 0) -> tuple[Baseline, ...]:
+@checked
+def baselines(baselines: SeveralGiven, subject: Subject, seed: Seed = 0) -> tuple[Baseline, ...]:
     """Return one baseline or several, each under a name of its own.
 
     Parameters
     ----------
-    given : str, array_like, or sequence of these
+    baselines : str, array_like, or sequence of these
         See `baseline`.
     subject, seed
         As for `baseline`.
@@ -183,22 +262,7 @@ def baselines(given: Any, subject: Subject, seed: int = 0) -> tuple[Baseline, ..
     >>> [one.name for one in baselines(("black", "blur"), rw.demo("resnet20"))]
     ['black', 'blur']
     """
-    made = [baseline(one, subject, seed) for one in several(given)]
-    tensors = [one for one in made if one.name == "tensor"]
-    if len(tensors) > 1:
-        numbers = {id(one): number for number, one in enumerate(tensors, 1)}
-        made = [
-            replace(one, name=f"tensor {numbers[id(one)]}") if id(one) in numbers else one
-            for one in made
-        ]
-    names = [one.name for one in made]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None or not made:
-        happened = "a baseline is given twice" if made else "no baseline is given"
-        seen = f"got {twice!r} more than once" if made else "baselines is empty"
-        fix = "Leave one of them out of baselines=" if made else "Pass baselines='black'"
-        raise ValueError(problem(happened, seen, fix))
-    return tuple(made)
+    return made(baselines, subject, seed)
 
 
 def several(given: Any) -> list[Any]:
@@ -233,78 +297,92 @@ def training_mean(subject: Subject) -> tuple[Tensor, str]:
 
 
 def _samples(subject: Subject, count: int, seed: int) -> Tensor:
-    pool = subject if subject.validation is None else subject.validation
-    if count > len(pool):
-        seen = f"got {count}, there are {len(pool)} images to draw from"
-        raise ValueError(
-            problem("'training' asks for too many images", seen, f"Pass 'training:{len(pool)}'")
-        )
+    pool = _pool(subject)
     chosen = np.random.default_rng(seed).choice(len(pool), count, replace=False)
     return pool.images[np.sort(chosen)]
 
 
-def _number(given: str, name: str, text: str) -> float:
-    number = NUMBERS.get(name, 0.0)
-    if text:
-        try:
-            number = float(text)
-        except ValueError:
-            number = float("nan")
-    if name in NUMBERS and not (0 < number < float("inf")):
-        fix = f"Write it as {name + f':{NUMBERS[name]:g}'!r}"
-        raise ValueError(
-            problem(f"the number after {name!r} must be greater than 0", f"got {given!r}", fix)
-        )
-    if name == "training" and number != int(number):
-        fix = "Write it as 'training:8'"
-        raise ValueError(
-            problem("'training' takes a whole number of images", f"got {given!r}", fix)
-        )
-    return number
+def _pool(subject: Subject) -> Subject:
+    return subject if subject.validation is None else subject.validation
 
 
-def _color(given: str, text: str, channels: int) -> Tensor:
+def _check_name(knob: str, given: str, subject: Subject) -> None:
+    name, _, text = given.partition(":")
+    if name == "color":
+        _check_colour(given, text, subject.images.shape[1])
+    elif name not in BASELINES or (text and name not in NUMBERS):
+        fix = (
+            f"{nearest(name, BASELINES)}Choose {knob}= from {', '.join(map(repr, BASELINES))}, "
+            "'color:r,g,b', 'blur:0.2', 'noise:0.1', 'training:32', or pass a tensor"
+        )
+        raise ValueError(problem("there is no baseline of that name", f"got {given!r}", fix))
+    elif text:
+        _check_number(given, name, text)
+    if name == "training":
+        count, most = int(float(text or NUMBERS[name])), len(_pool(subject))
+        if count > most:
+            happened = "'training' asks for too many images"
+            seen = f"got {count}, there are {most} images to draw from"
+            raise ValueError(problem(happened, seen, f"Pass 'training:{most}'"))
+
+
+def _check_number(given: str, name: str, text: str) -> None:
     try:
-        values = [float(part) for part in text.split(",")]
+        number = float(text)
     except ValueError:
-        values = []
+        number = float("nan")
+    if not 0 < number < float("inf"):
+        happened = f"the number after {name!r} must be greater than 0"
+        fix = f"Write it as {f'{name}:{NUMBERS[name]:g}'!r}"
+        raise ValueError(problem(happened, f"got {given!r}", fix))
+    if name == "training" and number != int(number):
+        happened = "'training' takes a whole number of images"
+        raise ValueError(problem(happened, f"got {given!r}", "Write it as 'training:8'"))
+
+
+def _check_colour(given: str, text: str, channels: int) -> None:
+    values = _floats(text)
     if len(values) != channels or not all(0 <= value <= 1 for value in values):
-        example = "color:" + ",".join(["0.5"] * channels)
-        raise ValueError(
-            problem(
-                f"a colour needs {channels} number{'s' * (channels > 1)} from 0 to 1, one for "
-                "each channel",
-                f"got {given!r}",
-                f"Write it as {example!r}",
-            )
-        )
-    return torch.tensor(values).view(1, -1, 1, 1)
+        many = f"{channels} number{'s' * (channels > 1)}"
+        happened = f"a colour needs {many} from 0 to 1, one for each channel"
+        fix = f"Write it as {'color:' + ','.join(['0.5'] * channels)!r}"
+        raise ValueError(problem(happened, f"got {given!r}", fix))
 
 
-def _values(given: Any, subject: Subject) -> Tensor:
+def _floats(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        return []
+
+
+def _values(name: str, given: Any, subject: Subject) -> tuple[float, ...] | Tensor:
     size = tuple(subject.images.shape[1:])
     try:
-        values = torch.as_tensor(given).detach().cpu().float()
+        values = np.asarray(given.detach().cpu().double() if isinstance(given, Tensor) else given)
+        if values.dtype.kind not in "fiu":  # True is no number here, and a text none either
+            raise TypeError
     except (TypeError, ValueError, RuntimeError) as error:
         seen = f"got {type(given).__name__}"
-        fix = f"Pass a name, or a tensor of {shape(size)} in baselines="
+        fix = f"Pass a name, or a tensor of {shape(size)} in {name}="
         raise TypeError(problem("a baseline cannot be made an array", seen, fix)) from error
     if values.ndim == 4 and len(values) == 1:
         values = values[0]
-    if values.ndim <= 1 and values.numel() in (1, size[0]):
-        values = values.view(-1, 1, 1).expand(size[0], 1, 1)
-    elif tuple(values.shape) != size:
+    is_colour = values.ndim <= 1 and values.size in (1, size[0])
+    if not is_colour and values.shape != size:
         side = values.ndim == 3 and values.shape[0] == size[0]
         fix = (
             f"Resize it: torch.nn.functional.interpolate(baseline[None], {size[1:]})"
             if side
-            else f"Pass {shape(size)} values in baselines=, or {size[0]}, one for each channel"
+            else f"Pass {shape(size)} values in {name}=, or {size[0]}, one for each channel"
         )
         seen = f"got {shape(values.shape) or 'a number'}, the images are {shape(size)}"
         raise ValueError(problem("a baseline has another shape than the images", seen, fix))
-    low, high = values.min().item(), values.max().item()
+    low, high = values.min(), values.max()
     if not (low >= 0 and high <= 1):  # NaN fails both
-        fix = "Pass it in pixel units, 0 to 1: 0-255 divided by 255, and not normalised"
+        fix = f"Pass {name}= in pixel units, 0 to 1: 0-255 divided by 255, and not normalised"
         seen = f"got values from {low:g} to {high:g}"
         raise ValueError(problem("a baseline has another range than the images", seen, fix))
-    return values[None]
+    if is_colour:
+        return tuple(np.broadcast_to(values, size[:1]).astype(float).tolist())
+    return torch.from_numpy(np.array(values, dtype=np.float32))  # a copy: it must not change

@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from ...subject import Subject
+from ...core.subject import Subject
 from .baselines import Baseline
 from .scores import score_of
 
@@ -56,7 +56,7 @@ def random_ranks(count: int, pixels: int, seed: int, index: int) -> np.ndarray:
 
 
 def _compact(places: np.ndarray) -> np.ndarray:
-    # They travel with every item of work.
+    # Those of all images are held at once.
     return places.astype(np.min_scalar_type(places.shape[1]))
 
 

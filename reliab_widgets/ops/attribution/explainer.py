@@ -7,19 +7,19 @@ memory does not grow with the number of steps or masks, and any executor can com
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ...batching import Plan
-from ...subject import Subject
-from ..agreement import spearman
-from ..shifts import noise
+from ...core.batching import Plan
+from ...core.subject import Subject
+from ..corruptions.severities import noise
+from ..statistics.agreement import spearman
 from .baselines import Baseline
 from .foreign import foreign_map
 from .methods import Method
@@ -108,6 +108,10 @@ class Explainer:
     score: str
     size: tuple[int, int]
     plan: Plan
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What can be made again, such as all masks, does not travel.
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
     def _is_path(self) -> bool:

@@ -14,11 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...batching import own_generators
-from ...subject import Subject
-from ...validation import problem, shape
-from .. import layers
-from ..copies import copied
+from ...core.batching import own_generators
+from ...core.subject import Subject
+from ...core.wording import problem, shape
+from ..features import layers
 from .scores import scores
 
 if TYPE_CHECKING:
@@ -112,7 +111,7 @@ def foreign_map(
             if getattr(module, "inplace", False) is True:
                 module.inplace = False  # type: ignore[assignment]
 
-    model = Scored(copied(subject, calm), kind)
+    model = Scored(subject.on(subject.network.copied(calm)), kind)
     images = image[None].to(subject.device).clone().requires_grad_()
     bases = base[None].to(subject.device).clone()
     own = method.own
@@ -167,7 +166,7 @@ def spatial_layers(subject: Subject) -> dict[str, tuple[int, int]]:
     shapes: dict[str, list[tuple[int, ...]]] = {}
     for group in ("weight", "activations", "blocks"):
         try:
-            some, _ = layers.find(subject._network, subject.images[:1], group)
+            some, _ = layers.find(subject.network, subject.images[:1], group)
         except ValueError:  # none of this group
             continue
         for layer in some:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
-import numpy as np
-
-from ...subject import Subject
-from ...validation import check_choice, check_whole, problem
-from .foreign import check_layer, foreign_name
+from ...core.analysis import checked
+from ...core.knobs import Auto, Choice, Kind, Knobs, Real, Seed, Several, Text, Whole
+from ...core.subject import Subject
+from ...core.wording import nearest, problem
+from .foreign import check_layer, foreign_name, spatial_layers
 
 KNOBS: dict[str, tuple[str, ...]] = {
     "ig": ("steps",),
@@ -88,20 +88,154 @@ class Method:
         return self.own is not None or self.name == "gradcam"
 
 
+class MethodKind(Choice):
+    """One of the methods, an attribution of captum, or a function.
+
+    Examples
+    --------
+    >>> MethodKind(tuple(KNOBS)).check("method", "rise", None)
+    'rise'
+    """
+
+    def check(self, name: str, value: Any, about: Any) -> Any:
+        """Return the name, or somebody's method if it can explain an image."""
+        if isinstance(value, str):
+            return super().check(name, value, about)
+        foreign_name(value)
+        return value
+
+    def plain(self, value: Any, about: Any) -> str:
+        """Return what the method is called."""
+        return value if isinstance(value, str) else foreign_name(value)
+
+
+class LayerKind(Choice):
+    """A layer with a spatial map.
+
+    Examples
+    --------
+    >>> import reliab_widgets as rw
+    >>> LayerKind(spatial_layers).check("layer", "layer3.2", rw.demo("resnet20"))
+    'layer3.2'
+    """
+
+    def check(self, name: str, value: Any, about: Any) -> str:
+        """Return its name."""
+        return check_layer(about, Text().check(name, value, about))
+
+
+class HyperKind(Kind):
+    """Other values of settings, by the name of the setting; its form is a read-only mapping.
+
+    Examples
+    --------
+    >>> HyperKind().check("hyper", {"steps": 8}, None)
+    Knobs({'steps': (8,)})
+    """
+
+    def check(self, name: str, value: Any, about: Any) -> Knobs:
+        """Return the settings, each with a tuple of values in normal form."""
+        if not isinstance(value, Mapping):
+            fix = f"Pass {name}= as a dict, such as {{'steps': (8, 64)}}"
+            raise TypeError(problem(f"{name} is not a dict", f"got {type(value).__name__}", fix))
+        for setting in value:
+            if setting not in SETTINGS:
+                fix = f"{nearest(setting, SETTINGS)}They are: {', '.join(SETTINGS)}"
+                raise ValueError(
+                    problem("there is no such setting", f"{name} has {setting!r}", fix)
+                )
+        return Knobs(
+            {
+                setting: Several(SETTINGS[setting], least=1, alone=True).check(setting, some, about)
+                for setting, some in value.items()
+            }
+        )
+
+    def text(self, name: str, value: Any, about: Any) -> str:
+        """Return a dict."""
+        return repr(dict(value))
+
+    def plain(self, value: Any, about: Any) -> Any:
+        """Return pairs."""
+        return tuple(value.items())
+
+
+def _side(subject: Subject) -> int:
+    return min(subject.images.shape[2:])
+
+
+def _cells(subject: Subject) -> int:
+    return max(4, _side(subject))  # the default fits the smallest image
+
+
+def _offered_cells(subject: Subject) -> tuple[int, int]:
+    return 2, min(16, _cells(subject))
+
+
+def _layers(subject: Subject) -> tuple[str, ...]:
+    return tuple(spatial_layers(subject))
+
+
+def _offered_layers(subject: Subject) -> tuple[str, ...]:
+    return _layers(subject)[::-1] or ("none",)  # the last is the one that is taken by default
+
+
+SETTINGS: dict[str, Kind] = {
+    "steps": Whole(1, 100_000, stops=(8, 16, 32, 64, 128, 256)),
+    "noise": Real(
+        above=0,
+        why="a standard deviation in pixel units, such as 0.15",
+        stops=(0.05, 0.1, 0.15, 0.25, 0.5, 1.0),
+    ),
+    "window": Whole(1, _side, "it must fit the image"),
+    "stride": Whole(1, _side, "it must fit the image"),
+    "masks": Whole(2, 1_000_000, stops=(100, 400, 1600, 4000)),
+    "grid": Whole(2, _cells, "a cell must hold a pixel", slider=_offered_cells),
+    "layer": LayerKind(_layers, offers=_offered_layers),
+}
+"""What each setting may be."""
+MethodGiven: TypeAlias = Annotated[
+    Any,
+    MethodKind(
+        tuple(KNOBS), "an attribution of captum or a function (model, images, target, baseline)"
+    ),
+]
+Steps: TypeAlias = Annotated[int, SETTINGS["steps"]]
+Noise: TypeAlias = Annotated[float, SETTINGS["noise"]]
+Window: TypeAlias = Annotated[int | None, Auto(SETTINGS["window"])]
+Stride: TypeAlias = Annotated[int | None, Auto(SETTINGS["stride"])]
+Masks: TypeAlias = Annotated[int, SETTINGS["masks"]]
+Grid: TypeAlias = Annotated[int, SETTINGS["grid"]]
+LayerGiven: TypeAlias = Annotated[str | None, Auto(SETTINGS["layer"])]
+Hyper: TypeAlias = Annotated[Mapping[str, Any] | None, Auto(HyperKind())]
+
+
+@checked
 def methods(
-    given: Any, subject: Subject, hyper: Mapping[str, Any] | None = None, **settings: Any
+    method: MethodGiven,
+    subject: Subject,
+    hyper: Hyper = None,
+    *,
+    steps: Steps = 32,
+    masks: Masks = 400,
+    grid: Grid = 4,
+    window: Window = None,
+    stride: Stride = None,
+    noise: Noise = 0.15,
+    layer: LayerGiven = None,
+    seed: Seed = 0,
 ) -> tuple[Method, ...]:
     """Return a method with the chosen settings, and again with each other value to compare.
 
     Parameters
     ----------
-    given : str, captum.attr.Attribution or callable
+    method : str, captum.attr.Attribution or callable
         As `reliab_widgets.saliency` takes it.
     subject : Subject
         Whose images are explained.
     hyper : dict, optional
         Other values, by the name of the setting, tried one at a time.
-    **settings
+    steps, masks, grid, window, stride, noise, layer, seed
         Of `Method`; None is replaced by what suits the size of the images.
 
     Raises
@@ -116,48 +250,29 @@ def methods(
     >>> [it.words for it in methods("occlusion", subject, {"window": (4, 16)}, stride=4)]
     ['window 8, stride 4', 'window 4, stride 4', 'window 16, stride 4']
     """
-    own = None if isinstance(given, str) else given
-    if own is None:
-        check_choice("method", given, tuple(KNOBS))
-    settings["name"] = given if own is None else foreign_name(own)
-    short = min(subject.images.shape[2:])
-    if settings.get("window") is None:
-        settings["window"] = max(1, round(short / 4))
-    if settings.get("stride") is None:
-        settings["stride"] = 1
-        check_whole("window", settings["window"], 1, short, "it must fit the image")
-        settings["stride"] = max(1, settings["window"] // 2)
-    chosen = Method(own=own, **settings | {"layer": settings.get("layer") or ""})
-    made = [chosen]
-    if hyper is not None and not hasattr(hyper, "items"):
-        fix = "Pass hyper= as a dict, such as {'steps': (8, 64)}"
-        raise TypeError(problem("hyper is not a dict", f"got {type(hyper).__name__}", fix))
-    for knob, values in (hyper or {}).items():
-        if knob not in chosen.knobs:
+    window = max(1, round(_side(subject) / 4)) if window is None else window
+    chosen = Method(
+        name=MethodKind(()).plain(method, subject),
+        steps=steps,
+        masks=masks,
+        grid=grid,
+        window=window,
+        stride=max(1, window // 2) if stride is None else stride,
+        noise=noise,
+        layer=layer or (check_layer(subject, None) if method == "gradcam" else ""),
+        seed=seed,
+        own=None if isinstance(method, str) else method,
+    )
+    found = [chosen]
+    for setting, values in (hyper or {}).items():
+        if setting not in chosen.knobs:
             fix = f"Its settings are: {', '.join(chosen.knobs) or 'none'}; leave the others out"
-            seen = f"hyper has {knob!r}"
+            seen = f"hyper has {setting!r}"
             raise ValueError(problem(f"{chosen.name} has no such setting", seen, fix))
-        several = [values] if np.ndim(values) == 0 else list(values)
-        made += [replace(chosen, **{knob: value}) for value in several]
-    return tuple(dict.fromkeys(_checked(one, subject) for one in made))
-
-
-def _checked(method: Method, subject: Subject) -> Method:
-    short = min(subject.images.shape[2:])
-    limits = {
-        "steps": (1, 100_000, ""),
-        "masks": (2, 1_000_000, ""),
-        "grid": (2, short, "a cell must hold a pixel"),
-        "window": (1, short, "it must fit the image"),
-        "stride": (1, method.window, "pixels between two windows would never be removed"),
-    }
-    for knob in method.knobs:
-        value = getattr(method, knob)
-        if knob in limits:
-            check_whole(knob, value, *limits[knob])
-        elif knob == "noise" and not (isinstance(value, int | float) and 0 < value < np.inf):
-            fix = "Pass noise= as a standard deviation in pixel units, such as 0.15"
-            raise ValueError(problem("noise must be greater than 0", f"got {value!r}", fix))
-        elif knob == "layer":
-            method = replace(method, layer=check_layer(subject, value or None))
-    return method
+        found += [replace(chosen, **{setting: value}) for value in values]
+    for one in found:
+        if "stride" in one.knobs and one.stride > one.window:
+            fix = f"Pass stride= from 1 to {one.window}, the side of the window"
+            happened = "pixels between two windows would never be removed"
+            raise ValueError(problem(happened, f"got stride={one.stride}", fix))
+    return tuple(dict.fromkeys(found))

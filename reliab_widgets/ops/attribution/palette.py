@@ -53,3 +53,15 @@ def palette(image: np.ndarray, count: int = COLOURS) -> tuple[tuple[str, float],
         name = "color:" + ",".join(str(channel) for channel in nearest.astype(np.float32))
         found.append((name, float(mine.mean())))
     return tuple(sorted(found, key=lambda it: -it[1]))
+
+
+def hex_code(colour: str) -> str:
+    """Return ``"color:r,g,b"`` as #rrggbb.
+
+    Examples
+    --------
+    >>> hex_code("color:1.0,0.5,0.0")
+    '#ff8000'
+    """
+    channels = [round(255 * float(value)) for value in colour.removeprefix("color:").split(",")]
+    return "#" + "".join(f"{channel:02x}" for channel in channels)

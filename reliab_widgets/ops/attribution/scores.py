@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch import Tensor
 
-from ...batching import Plan, in_batches
-from ...subject import Subject
-from ...validation import is_whole, problem
+from ...core.batching import Plan, in_batches
+from ...core.subject import Subject
 
 SCORES = ("probability", "logit", "log-odds")
 TARGETS = ("predicted", "true", "runner-up")
@@ -106,34 +103,25 @@ def gradients(
     return rows[:, 0], rows[:, 1:].unflatten(1, images.shape[1:])
 
 
-def targets(
-    wanted: str | int, logits: np.ndarray, truth: np.ndarray, classes: Sequence[str]
-) -> np.ndarray:
+def targets(wanted: str | int, logits: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Return which class is explained for each image.
 
     Parameters
     ----------
     wanted : str or int
-        One of ``TARGETS``, or a class by its name or index.
+        One of ``TARGETS``, or the index of a class.
     logits : array (n, K)
         Of the clean images.
     truth : array (n,)
         Their labels.
-    classes : sequence of str
-        K names.
 
     Returns
     -------
     array (n,) of int
 
-    Raises
-    ------
-    ValueError
-        No such class.
-
     Examples
     --------
-    >>> targets("runner-up", np.array([[1.0, 3.0, 2.0]]), np.array([0]), ("a", "b", "c"))
+    >>> targets("runner-up", np.array([[1.0, 3.0, 2.0]]), np.array([0]))
     array([2])
     """
     if wanted == "predicted":
@@ -142,13 +130,4 @@ def targets(
         return truth.copy()
     if wanted == "runner-up":
         return np.argsort(-logits, axis=1, kind="stable")[:, 1]
-    if isinstance(wanted, str) and wanted in classes:
-        return np.full(len(truth), classes.index(wanted))
-    if not isinstance(wanted, str) and is_whole(wanted) and 0 <= wanted < len(classes):
-        return np.full(len(truth), int(wanted))
-    shown = ", ".join(map(repr, classes[:20])) + (" ..." if len(classes) > 20 else "")
-    fix = (
-        f"Choose target= from {', '.join(map(repr, TARGETS))}, {shown}, or an index from 0 to "
-        f"{len(classes) - 1}"
-    )
-    raise ValueError(problem("there is no such class to explain", f"got {wanted!r}", fix))
+    return np.full(len(truth), wanted, dtype=np.int64)

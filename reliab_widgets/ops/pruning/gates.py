@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from ...subject import Subject
-from ..copies import copied
+from ...core.subject import Subject
 
 if TYPE_CHECKING:
     from .structure import Structure
@@ -43,7 +42,7 @@ class Gates:
 
     def __init__(self, subject: Subject, structure: Structure) -> None:
         self.units = len(structure)
-        self._subject = copied(subject)
+        self._subject = subject.on(subject.network.copied())
         # What the hooks do during a pass. They know this list and not the gates: as a ring with
         # the network, all would wait for the collector, which counts objects, not their size.
         self._see: list[See] = []
@@ -105,7 +104,7 @@ class Gates:
     def _run(self, images: Tensor, see: See) -> Tensor:
         self._see.append(see)
         try:
-            return self._subject._network.logits(images)
+            return self._subject.network.logits(images)
         finally:
             self._see.clear()
 

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from ...batching import memory_budget, threads
-from ...engine import Progress, sweep, ticking
-from ...validation import problem
+from ...core.batching import memory_budget, threads
+from ...core.engine import Progress, sweep, ticking
+from ...core.wording import problem
 from .gates import Gates
 from .structure import Structure, weight
 
 if TYPE_CHECKING:
-    from ...subject import Subject
+    from ...core.subject import Subject
 
 CRITERIA = ("taylor", "taylor-fg", "taylor-so", "weight", "bn-scale", "random")
 BATCH = 50
@@ -111,7 +111,7 @@ def importance(
             tick(done, len(spans))  # so that Cancel need not wait for a whole batch
 
         measure = partial(_slopes, beat=beat) if executor is None else _slopes
-        slopes = sweep(measure, case, spans, executor=executor, progress=told)  # type: ignore[arg-type]
+        slopes = sweep(measure, case, spans, executor=executor, progress=told)
     if criterion == "taylor-fg":
         return np.square(np.concatenate(slopes)).mean(0)
     return np.mean([np.square(part.mean(0)) for part in slopes], axis=0)
@@ -135,7 +135,7 @@ def _slopes(
     """
     subject = case.subject[slice(*span)]
     gates = Gates(subject, case.found)
-    network = subject._network
+    network = subject.network
     needed = sum(network.trace(subject.images[:1]).values())
     step = max(1, min(BATCH, memory_budget(subject.device) // max(1, 3 * needed)))
     parts = []

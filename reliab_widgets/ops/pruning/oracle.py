@@ -12,19 +12,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from ...batching import memory_budget, threads
-from ...engine import Progress, sweep
-from ...result import Record
-from ...validation import check_choice, problem
-from ..agreement import spearman
-from ..copies import copied
+from ...core.analysis import checked
+from ...core.batching import memory_budget, threads
+from ...core.engine import Progress, sweep
+from ...core.knobs import Choice
+from ...core.result import Record
+from ...core.subject import Subject
+from ...core.wording import problem
+from ..statistics.agreement import spearman
 from .importance import BATCH
 from .structure import Structure, structure
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-
-    from ...subject import Subject
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +101,7 @@ class Oracle(Record):
         """
         from pandas import DataFrame
 
-        check_choice("measure", measure, ("batch", "image", "set"))
+        measure = Choice(("batch", "image", "set")).check("measure", measure, None)
         truth = getattr(self, f"by_{measure}")
         scores = np.asarray(scores, dtype=np.float64)
         if scores.shape != truth.shape:
@@ -118,6 +118,7 @@ class Oracle(Record):
         return DataFrame.from_dict(rows, orient="index", columns=["spearman", "n"])
 
 
+@checked
 def oracle(subject: Subject, *, executor: Any = None, progress: Progress = None) -> Oracle:
     """Remove each unit alone and measure the loss: the truth that importance scores estimate.
 
@@ -153,13 +154,13 @@ def oracle(subject: Subject, *, executor: Any = None, progress: Progress = None)
     (2, 448)
     """
     found = structure(subject)
-    needed = sum(subject._network.trace(subject.images[:1]).values())
+    needed = sum(subject.network.trace(subject.images[:1]).values())
     batch = max(1, min(BATCH, memory_budget(subject.device) // max(1, 3 * needed)))
     spans = [(start, start + batch) for start in range(0, len(subject), batch)]
     groups = range(len(found.groups))
     items = [(start, stop, group) for start, stop in spans for group in groups]
     case = _Case(subject, found)
-    parts = sweep(_without, case, items, executor=executor, progress=progress)  # type: ignore[arg-type]
+    parts = sweep(_without, case, items, executor=executor, progress=progress)
     rows = [parts[i : i + len(groups)] for i in range(0, len(parts), len(groups))]
     loss = np.concatenate([row[0][0] for row in rows])
     # Units are numbered group by group.
@@ -191,7 +192,7 @@ def _without(case: _Case, item: tuple[int, int, int]) -> tuple[np.ndarray, np.nd
         for layer in found.layers
         if not layer.channelwise and np.isin(layer.inputs, units).any()
     }
-    replay = _Replay(copied(subject), set(readers))
+    replay = _Replay(subject.on(subject.network.copied()), set(readers))
     with threads(1), torch.inference_mode(False), torch.no_grad():
         whole = cross_entropy(replay.record(subject.images), labels, reduction="none")
         losses = [
@@ -209,10 +210,10 @@ class _Replay:
     """A network that answers from memory up to the first layer that reads what is changed."""
 
     def __init__(self, subject: Subject, readers: set[str]) -> None:
-        self._network = subject._network
+        self.network = subject.network
         self._leaves = {
             name: module
-            for name, module in self._network.model.named_modules()
+            for name, module in self.network.model.named_modules()
             if not list(module.children())
         }
         self._readers = readers
@@ -232,7 +233,7 @@ class _Replay:
             return output
 
         with self._answering(call):
-            self._network.logits(images[:1])
+            self.network.logits(images[:1])
             # What a later step changes in place must be kept, and handed out, as a copy.
             self._changed = {
                 place
@@ -248,7 +249,7 @@ class _Replay:
                 return output
 
         with self._answering(keep):
-            logits = self._network.logits(images)
+            logits = self.network.logits(images)
         self._calls = [output for _, output, _ in kept]
         self._first = min(place for place, (name, _, _) in enumerate(kept) if name in self._readers)
         return logits
@@ -270,7 +271,7 @@ class _Replay:
             return forward(*inputs, **options)
 
         with self._answering(call):
-            return self._network.logits(self._images)
+            return self.network.logits(self._images)
 
     @contextmanager
     def _answering(self, call: Callable[..., Any]) -> Iterator[None]:

@@ -3,13 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from ...validation import problem
+from ...core.knobs import Kind, Real, Several
+from ...core.wording import problem
 from .structure import Structure
 
 SCOPES = ("filters", "flops")
+_PART = Real(least=0, below=1, why="the part that goes, several as in (0.2, 0.5)")
+
+
+@dataclass(frozen=True)
+class Levels(Several):
+    """Which parts are removed: ascending, each once, without the 0 that is always there.
+
+    Examples
+    --------
+    >>> Levels().check("levels", [0.5, 0, 0.2, 0.5], None)
+    (0.2, 0.5)
+    """
+
+    kind: Kind = _PART
+    least: int = 1
+    alone: bool = True
+
+    def check(self, name: str, value: Any, about: Any) -> tuple[float, ...]:
+        """Return the levels above 0."""
+        found = super().check(name, value, about)
+        return tuple(sorted({*found} - {0.0})) or (0.0,)
 
 
 def free(found: Structure, protect: Sequence[str]) -> np.ndarray:
@@ -84,9 +108,9 @@ def remove(
         take = int(np.searchsorted(count, level * found.filters.sum() + 1e-9, side="right"))
         return _first(order, take, len(found))
     nothing = np.zeros(len(found), dtype=bool)
-    goal = (1 - level) * found.cost(nothing)[1]
+    most = (1 - level) * found.cost(nothing)[1]
     return _first(
-        order, _bisected(lambda n: _cost(found, order, n) <= goal, len(order)), len(found)
+        order, _bisected(lambda n: _cost(found, order, n) <= most, len(order)), len(found)
     )
 
 

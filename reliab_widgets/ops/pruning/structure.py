@@ -18,11 +18,10 @@ import torch_pruning
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ...batching import own_generators
-from ...network import Network
-from ...subject import Subject, check_subject
-from ...validation import problem
-from ..copies import copied
+from ...core.batching import own_generators
+from ...core.network import Network
+from ...core.subject import Subject, check_subject
+from ...core.wording import problem
 from .gates import Gates
 
 STAYS = -1
@@ -175,7 +174,7 @@ def structure(subject: Subject) -> Structure:
     (448, ('conv1', 'layer1.0.conv2', 'layer1.1.conv2', 'layer1.2.conv2'))
     """
     check_subject(subject)
-    network, size = subject._network, tuple(subject.images.shape[1:])
+    network, size = subject.network, tuple(subject.images.shape[1:])
     known = _FOUND.setdefault(network, {})
     if size not in known:
         known[size] = _find(subject)
@@ -183,7 +182,7 @@ def structure(subject: Subject) -> Structure:
 
 
 def _find(subject: Subject) -> Structure:
-    network = subject._network
+    network = subject.network
     if hasattr(network.model, "_orig_mod"):
         fix = "Pass the module that torch.compile was given as model="
         raise ValueError(problem("a compiled model cannot be cut", "got OptimizedModule", fix))
@@ -192,7 +191,7 @@ def _find(subject: Subject) -> Structure:
         fix = "Remove what blocks them (detach, no_grad, numpy) from model="
         raise ValueError(problem("gradients are blocked, so ties cannot be found", seen, fix))
     image = subject.images[:1]
-    network = copied(subject)._network  # hooks on the original would see passes of other threads
+    network = subject.network.copied()  # hooks on the original would see passes of other threads
     names = {module: name for name, module in network.model.named_modules()}
     with _graph(network, network.model, image) as graph:
         found = list(graph.get_all_groups(root_module_types=_CUT))
@@ -245,7 +244,7 @@ def cut(subject: Subject, found: Structure, removed: np.ndarray) -> Subject:
 
     def change(model: nn.Module) -> None:
         modules = dict(model.named_modules())
-        with _graph(subject._network, model, subject.images[:1]) as graph:
+        with _graph(subject.network, model, subject.images[:1]) as graph:
             for number, layers in enumerate(found.groups):
                 channels = found.channel[removed & (found.group == number)].tolist()
                 if channels:
@@ -254,7 +253,7 @@ def cut(subject: Subject, found: Structure, removed: np.ndarray) -> Subject:
                     graph.get_pruning_group(root, whole, channels).prune()
         model.requires_grad_(False)
 
-    return copied(subject, change)
+    return subject.on(subject.network.copied(change))
 
 
 def weight(model: nn.Module, name: str) -> Tensor:
@@ -269,8 +268,8 @@ def _graph(network: Network, model: nn.Module, image: Tensor) -> Iterator[Any]:
     """Trace a model that is like the network's own; gradients are on, generators untouched."""
 
     def run(model: nn.Module, image: Tensor) -> Tensor:
-        inputs = network._normalised(image).requires_grad_()
-        return network._pick(model(inputs), len(image))
+        inputs = network.normalised(image).requires_grad_()
+        return network.pick(model(inputs), len(image))
 
     with torch.inference_mode(False), torch.enable_grad(), own_generators():
         graph = torch_pruning.DependencyGraph()
@@ -355,7 +354,7 @@ def _places(network: Network, image: Tensor) -> dict[str, int]:
 
         return hook
 
-    with network._lock, torch.inference_mode(False), torch.no_grad():
+    with network.lock, torch.inference_mode(False), torch.no_grad():
         hooks = [
             module.register_forward_hook(note(name))
             for name, module in network.model.named_modules()
@@ -430,7 +429,7 @@ def _agrees(subject: Subject, found: Structure, groups: np.ndarray) -> bool:
     with torch.no_grad():
         masked = Gates(subject, found).logits(images, silent)
         try:
-            cutting = cut(subject, found, removed)._network.logits(images)
+            cutting = cut(subject, found, removed).network.logits(images)
         except (RuntimeError, ValueError, AttributeError, TypeError, IndexError):
             return False  # the graph took something for what it is not
     scale = masked.abs().max().clamp_min(1)

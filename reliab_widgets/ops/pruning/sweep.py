@@ -16,16 +16,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...batching import threads
-from ...engine import Progress, Tick, stream
-from ...subject import Subject
-from .. import adversary
-from ..agreement import spearman
+from ...core.batching import threads
+from ...core.engine import Progress, Tick, stream
+from ...core.subject import Subject
+from ..attacks import adversary
 from ..attribution.baselines import baseline
 from ..attribution.explainer import Explainer
 from ..attribution.methods import Method
-from ..copies import copied
-from ..untrained import untrained
+from ..networks.untrained import untrained
+from ..statistics.agreement import spearman
 from . import removal
 from .gates import Gates
 from .importance import Criterion, importance
@@ -44,7 +43,7 @@ class Case:
 
     Parameters
     ----------
-    subject, fit : Subject
+    subject, calibration : Subject
         The images that are reported, and those to rank and fit on, with the whole network.
     train : Subject or None
         Images to train on.
@@ -61,7 +60,7 @@ class Case:
     """
 
     subject: Subject
-    fit: Subject
+    calibration: Subject
     train: Subject | None
     found: Structure
     free: np.ndarray
@@ -90,7 +89,7 @@ class Point(NamedTuple):
     """One network measured; what the fields are, `Pruning` says."""
 
     logits: np.ndarray
-    fit_logits: np.ndarray
+    calibration_logits: np.ndarray
     removed: np.ndarray
     scores: np.ndarray
     left: np.ndarray
@@ -133,7 +132,7 @@ class Measured(NamedTuple):
 def measured(
     case: Case, levels: np.ndarray, known: dict[Any, Any], executor: Any, tick: Tick
 ) -> Iterator[Measured]:
-    """Yield what is measured, each time with one level more.
+    """Yield what is measured, each time with one level more than was known.
 
     Parameters
     ----------
@@ -171,7 +170,7 @@ def measured(
     if case.rounds == 1 and not case.finetune and case.criterion not in ("magnitude", "random"):
         if "scores" not in known:
             known["scores"] = importance(
-                case.fit,
+                case.calibration,
                 case.found,
                 case.criterion,
                 seed=case.seed,
@@ -188,7 +187,11 @@ def measured(
     for step in steps:
         missing = [item for item in step if item not in known]
         done += len(step) - len(missing)
-        parts = stream(prune, case, missing, executor=executor)  # type: ignore[arg-type]
+        if not missing:
+            beat()
+            if step is not steps[-1]:
+                continue  # what is known already is shown with what comes next
+        parts = stream(prune, case, missing, executor=executor)
         for item, part in zip(missing, parts, strict=True):
             known[item] = part
             done += 1
@@ -219,7 +222,7 @@ def _prune(case: Case, item: _Item, beat: Progress = None) -> list[Point]:
     highest = item.levels[-1]
     marks = [highest * number / case.rounds for number in range(1, case.rounds)]
     removed = np.zeros(len(case.found), dtype=bool)
-    current, found = case.fit, case.found
+    current, found = case.calibration, case.found
     scores = _scores(case, item.control, current, found, removed)
     points = []
     for stop in sorted({*item.levels, *marks}):
@@ -261,12 +264,12 @@ def _look(
     beat: Progress,
 ) -> Point:
     """Measure a network; ``current`` carries it, whatever its images."""
-    subject = on_network(case.subject, current)
+    subject = case.subject.on(current.network)
     logits = subject.evaluate(progress=beat).numpy()
-    fit_logits = on_network(case.fit, current).evaluate(progress=beat).numpy()
+    calibration_logits = case.calibration.on(current.network).evaluate(progress=beat).numpy()
     gone = np.zeros(len(case.found), dtype=bool) if removed is None else removed
     parameters, operations = case.found.cost(gone)
-    seconds = _seconds(case, subject._network.logits)
+    seconds = _seconds(case, subject.network.logits)
     seconds_masked, gap = (seconds, 0.0) if removed is None else (np.nan, np.nan)
     if masked is not None:
         before, found, going = masked
@@ -282,7 +285,7 @@ def _look(
     maps = _maps(case, subject, logits) if main else np.empty(0)
     return Point(
         logits=logits,
-        fit_logits=fit_logits,
+        calibration_logits=calibration_logits,
         removed=gone.copy(),
         scores=np.zeros(len(gone)),
         left=_left(case.found, gone),
@@ -295,7 +298,7 @@ def _look(
         drift=_drift(case, maps) if main else np.empty(0),
         robust=_robust(case, subject) if main else np.empty(0),
         maps=maps,
-        tuned=on_network(case.subject, current) if case.finetune and main else None,
+        tuned=case.subject.on(current.network) if case.finetune and main else None,
     )
 
 
@@ -319,7 +322,7 @@ def _sparse(case: Case, control: int, level: float, beat: Progress) -> Point:
             one[gone.to(one.device)] = 0
             left.append(int((~gone).sum()))
 
-    point = _look(case, copied(case.subject, change), None, None, beat)
+    point = _look(case, case.subject.on(case.subject.network.copied(change)), None, None, beat)
     zeros = int(whole.sum()) - sum(left)
     return point._replace(left=np.array(left), parameters=point.parameters - zeros)
 
@@ -330,13 +333,6 @@ def _weights(case: Case) -> np.ndarray:
 
 
 # --- what is measured -------------------------------------------------------------------------
-
-
-def on_network(subject: Subject, current: Subject) -> Subject:
-    """Return a subject's images under the network of another one."""
-    if subject._network is current._network:
-        return subject
-    return subject._with(_network=current._network, validation=None, _evaluations={})
 
 
 def _left(found: Structure, removed: np.ndarray) -> np.ndarray:
@@ -354,7 +350,7 @@ def _size(model: nn.Module) -> int:
 def _seconds(case: Case, run: Callable[[Tensor], Tensor]) -> float:
     """Return the time that a pass takes for each image, NaN if it is not asked for."""
     images = case.subject.images[:_TIMED]
-    plan = case.subject._network.plan(tuple(images.shape[1:]))
+    plan = case.subject.plan
     took = []
     with threads(plan.threads), torch.inference_mode(False), torch.no_grad():
         for _ in range(case.timed + (case.timed > 0)):  # the first warms up
@@ -375,7 +371,7 @@ def _explained(subject: Subject, targets: np.ndarray) -> np.ndarray:
     height, width = subject.images.shape[2:]
     if not len(targets):
         return np.empty((0, height, width))
-    plan = subject._network.plan(tuple(subject.images.shape[1:]))
+    plan = subject.plan
     base = (baseline("mean", subject),)
     explainer = Explainer(Method("ig", steps=_STEPS), base, "logit", (height, width), plan)
     return np.stack(

@@ -6,9 +6,8 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from ...batching import own_generators
-from ...subject import Subject
-from ..copies import copied
+from ...core.batching import own_generators
+from ...core.subject import Subject
 
 BATCH = 64
 RATE = 0.01
@@ -35,7 +34,7 @@ def tuned(subject: Subject, train: Subject, batches: int, seed: int) -> Subject:
     """
 
     def change(model: nn.Module) -> None:
-        network = subject._network
+        network = subject.network
         generator = torch.Generator().manual_seed(seed)
         size = min(BATCH, len(train))
         each = len(train) // size
@@ -49,8 +48,8 @@ def tuned(subject: Subject, train: Subject, batches: int, seed: int) -> Subject:
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, len(steps))
         with torch.inference_mode(False), torch.enable_grad(), own_generators(seed):
             for step in steps:
-                inputs = network._normalised(train.images[step])
-                logits = network._pick(model(inputs), len(step))
+                inputs = network.normalised(train.images[step])
+                logits = network.pick(model(inputs), len(step))
                 labels = train.labels[step].to(logits.device)
                 optimiser.zero_grad()
                 cross_entropy(logits, labels).backward()
@@ -58,4 +57,4 @@ def tuned(subject: Subject, train: Subject, batches: int, seed: int) -> Subject:
                 schedule.step()
         model.eval().requires_grad_(False)
 
-    return copied(subject, change)
+    return subject.on(subject.network.copied(change))

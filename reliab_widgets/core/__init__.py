@@ -1,0 +1,1 @@
+"""What everything stands on: knobs, results, the Subject, running and remembering."""

@@ -1,0 +1,456 @@
+"""The frozen copy of a model that Subjects share, and how its answers are read."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import re
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from .batching import (
+    Plan,
+    cores,
+    in_batches,
+    memory_budget,
+    out_of_memory,
+    own_generators,
+    probe,
+    threads,
+    trace,
+)
+from .validation import check_channels, check_device, diagnose, unexplained
+from .wording import problem, shape
+
+Output: TypeAlias = str | int | Callable[[Any], Tensor] | None
+
+FEW = 4  # images looked at to understand a model's output
+
+
+class Network:
+    """A model copied, put in eval mode and understood: pixels in, logits out.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Left as it is.
+    images : Tensor
+        (N, C, H, W) in [0, 1]; the first few are passed through to see what the model answers.
+    mean, std, device, output
+        As `Subject` takes them.
+
+    Attributes
+    ----------
+    kind : str
+        What the model gives: "logits", "probabilities", "one logit" or "one probability".
+    classes : int
+        The number of columns of the logits.
+    gradients : bool
+        Whether the logits can be differentiated with respect to the images.
+    notes : tuple of str
+        What was adapted, in plain words.
+    """
+
+    @torch.inference_mode(False)
+    def __init__(
+        self,
+        model: Any,
+        images: Tensor,
+        *,
+        mean: Any = None,
+        std: Any = None,
+        device: Any = "auto",
+        output: Any = None,
+    ) -> None:
+        self.model, self._notes = _snapshot(model)
+        self.device = check_device(device, self.model)
+        self.model.to(self.device)
+        self.mean, self.std = check_channels(mean, std, images.shape[1])
+        if not (output is None or isinstance(output, str | int) or callable(output)):
+            seen = f"got {type(output).__name__}"
+            fix = "Pass output= as a key, a position, or a function of the model's output"
+            raise TypeError(problem("output cannot pick anything", seen, fix))
+        self.output: Output = output
+        self.lock = threading.RLock()
+        self._plans: dict[tuple[int, ...], Plan] = {}
+        self._shapes: set[tuple[int, ...]] = {tuple(images.shape[1:])}
+        self._random = False
+        self._columns = 0
+        with own_generators(), torch.no_grad(), threads(1):
+            self._study(images[:FEW])
+        self.notes = tuple(self._notes)
+
+    # --- from pixels to logits ----------------------------------------------------------------
+
+    def logits(self, images: Tensor, channels_last: bool = False) -> Tensor:
+        """Return (n, K) logits of (n, C, H, W) images in one pass, as autograd is set."""
+        inputs = self.normalised(images)
+        if channels_last:
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        with self._isolated():
+            scores = self.pick(self.model(inputs), len(images)).float()
+        if self.kind == "probabilities":
+            return scores.clamp_min(torch.finfo(scores.dtype).tiny).log()
+        if self.kind == "one probability":
+            scores = scores.logit(torch.finfo(scores.dtype).eps)
+        if self._columns == 1:
+            return torch.cat([torch.zeros_like(scores), scores], 1)
+        return scores
+
+    def infer(self, images: Tensor) -> Tensor:
+        """Return (n, K) logits without gradients, in batches that fit; safe from any thread."""
+        size = tuple(images.shape[1:])
+        if len(images) == 0:
+            return torch.empty(0, self.classes, device=self.device)
+        alone = len(images) == 1 and size not in self._plans
+        plan = Plan(1) if alone else self.plan(size)  # one image is not worth a probe
+        # Both settings belong to the thread, so they are made here and not by who asks.
+        with torch.inference_mode(False), torch.no_grad():
+            logits, worked = in_batches(self.logits, images, plan)
+        if worked.batch < plan.batch:
+            with self.lock:
+                self._plans[size] = min(worked, self._plans[size], key=lambda plan: plan.batch)
+        return logits
+
+    def plan(self, size: tuple[int, ...]) -> Plan:
+        """Return how to run images of this (C, H, W), probed when first asked."""
+        with self.lock:
+            if size not in self._plans:
+                image = torch.full((1, *size), 0.5, device="cpu")
+
+                def run(batch: int, channels_last: bool) -> Tensor:
+                    return self.logits(image.expand(batch, -1, -1, -1), channels_last).cpu()
+
+                with torch.inference_mode(False), torch.no_grad():
+                    needed = image.nbytes + sum(self.trace(image).values())
+                    self._plans[size] = probe(run, needed, memory_budget(self.device), cores())
+            return self._plans[size]
+
+    def trace(self, image: Tensor) -> dict[str, int]:
+        """Name the leaf modules that run on a (1, C, H, W) image, with the bytes they give."""
+        with self.lock, torch.no_grad():
+            return trace(self.model, lambda: self.logits(image))
+
+    def copied(self, change: Callable[[nn.Module], object] = lambda model: None) -> Network:
+        """Return this network with a copy of its model, changed as told.
+
+        Parameters
+        ----------
+        change : callable, optional
+            Is given the copy of the model and changes it in place. Inputs and outputs must stay of
+            their shapes: the copy is run and read like the original.
+
+        Examples
+        --------
+        >>> network = Network(nn.Flatten(), torch.rand(1, 1, 2, 2))
+        >>> network.copied().model is network.model
+        False
+        """
+        network = object.__new__(Network)
+        # The plan is shared too: what the original was probed for fits its copy.
+        network.__dict__.update(self.__dict__, model=copy.deepcopy(self.model))
+        network.__dict__.pop("digest", None)
+        change(network.model)
+        return network
+
+    def accept(self, images: Tensor) -> None:
+        """Make sure that the model takes (n, C, H, W) images of this size."""
+        size = tuple(images.shape[1:])
+        if size in self._shapes:
+            return
+        if self.mean is not None and len(self.mean) != size[0]:
+            raise ValueError(
+                problem(
+                    "images have another number of channels than this network's",
+                    f"got {size[0]}, mean= has {len(self.mean)}",
+                    f"Pass images= with {len(self.mean)} channels",
+                )
+            )
+        with torch.no_grad(), self._isolated():
+            self.pick(self._tried(images[:1]), 1)
+        self._shapes.add(size)
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """Return (n, C, H, W) images as the model expects them, on its device."""
+        images = images.to(self.device, torch.float32)
+        if self.mean is None or self.std is None:
+            return images.clone()  # a model that works in place must not reach the pictures
+        mean, std = (
+            torch.tensor(x, dtype=torch.float32, device=self.device).view(-1, 1, 1)
+            for x in (self.mean, self.std)
+        )
+        return (images - mean) / std
+
+    def _isolated(self) -> AbstractContextManager[None]:
+        # Only where needed: putting generators back would undo draws of the user's other threads.
+        return own_generators() if self._random else nullcontext()
+
+    # --- understanding the model --------------------------------------------------------------
+
+    def _study(self, images: Tensor) -> None:
+        draws = [torch.default_generator]
+        if self.device.type == "cuda":
+            draws.append(torch.cuda.default_generators[self.device.index or 0])
+        before = [generator.get_state() for generator in draws]
+        raw = self._tried(images[:1])
+        self._choose(raw)
+        alone = self.pick(raw, 1)
+        scores = self.pick(self.model(self.normalised(images)), len(images))
+        drawn = not all(map(torch.equal, before, [generator.get_state() for generator in draws]))
+
+        broken = int((~scores.isfinite().all(1)).sum())
+        if broken:
+            raise ValueError(nonfinite(broken, len(images), "tried"))
+        self._columns = scores.shape[1]
+        self.gradients, last = self._differentiated(images[:1])
+        self.kind = _kind(scores, last.startswith("Sigmoid") or _ends_in_sigmoid(self.model))
+        self.classes = max(2, self._columns)
+
+        if drawn:
+            self._notes.append(
+                "the model draws random numbers in its forward pass; every pass is seeded alike"
+            )
+        if not torch.allclose(alone[0], scores[0], rtol=1e-3, atol=1e-3):
+            gap = (alone[0] - scores[0]).abs().max().item()
+            self._notes.append(
+                f"two passes of the same image differ (by {gap:.2g}): the model draws random "
+                "numbers, remembers, or looks at the rest of the batch"
+            )
+            drawn = True
+        self._random = drawn
+        if self.kind != "logits":
+            self._notes.append(_READINGS[self.kind])
+        elif ((scores >= 0) & (scores <= 1)).all():
+            self._notes.append(
+                "all outputs lie in 0-1 but do not sum to 1: taken as logits; if they are "
+                "sigmoids, pass output=torch.logit"
+            )
+
+    def _tried(self, image: Tensor) -> Any:
+        def run(image: Tensor) -> Any:
+            return self.model(self.normalised(image))
+
+        try:
+            return run(image)
+        except Exception as error:
+            if out_of_memory(error):
+                raise
+            explained = diagnose(self.model, run, image)
+            if explained is not None:
+                raise explained from None  # what torch said about it would only hide it
+            raise unexplained(image, error) from error
+
+    def _choose(self, raw: Any) -> None:
+        """Settle which part of a dict or tuple is meant."""
+        if self.output is not None or isinstance(raw, Tensor):
+            return
+        entries = _entries(raw)
+        if not entries:
+            return
+        tables = [k for k, v in entries.items() if isinstance(v, Tensor) and v.ndim == 2]
+        named = [key for key in ("logits", "out") if key in entries]
+        if not named and len(tables) != 1:
+            raise ValueError(
+                problem(
+                    f"the model's output is a {type(raw).__name__} and it is not clear which part "
+                    "holds the logits",
+                    f"it has {_listed(entries)}",
+                    "Name it, e.g. output="
+                    + repr(next(iter(entries)))
+                    + ", or pass output= as a function of the model's output",
+                )
+            )
+        self.output = (named or tables)[0]
+        self._notes.append(
+            f"the model's output is a {type(raw).__name__}; {self.output!r} is used, change it "
+            "with output="
+        )
+
+    def pick(self, raw: Any, count: int) -> Tensor:
+        """Return what stands for the logits of so many images in an output of the model."""
+        picked = raw
+        if callable(self.output):
+            picked = self.output(raw)
+        elif self.output is not None:
+            entries = _entries(raw)
+            keys = list(entries)
+            if isinstance(self.output, int) and -len(keys) <= self.output < len(keys):
+                picked = entries[keys[self.output]]
+            elif self.output in entries:
+                picked = entries[self.output]
+            else:
+                fix = "Pass one of these as output=" if keys else "Leave output= away"
+                given = _listed(entries) or f"one {type(raw).__name__}"
+                seen = f"got output={self.output!r}, the model gives {given}"
+                raise ValueError(problem("output is not part of what the model gives", seen, fix))
+        if not isinstance(picked, Tensor):
+            fix = "Pass output= as a key, a position, or a function that returns a tensor"
+            seen = f"got {type(picked).__name__}"
+            raise ValueError(problem("the model's output is not a tensor", seen, fix))
+        if (
+            picked.ndim != 2
+            or len(picked) != count
+            or picked.shape[1] != (self._columns or picked.shape[1])
+        ):
+            fix = {
+                1: "Pass output=lambda y: y[:, None] if it is one logit per image",
+                4: "Pass output=lambda y: y.mean((2, 3)) if it is a map of logits",
+            }.get(picked.ndim, "Pass output= as a function that makes logits of it")
+            raise ValueError(
+                problem(
+                    "the model's output must be logits, (N, K)",
+                    f"{count} image{'s' * (count != 1)} gave shape {tuple(picked.shape)}",
+                    fix,
+                )
+            )
+        return picked
+
+    def _differentiated(self, image: Tensor) -> tuple[bool, str]:
+        """Tell whether gradients reach the image, and which function was the last of the model."""
+        with torch.enable_grad():
+            try:
+                scores = self.pick(self.model(self.normalised(image.clone().requires_grad_())), 1)
+            except RuntimeError:  # what blocks gradients may also refuse tensors that carry them
+                return False, ""
+        return scores.requires_grad, type(scores.grad_fn).__name__
+
+    # --- identity -----------------------------------------------------------------------------
+
+    @cached_property
+    def digest(self) -> bytes:
+        """Hash of everything that decides the logits, but the images."""
+        digest = hashlib.sha256()
+        text = re.sub(r"0x[0-9a-f]+", "", repr(self.model))  # addresses change, models do not
+        output = self.output
+        if callable(output):
+            code = getattr(output, "__code__", None)
+            output = (
+                f"{getattr(output, '__qualname__', type(output))} {code and code.co_code.hex()}"
+            )
+        words = (type(self.model).__qualname__, text, self.mean, self.std, output)
+        digest.update(repr(words).encode())
+        for name, value in [*self.model.state_dict().items(), *self.model.named_buffers()]:
+            digest.update(name.encode())
+            digest.update(
+                tensor_bytes(value) if isinstance(value, Tensor) else repr(value).encode()
+            )
+        return digest.digest()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Locks cannot travel, and a plan fits only the machine that made it.
+        return {k: v for k, v in self.__dict__.items() if k not in ("lock", "_plans")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, lock=threading.RLock(), _plans={})
+
+
+_READINGS = {
+    "probabilities": "the model ends in softmax: log-probabilities are used as logits",
+    "one logit": "the model gives one logit z: two columns (0, z) are used",
+    "one probability": "the model gives one probability p: two columns (0, logit p) are used",
+}
+
+
+def nonfinite(broken: int, total: int, verb: str = "evaluated") -> str:
+    """Say that the model gave NaN, in the three parts of every error."""
+    return problem(
+        "the model's output holds NaN or infinity",
+        f"for {broken} of the {total} images {verb}",
+        "Check the weights of model= and the numbers in mean= and std=; "
+        "torch.isfinite finds the layer where it begins",
+    )
+
+
+def tensor_bytes(tensor: Tensor) -> bytes:
+    """Return a tensor's kind, shape and values as bytes, whatever its memory format and device."""
+    values = tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+    return f"{tensor.dtype} {tuple(tensor.shape)}".encode() + values
+
+
+def _snapshot(model: Any) -> tuple[nn.Module, list[str]]:
+    """Copy a model into eval mode without gradients, and say in words what was changed."""
+    notes = []
+    while True:
+        if isinstance(getattr(model, "_orig_mod", None), nn.Module):
+            model, wrapper = model._orig_mod, "torch.compile"
+        elif isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            model, wrapper = model.module, type(model).__name__
+        else:
+            break
+        notes.append(f"{wrapper} was taken off: the network inside is used")
+    if not isinstance(model, nn.Module):
+        raise TypeError(
+            problem(
+                "model is not a torch.nn.Module",
+                f"got {type(model).__name__}",
+                "Pass model= as a Module whose forward maps (N, C, H, W) images to (N, K) logits",
+            )
+        )
+    # What pruning and weight norm derive from parameters is no leaf, and torch copies only leaves.
+    derived = {
+        id(value): value.detach().clone()
+        for module in model.modules()
+        for value in vars(module).values()
+        if isinstance(value, Tensor) and not value.is_leaf
+    }
+    try:
+        copied = copy.deepcopy(model, derived)
+    except Exception as error:
+        first_line = (str(error).splitlines() or [""])[0].rstrip(".")
+        raise ValueError(
+            problem(
+                "the model cannot be copied",
+                f"copy.deepcopy gave {type(error).__name__}: {first_line}",
+                "Pass model= without attributes that cannot be copied (open files, locks, "
+                "graphs), or write its __deepcopy__",
+            )
+        ) from error
+    if any(module.training for module in model.modules()):
+        notes.append("the model was in train mode; the copy is evaluated in eval mode")
+    floats = {t.dtype for t in [*copied.parameters(), *copied.buffers()] if t.is_floating_point()}
+    if floats - {torch.float32}:
+        names = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in floats))
+        notes.append(f"weights of {names} are evaluated in float32")
+        copied.float()
+    hooks = sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in copied.modules())
+    if hooks:
+        notes.append(f"{hooks} forward hook{'s' * (hooks > 1)} of the model run in its copy too")
+    copied.eval()
+    for parameter in copied.parameters():
+        parameter.requires_grad_(False)
+        parameter.grad = None
+    return copied, notes
+
+
+def _kind(scores: Tensor, sigmoid: bool) -> str:
+    inside = bool(((scores >= 0) & (scores <= 1)).all())
+    if scores.shape[1] == 1:
+        return "one probability" if inside and sigmoid else "one logit"
+    if inside and bool(((scores.sum(1) - 1).abs() < 1e-3).all()):
+        return "probabilities"
+    return "logits"
+
+
+def _ends_in_sigmoid(model: nn.Module) -> bool:
+    return isinstance(list(model.modules())[-1], nn.Sigmoid)
+
+
+def _entries(raw: Any) -> dict[Any, Any]:
+    if isinstance(raw, Mapping):
+        return dict(raw)
+    if hasattr(raw, "_asdict"):
+        return raw._asdict()
+    return dict(enumerate(raw)) if isinstance(raw, tuple | list) else {}
+
+
+def _listed(entries: Mapping[Any, Any]) -> str:
+    return ", ".join(
+        f"{key!r} ({shape(value.shape) if isinstance(value, Tensor) else type(value).__name__})"
+        for key, value in entries.items()
+    )

@@ -1,0 +1,88 @@
+"""Numbers, lists and errors in words, the same everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+RENAMED = {
+    "goal": "target",
+    "threat": "knowledge",
+    "shift": "corruption",
+    "fit": "calibration_set",
+    "fit_images": "calibration_images",
+    "grey": "grey-box",
+    "white": "white-box",
+}
+"""Words of older versions and of other libraries, which no spelling leads from."""
+
+
+def problem(happened: str, seen: str, fix: str) -> str:
+    """Join what happened, what was seen and how to fix it into one message.
+
+    Examples
+    --------
+    >>> problem("labels are not whole numbers", "got float32", "Pass labels=labels.long()")
+    'labels are not whole numbers: got float32. Pass labels=labels.long().'
+    """
+    return f"{happened}: {seen}. {fix}."
+
+
+def shape(size: Iterable[int]) -> str:
+    """Write a shape as people say it.
+
+    Examples
+    --------
+    >>> shape((3, 32, 32))
+    '3 x 32 x 32'
+    """
+    return " x ".join(map(str, size))
+
+
+def percent(share: float) -> str:
+    """Return a share of 1 in per cent, to one decimal."""
+    return f"{share * 100:.1f} %"
+
+
+def grey_levels(epsilon: float, norm: str = "Linf") -> str:
+    """Write an epsilon: in grey levels of 255 where it bounds a pixel, else as a length.
+
+    Examples
+    --------
+    >>> grey_levels(8 / 255), grey_levels(0.5, "L2")
+    ('8/255', '0.5 (L2)')
+    """
+    return f"{epsilon * 255:.3g}/255" if norm == "Linf" else f"{epsilon:.3g} ({norm})"
+
+
+def named(value: Any) -> str:
+    """Return what a function, module or other object is called: by its name, or its class.
+
+    Examples
+    --------
+    >>> named(len), named(object())
+    ('len', 'object')
+    """
+    for name in (getattr(value, "name", None), getattr(value, "__name__", None)):
+        if isinstance(name, str) and name:
+            return name
+    inner = getattr(value, "func", None)  # of functools.partial
+    return named(inner) if callable(inner) else type(value).__name__
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
+    """Return a sentence that names what ``name`` is called here or is spelt like, or nothing.
+
+    Examples
+    --------
+    >>> nearest("resnet2", ("resnet20", "vgg"))
+    'The nearest: resnet20. '
+    >>> nearest("goal", ("attack", "target"))
+    'It is called target here. '
+    """
+    known = list(known)
+    if isinstance(name, str) and RENAMED.get(name) in known:
+        return f"It is called {RENAMED[name]} here. "
+    near = get_close_matches(str(name), known, n=3, cutoff=0.5)
+    return f"The nearest: {', '.join(near)}. " if near else ""

@@ -1,0 +1,1 @@
+"""Attacks on images: balls, gradients, DeepFool, the adversary and searches over epsilon."""

@@ -1,0 +1,238 @@
+"""Whom a network is attacked by: the attack, the denoiser in the way, and what is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ...core.analysis import arguments, checked
+from ...core.batching import threads
+from ...core.engine import Progress, sweep
+from ...core.knobs import Knob, Seed
+from ...core.network import Network
+from ...core.selection import spans
+from ...core.subject import Subject
+from ...core.wording import grey_levels
+from ..defences.denoiser import Denoise, Denoiser, safe
+from .gradient import Attack, Attacked
+from .knobs import (
+    AttackMethod,
+    DenoiserKnob,
+    Epsilon,
+    Knowledge,
+    Restarts,
+    Steps,
+    StepSize,
+    Target,
+)
+
+
+class Seen(nn.Module):
+    """What an attacker sees: images in pixel units to logits, through a denoiser or not.
+
+    A module, because attacks of other libraries ask for one; it owns no part of the network, so
+    that nothing they do to a module can reach it.
+    """
+
+    def __init__(self, network: Network, denoiser: Denoiser | None = None) -> None:
+        super().__init__()
+        self._parts = (network, denoiser)
+        # Where such libraries look for the device.
+        self.device = nn.Parameter(torch.empty(0, device=network.device), requires_grad=False)
+        self.eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Give (n, K) logits of (n, C, H, W) images, in one differentiable pass."""
+        network, denoiser = self._parts
+        return network.logits(images if denoiser is None else denoiser(images))
+
+
+@dataclass(frozen=True)
+class Adversary:
+    """An attack on a Subject's network, with all that decides what it does.
+
+    Parameters
+    ----------
+    subject : Subject
+        Who is attacked.
+    attack : Attack
+        How.
+    denoiser : Denoiser, optional
+        What stands before the network.
+    knowledge : str
+        ``"grey-box"``: the attack does not know the denoiser; ``"white-box"``: it attacks through
+        it.
+    threads : int
+        On how many threads a pass runs.
+    """
+
+    subject: Subject
+    attack: Attack
+    denoiser: Denoiser | None = None
+    knowledge: str = "grey-box"
+    threads: int = 1
+
+    @property
+    def seen(self) -> Seen:
+        """What the attack works on."""
+        known = self.denoiser if self.knowledge == "white-box" else None
+        return Seen(self.subject.network, known)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is approximated."""
+        denoiser = self.denoiser
+        if denoiser is None or self.knowledge == "grey-box" or denoiser.differentiable:
+            return ()
+        return (
+            f"the denoiser {denoiser.name} lets no gradient through: the attack takes that of the "
+            "identity instead (BPDA)",
+        )
+
+    def images(self, positions: Sequence[int]) -> Tensor:
+        """Return these images of the subject, on its device."""
+        return self.subject.images[list(positions)].to(self.subject.device)
+
+    def labels(self, positions: Sequence[int]) -> Tensor:
+        """Return their labels, on its device."""
+        return self.subject.labels[list(positions)].to(self.subject.device)
+
+    def indices(self, positions: Sequence[int]) -> Tensor:
+        """Return from what the images' random numbers are drawn: a slice draws the same."""
+        return self.subject.positions[list(positions)]
+
+    def __call__(self, positions: Sequence[int], epsilon: Tensor | None = None) -> Attacked:
+        """Attack these images of the subject."""
+        with torch.inference_mode(False):  # what is indexed inside could carry no gradient
+            images, labels = self.images(positions), self.labels(positions)
+            return self.attack(self.seen, images, labels, self.indices(positions), epsilon)
+
+
+def adversary(subject: Subject, attack: Attack, denoiser: Denoise, knowledge: str) -> Adversary:
+    """Set an attack on a Subject; its knobs are those of `attack`, checked.
+
+    Raises
+    ------
+    ValueError
+        The network blocks gradients that the attack needs; the denoiser cannot be used.
+    """
+    if isinstance(attack.method, str) and attack.method != "none":
+        with torch.inference_mode(False), torch.enable_grad():
+            subject.predict(subject.images[:1].clone().requires_grad_())  # says what blocks them
+    threads = subject.plan.threads
+    return Adversary(subject, attack, safe(denoiser, subject), knowledge, threads)
+
+
+# --- for users --------------------------------------------------------------------------------
+
+
+@checked
+def attack(
+    subject: Subject,
+    *,
+    attack: AttackMethod = "bim",
+    epsilon: Epsilon = 8 / 255,
+    steps: Steps = 10,
+    step_size: StepSize = None,
+    restarts: Restarts = 1,
+    target: Target = "any",
+    denoiser: DenoiserKnob = "none",
+    knowledge: Knowledge = "grey-box",
+    seed: Seed = 0,
+    executor: Any = None,
+    progress: Progress = None,
+) -> Subject:
+    """Attack all images of a Subject: the result is one more Subject, for every other analysis.
+
+    Parameters
+    ----------
+    subject : Subject
+        Whose images are attacked; ``subject[:100]`` attacks a hundred.
+    attack : str or callable
+        ``"fgsm"``, ``"bim"``, ``"mim"``, ``"pgd"``, ``"pgd-l2"``, ``"deepfool"``, ``"none"``, or a
+        function ``(model, images, labels) -> images``.
+    epsilon : float
+        Radius of the ball in pixel units, above 0 and at most 1: the most that a pixel may change,
+        for ``"pgd-l2"`` the L2 norm of the whole change. ``"deepfool"`` has no ball.
+    steps : int
+        How many, for DeepFool the most; ``"fgsm"`` always has one.
+    step_size : float, optional
+        In the units of epsilon; by default ``1.25 epsilon / steps``, for PGD
+        ``2.5 epsilon / steps``.
+    restarts : int
+        How many random starts PGD makes; the first success or the highest loss is kept.
+    target : str or int
+        ``"any"`` wrong class, ``"runner-up"`` (second in the answer to the clean image), or a
+        class by its name or number.
+    denoiser : str or callable
+        What stands before the network: ``"none"``, a name of `reliab_widgets.zoo.denoisers`, a
+        module or a function of images. The images given back have passed through it.
+    knowledge : str
+        ``"grey-box"``: the attack does not know the denoiser; ``"white-box"``: it attacks through
+        it.
+    seed : int
+        Of random starts.
+    executor, progress : optional
+        Where to run and whom to tell, see `reliab_widgets.sweep`.
+
+    Returns
+    -------
+    Subject
+        With the same network, labels and validation images, which are not attacked.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A knob has a value it cannot have.
+
+    Examples
+    --------
+    >>> import reliab_widgets as rw
+    >>> attacked = rw.attack(rw.demo("resnet20")[:8], attack="fgsm")
+    >>> attacked.name
+    'resnet20, fgsm 8/255'
+    """
+    how = Attack(attack, epsilon, steps, step_size, restarts, target, seed)
+    opponent = adversary(subject, how, denoiser, knowledge)
+    items = spans(subject, np.arange(len(subject)))
+    parts = sweep(_attacked, opponent, items, executor=executor, progress=progress)
+    name = f"{subject.name}, {how.name}"
+    if how.norm:
+        name += f" {grey_levels(epsilon, how.norm)}"
+    if opponent.denoiser is not None:
+        name += f", {opponent.denoiser.name}"
+    code = _code(
+        subject,
+        attack=attack,
+        epsilon=epsilon,
+        steps=steps,
+        step_size=step_size,
+        restarts=restarts,
+        target=target,
+        denoiser=denoiser,
+        knowledge=knowledge,
+        seed=seed,
+    )
+    made = subject.with_images(np.concatenate(parts), name=name, code=code)
+    if subject.validation is not None:
+        made = made.with_validation(subject.validation, code=code)
+    return made
+
+
+def _code(subject: Subject, **values: Any) -> str:
+    knobs: dict[str, Knob] = attack.knobs  # type: ignore[attr-defined]
+    return f"rw.attack({', '.join([subject.code, *arguments(subject, knobs, values)])})"
+
+
+def _attacked(opponent: Adversary, positions: tuple[int, ...]) -> np.ndarray:
+    with threads(opponent.threads):
+        images = opponent(positions).images
+        if opponent.denoiser is not None:
+            with torch.no_grad():
+                images = opponent.denoiser(images)
+    return images.cpu().numpy()

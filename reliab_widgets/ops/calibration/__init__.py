@@ -1,0 +1,1 @@
+"""Calibration: what is measured, in which bins, and what corrects it."""

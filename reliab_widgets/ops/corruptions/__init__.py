@@ -1,0 +1,1 @@
+"""Corruptions of images, seeded for each image."""

@@ -1,0 +1,1 @@
+"""Features inside a network: layers and distances between what they give."""

@@ -1,0 +1,111 @@
+"""What a widget writes: files of what it shows, and the code that computes it again."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from .. import __version__
+from ..core import drawing
+from ..core.result import Result
+from ..core.subject import Subject
+from ..core.wording import named, problem
+
+KINDS = {
+    "png": "image/png",
+    "svg": "image/svg+xml",
+    "csv": "text/csv",
+    "json": "application/json",
+}
+"""What every widget can write, with its type on the web."""
+
+
+def check_kind(kind: Any, known: tuple[str, ...]) -> str:
+    """Refuse a kind of file that cannot be written.
+
+    Examples
+    --------
+    >>> check_kind("PNG", ("PNG", "SVG"))
+    'png'
+    """
+    if not isinstance(kind, str) or kind.upper() not in known:
+        fix = f"Choose kind= from {', '.join(repr(one.lower()) for one in known)}"
+        raise ValueError(problem("no such file can be written", f"got {kind!r}", fix))
+    return kind.lower()
+
+
+def written(content: bytes, name: str, state: dict[str, Any], kind: str, folder: Any) -> Path:
+    """Write a file whose name tells widget and settings, and return its path."""
+    key = hashlib.sha256(repr(sorted(state.items())).encode()).hexdigest()[:8]
+    path = Path(folder) / f"{name.lower()}_{key}.{kind}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def content(result: Any, figure: Figure, kind: str) -> bytes:
+    """Return a table or a picture of what an analysis gave."""
+    if kind == "csv":
+        if not hasattr(result, "to_frame"):
+            raise ValueError(_no_export(kind, result, "a result with a table"))
+        return bytes(result.to_frame().to_csv(index=False).encode())
+    shown = figure if isinstance(result, Result) else result
+    if not isinstance(shown, Figure):
+        raise ValueError(_no_export(kind, result, "a result or a matplotlib figure"))
+    return drawing.svg(shown).encode() if kind == "svg" else drawing.png(shown)
+
+
+def passport(
+    analysis: Any, subject: Subject, result: Any, views: dict[str, Any], notes: str
+) -> bytes:
+    """Return the settings of what is shown, its finding and the user's notes, as JSON."""
+    knobs = dict(result.knobs) if isinstance(result, Result) else {}
+    return json.dumps(
+        {
+            "reliab_widgets": __version__,
+            "analysis": named(analysis),
+            "subject": subject.name,
+            "fingerprint": subject.fingerprint,
+            "knobs": knobs | views,
+            "finding": str(result),
+            "notes": notes,
+        },
+        indent=1,
+        default=named,
+    ).encode()
+
+
+def code_of(analysis: Any, subject: Subject, result: Any, knobs: dict[str, Any]) -> str:
+    """Return Python text that computes what is shown, without a widget."""
+    if isinstance(result, Result) and result.source:
+        return result.code()
+    word = named(analysis)
+    word = word if word.isidentifier() else "analysis"
+    arguments = "".join(f", {name}={value!r}" for name, value in knobs.items())
+    return (
+        f"import reliab_widgets as rw\n\nsubject = {subject.code}\n"
+        f"result = {word}(subject{arguments})\n"
+    )
+
+
+def link(path: Path) -> str:
+    """Return HTML that says where a file is, with a link to download it."""
+    kind = KINDS.get(path.suffix[1:], "application/octet-stream")
+    data = base64.b64encode(path.read_bytes()).decode()
+    return (
+        f'Written to {html.escape(str(path))} · <a download="{html.escape(path.name)}" '
+        f'href="data:{kind};base64,{data}">download</a>'
+    )
+
+
+def _no_export(kind: str, result: Any, needed: str) -> str:
+    return (
+        f"no {kind.upper()} can be written: the analysis returned a {type(result).__name__}. "
+        f"Return {needed}, or export JSON."
+    )

@@ -1,0 +1,1 @@
+"""Parts of widgets that several of them have."""

@@ -1,0 +1,184 @@
+"""What a widget computes and paints: one result at hand, one pinned, one figure."""
+
+from __future__ import annotations
+
+import html
+import inspect
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from matplotlib.figure import Figure
+
+from ..core import drawing
+from ..core.engine import Cache, Cancelled
+from ..core.result import Result
+from . import words, worker
+from .settings import said
+
+if TYPE_CHECKING:
+    from .explorer import Explorer
+
+
+class Work:
+    """The work of a widget.
+
+    Parameters
+    ----------
+    explorer : Explorer
+        Whose it is.
+    cache : Cache
+        Where results are remembered.
+    executor : object
+        What the analysis gets, besides progress, if it takes one.
+    """
+
+    def __init__(self, explorer: Explorer, cache: Cache, executor: Any) -> None:
+        self._explorer, self.cache = explorer, cache
+        takes = inspect.signature(explorer.analysis).parameters
+        handed = {"executor": executor, "partial": self._grown}
+        self._handed = {name: value for name, value in handed.items() if name in takes}
+        self._watched = "progress" in takes
+        self.figure = drawing.Picture()
+        self.result: Any = None
+        self.error: Exception | None = None
+        self.pinned: Any = None
+        self.is_preview = False
+        self._pin_next = False
+        self.shown_state: dict[str, Any] = {}
+        self._doing: dict[str, Any] = {}
+
+    # ------------------------------------------------------------------ computing
+    def compute(self, progress: Any, knobs: dict[str, Any]) -> Any:
+        """Return what the analysis gives, remembered or computed."""
+        watched = {"progress": progress} if self._watched else {}
+        explorer = self._explorer
+        handed = self._handed | watched
+        return self.cache(explorer.analysis, explorer.subject, **handed, **knobs)
+
+    def refresh(self) -> None:
+        """Compute and show what the controls say now."""
+        explorer = self._explorer
+        begun, knobs, state = time.monotonic(), explorer.knobs(), explorer.state()
+        explorer.runner.work(lambda job: self._do(job, begun, knobs, state), explorer.refresh)
+
+    def _do(
+        self, job: worker.Job, begun: float, knobs: dict[str, Any], state: dict[str, Any]
+    ) -> None:
+        explorer, self._doing = self._explorer, state
+
+        def later(job: worker.Job) -> None:
+            self._do(job, begun, knobs, state)
+
+        try:
+            known = job.due or self.cache.has(explorer.analysis, explorer.subject, **knobs)
+            rough = None if known else explorer.preview(knobs)
+            ticks = explorer.runner.ticks(job)
+            result = self.compute(ticks, knobs if rough is None else rough)
+            if job.cancelled:  # an analysis that does not watch ran to its end
+                raise Cancelled
+            if rough is None and self._pin_next:
+                self.pinned, self._pin_next = result, False
+            self.take(result, state, rough is not None)
+        except Cancelled:
+            if not job.due or job.cancelled:
+                raise
+            explorer.runner.put_off(later)  # somebody else came first
+            return
+        except Exception as error:
+            self.error = error
+            raise
+        self.failed(None)
+        explorer.page.trail.remember(state, explorer.start)
+        if rough is not None:
+            if job.cancelled:
+                raise Cancelled
+            explorer.runner.put_off(later)
+        explorer.runner.ready(max(begun, job.due), rough is not None)
+
+    # ------------------------------------------------------------------ painting
+    def take(self, result: Any, state: dict[str, Any], preview: bool = False) -> None:
+        """Show a new result, which belongs to these settings."""
+        self.error, self.result, self.is_preview = None, result, preview
+        self.shown_state = dict(state)
+        self.paint()
+
+    def _grown(self, result: Any) -> None:
+        """Show a result that has less in it than the one that is being computed."""
+        self.take(result, self._doing)
+
+    def repaint(self) -> None:
+        """Show the result at hand as the views say now; what runs goes on."""
+        explorer = self._explorer
+        worker.repaint(explorer.runner.owner, lambda: explorer.guard(self.paint))
+
+    def paint(self) -> None:
+        """Draw the result at hand and tell the rest of the page."""
+        explorer, result = self._explorer, self.result
+        sentence, views = explorer.sentence(result), explorer.views()
+        with drawing.LOCK:
+            if isinstance(result, Result):
+                result.draw(self.figure, pinned=self.pinned, **views)
+                content = drawing.svg(self.figure, explorer.runner.owner, themed=True)
+            elif isinstance(result, Figure):
+                content, sentence = drawing.svg(result, explorer.runner.owner), ""
+            elif hasattr(result, "_repr_html_"):
+                content, sentence = result._repr_html_(), ""
+            else:
+                content, sentence = f"<pre>{html.escape(sentence)}</pre>", ""
+        if isinstance(result, Result) and self.pinned is not None and not self.is_preview:
+            sentence = f"{sentence} {result.against(self.pinned, **views)}"
+        self.shown_state |= views
+        explorer.page.show(words.picture(content, sentence or explorer.question), sentence)
+        self.settled()
+        explorer.shown(result)
+
+    # ------------------------------------------------------------------ what the page tells
+    def stale(self, stale: bool) -> None:
+        """Mark the picture as that of earlier settings, or not."""
+        self._explorer.page.mark_stale(stale)
+        if stale:
+            self.settled()
+
+    def failed(self, error: BaseException | None) -> None:
+        """Show an error, or none."""
+        self._explorer.page.show_error(error)
+
+    def settled(self) -> None:
+        """Say in a chip what the picture shows where that is not what the controls say."""
+        explorer = self._explorer
+        shown, chips = said(self.shown_state, explorer.state()), explorer.chips(self.result)
+        explorer.page.show_chips([*chips, f"picture: {shown}"] if shown else chips)
+
+    # ------------------------------------------------------------------ buttons
+    def pin(self) -> None:
+        """Keep the result as a ghost, or let it go; a preview is not kept but what it becomes."""
+        if self.pinned is not None or self._pin_next:
+            self.pinned, self._pin_next = None, False
+        elif self.is_preview or self.result is None:
+            self._pin_next = True
+        else:
+            self.pinned = self.result
+        self._explorer.page.show_pin(self.pinned is not None or self._pin_next)
+        if self.result is not None:
+            self._explorer.repaint()
+
+    def reset(self) -> None:
+        """Go back to the start: settings, and nothing pinned."""
+        explorer = self._explorer
+        self.pinned, self._pin_next = None, False
+        explorer.page.show_pin(False)
+        explorer.settings.assign(explorer.start)
+        explorer.adapt()
+        explorer.refresh()
+
+
+def aside(
+    explorer: Explorer, part: str, work: Callable[[], Any], then: Callable[[Any], object]
+) -> None:
+    """Do ``then(work())`` in the background for a part of the page, after what runs now."""
+
+    def done(job: worker.Job) -> None:
+        explorer.guard(lambda: then(work()))
+
+    worker.submit((explorer.runner.owner, part), done)
