@@ -52,6 +52,18 @@ def subject(n: int = 240, classes: tuple[str, ...] = ("dark", "bright", "grey"))
     return made.with_images(images, code="subject()")
 
 
+def test_every_analysis_has_busy_settings_and_lines_for_editors() -> None:
+    """Add a row to BUSY above, and the lines for editors to both indexes."""
+    assert set(BUSY) == set(ANALYSES)
+    folder = ROOT / "reliab_widgets"
+    for index, names in {
+        "analyses/__init__.py": [*ANALYSES, *ANALYSES.values()],
+        "widgets.py": [f"{name}Widget" for name in ANALYSES.values()],
+    }.items():
+        text = (folder / index).read_text(encoding="utf-8")
+        assert [name for name in names if f" {name} as {name}\n" not in text] == []
+
+
 @pytest.fixture(params=ANALYSES, scope="module")
 def word(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -248,7 +260,9 @@ def test_subject_hooks_and_randomness_are_untouched(
         np.testing.assert_array_equal(before, after)
 
 
-AGAIN: dict[str, tuple[str, dict[str, Any]]] = {word: (word, BUSY[word]) for word in ANALYSES} | {
+AGAIN: dict[str, tuple[str, dict[str, Any]]] = {
+    word: (word, BUSY.get(word, {})) for word in ANALYSES
+} | {
     "attribution": ("saliency", {"images": 4, "steps": 4}),
     "second order": ("pruning", {"criterion": "taylor-so", "levels": (0.2,), "images": 60}),
     "attack": ("attack", {"attack": "pgd", "steps": 3}),

@@ -1293,7 +1293,7 @@ BAD_SETS = [
     ),
     (lambda: {"dataset": []}, ValueError, r"data set is empty.*0 items.*dataset="),
     (lambda: {"dataset": 3}, TypeError, r"not a data set.*int.*DataLoader"),
-    (lambda: {"dataset": items(), "n": 0}, ValueError, r"n must be at least 1.*n=0"),
+    (lambda: {"dataset": items(), "n": 0}, ValueError, r"n must be a whole number.*got 0"),
     (
         lambda: {"dataset": [("a.png", 0)]},
         ValueError,

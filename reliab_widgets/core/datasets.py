@@ -45,10 +45,6 @@ def sample(
     """
     if isinstance(dataset, DataLoader):
         dataset = dataset.dataset
-    if n < 1:
-        raise ValueError(
-            problem("n must be at least 1", f"got n={n}", "Pass how many items to take")
-        )
     notes: list[str] = []
     pictures, labels = [], []
     with own_generators(seed):

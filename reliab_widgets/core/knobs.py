@@ -142,7 +142,8 @@ class Real(Kind):
             and (self.below is None or value < self.below)
         )
         if not inside:
-            fix = f"Pass {name}= as such a number" + (f": {self.why}" if self.why else "")
+            fix = f"Pass {name}= as a number {self.interval}"
+            fix += f": {self.why}" if self.why else ""
             happened = f"{name} must be a number {self.interval}"
             raise ValueError(problem(happened, f"got {_seen(value)}", fix))
         return float(value)

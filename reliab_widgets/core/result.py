@@ -204,7 +204,7 @@ def _checked_draw(draw: Callable[..., None], views: Mapping[str, Knob]) -> Calla
     def locked(self: Result, figure: Figure, *, pinned: Result | None = None, **given: Any) -> None:
         from .drawing import LOCK
 
-        shown = checked_knobs(views, given, self, f"the picture of a {type(self).__name__}")
+        shown = checked_knobs(views, given, self, f"the picture of {type(self).__name__}")
         ghost: Any = pinned
         if not (ghost is None or isinstance(ghost, Result)):
             fix = "Pass pinned= as another result of the same analysis"

@@ -1,1 +1,1 @@
-"""Mathematics that several analyses share: calibration (numpy) and image shifts (torch)."""
+"""Mathematics that several analyses share, one room for each family."""

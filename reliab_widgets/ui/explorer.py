@@ -247,10 +247,14 @@ class Explorer(Special, W.VBox):
         made = {}
         for name in dict.fromkeys([*names, *given]):
             widget = given.get(name)
-            if widget is None:
+            if widget is None and name in known:
                 widget = control(known[name], self.subject, self.words.get(name, Words()))
             if widget is not None:
                 made[name] = widget
+            elif self.front is not None:
+                whose = f"{type(self).__name__} names {name!r} in front or fold"
+                fix = "Give it a control, a knob of such a name, or leave it out"
+                raise TypeError(problem("a knob has no control", whose, fix))
         return made
 
     def _about(self, name: str) -> Any:

@@ -21,6 +21,7 @@ class Move:
 
     Examples
     --------
+    >>> import torch
     >>> row = torch.tensor([[[[0.1, 0.2, 0.3]]]])
     >>> Move(right=1)(row, torch.tensor([0]))
     tensor([[[[0.1000, 0.1000, 0.2000]]]])
