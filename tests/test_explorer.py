@@ -536,6 +536,27 @@ def test_a_chip_says_what_the_picture_shows_where_the_controls_say_otherwise(
     assert "picture:" not in tones.page.chips.value
 
 
+def test_a_bin_that_is_gone_is_the_worst_one_again_and_no_chip_says_otherwise(
+    widget: ReliabilityWidget,
+) -> None:
+    assert widget.set(bin=14).wait(LONG) is not None
+    for bins in (3, 15, 50):
+        result = widget.set(bins=bins).wait(LONG)
+        assert widget.state()["bin"] is None
+        assert "picture:" not in widget.page.chips.value
+        assert widget.controls["bin"].inner.value == result.costliest
+
+
+def test_a_value_by_hand_leads_back_to_the_one_that_auto_had_shown(
+    widget: ReliabilityWidget,
+) -> None:
+    temperature = widget.controls["temperature"]
+    for value in (1.0116, 1.0):
+        temperature.inner.value = value  # as the front end sets it
+        widget.wait(LONG)
+        assert widget.result.calibrator.temperature == value
+
+
 def test_a_lock_wins_over_a_preset_and_holds() -> None:
     explorer = Explorer(grey, SUBJECT, preset={"k": 5, "kind": "one"}, lock={"k": 3})
     assert explorer.wait(LONG).k == 3

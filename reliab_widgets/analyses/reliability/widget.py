@@ -106,6 +106,13 @@ reward being right. "ECE if perfect": what a perfectly calibrated model would sh
             return {"temperature": None}
         return {}
 
+    def views(self) -> dict[str, Any]:
+        """Return the keyword arguments for the picture: no bin that it has not."""
+        views, result = super().views(), self.work.result
+        if result is not None and (views["bin"] or 0) >= len(result.after.count):
+            views["bin"] = None
+        return views
+
     def chips(self, result: Any) -> list[str]:
         """Return which images are reported and fitted on, and what the fit has to say."""
         if not isinstance(result, Reliability):
@@ -120,7 +127,7 @@ reward being right. "ECE if perfect": what a perfectly calibrated model would sh
         with self.settings.quiet():
             self.controls["temperature"].resolve(min(max(fitted, 0.2), 10.0))
             self.controls["calibration_images"].resolve(result.n_fitted or None)
-            self._bin.inner.max = len(result.after.count) - 1
+            self._bin.reach(len(result.after.count) - 1)
             self._bin.resolve(result.costliest)
         number = self._bin.inner.value
         self._described.value = html.escape(result.describe(number))
