@@ -44,6 +44,10 @@ class Images(NamedTuple):
     pixels: np.ndarray
     labels: np.ndarray
 
+    def part(self, indices: np.ndarray) -> "Images":
+        """Give the images at ``indices``."""
+        return Images(self.pixels[indices], self.labels[indices])
+
 
 def read(folder: Path, part: str) -> Images:
     """Read all images of ``part`` ("train" or "test") and verify their pixels.

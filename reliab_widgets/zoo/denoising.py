@@ -57,6 +57,10 @@ class Denoising:
             loss = l1_loss(self._guide(denoised).float(), self._logits[which])
         return loss, {"loss": loss.item(), "pixels": pixels.item()}
 
+    def look(self) -> tuple[dict[str, float], list[Tensor]]:
+        """Measure nothing besides."""
+        return {}, []
+
 
 class Guide(nn.Module):
     """A classifier of the zoo with its normalisation, frozen: pixels in [0, 1] to logits."""

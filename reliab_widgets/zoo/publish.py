@@ -6,7 +6,6 @@ they are shipped, in float32.
 
 import argparse
 import hashlib
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from ..ops.attacks import signs
 from ..subject import Subject
 from . import cifar10, demo, samples, weights
 from .cifar10 import Images
-from .recipes import CLASSIFIERS, DENOISERS, NETWORKS, RECIPES, Recipe
+from .recipes import CLASSIFIERS, DENOISERS, NETWORKS, RECIPES, Recipe, made_by
 
 CARD = Path(__file__).parent / "README.md"
 ATTACKS = ("fgsm", "bim")
@@ -62,7 +61,7 @@ def publish(name: str, data: Path, work: Path) -> str:
     (weights.WEIGHTS / f"{name}.safetensors").write_bytes(content)
     record = {
         "name": name,
-        "recipe": asdict(recipe),
+        "recipe": made_by(recipe),
         "parameters": sum(p.numel() for p in model.parameters()),
         "multiply_adds": multiply_adds(model),
         "seconds": round(sum(epoch["seconds"] for epoch in log)),

@@ -1,6 +1,6 @@
 """What is in the zoo: one row a network, its architecture and how it was trained."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,13 @@ class Recipe:
     augment : bool
         Random crops, those of 32 x 32 pixels out of 4 black pixels of padding, and random
         horizontal flips.
+    objective : str
+        A name in ``ops.networks.tuning.OBJECTIVES``.
+    settings : dict
+        Its keywords.
+    hours, megabytes : float
+        What the training takes on one core and the weights on disk, about; known before, and no
+        part of what makes the network.
     """
 
     architecture: str
@@ -31,6 +38,10 @@ class Recipe:
     weight_decay: float = 5e-4
     augment: bool = True
     seed: int = 0
+    objective: str = "cross-entropy"
+    settings: dict[str, float] = field(default_factory=dict)
+    hours: float = field(default=0.0, kw_only=True)
+    megabytes: float = field(default=0.0, kw_only=True)
 
 
 CLASSIFIERS = ("vgg", "resnet20", "densenet", "mobilenetv2", "googlenet")
@@ -43,6 +54,17 @@ NETWORKS = {
     "vgg-overfit": Recipe("vgg", epochs=20, peak_rate=0.1, weight_decay=0.0, augment=False),
     "resnet20-overfit": Recipe(
         "resnet20", epochs=70, peak_rate=0.1, weight_decay=0.0, augment=False
+    ),
+    # A network this small learns attacked images slowly and does not over-fit: little decay.
+    "resnet20-robust": Recipe(
+        "resnet20",
+        epochs=30,
+        small=22,
+        weight_decay=2e-4,
+        objective="adversarial",
+        settings={"epsilon": 8 / 255, "step": 10 / 255, "steps": 1},
+        hours=2.5,
+        megabytes=0.6,
     ),
 }
 
@@ -87,3 +109,14 @@ DENOISERS = {
     "guided": DenoiserRecipe(guide="resnet20"),
 }
 RECIPES: dict[str, Recipe | DenoiserRecipe] = {**NETWORKS, **DENOISERS}
+
+
+def made_by(recipe: Recipe | DenoiserRecipe) -> dict:
+    """Give what of a recipe decides the weights, for records and checkpoints.
+
+    Examples
+    --------
+    >>> made_by(NETWORKS["resnet20"])["epochs"]
+    60
+    """
+    return {k: v for k, v in asdict(recipe).items() if k not in ("hours", "megabytes")}

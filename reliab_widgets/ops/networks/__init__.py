@@ -1,0 +1,1 @@
+"""Networks changed as wholes: trained further."""
