@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ..ops.networks.tuning import OBJECTIVES, Batch, attacked
+from ..ops.networks.tuning import OBJECTIVES, Batch, Run, attacked
 from . import checkpoints, cifar10, weights
 from .architectures import ARCHITECTURES
 from .cifar10 import Images
@@ -150,7 +150,7 @@ class _Classifying:
         )
         self._mean = torch.tensor(cifar10.MEAN, device=device).view(1, 3, 1, 1)
         self._std = torch.tensor(cifar10.STD, device=device).view(1, 3, 1, 1)
-        self._logits = torch.empty(0)
+        self._run = Run(model, self._logits)
         self.items = len(images.labels)
         self.optimiser = torch.optim.SGD(
             model.parameters(),
@@ -170,7 +170,7 @@ class _Classifying:
         loss = objective(
             self._run, Batch(x.float() / 255, labels, generator), **self._recipe.settings
         )
-        accuracy = (self._logits.argmax(1) == labels).float().mean()
+        accuracy = (self._run.logits.argmax(1) == labels).float().mean()
         return loss, {"loss": loss.item(), "accuracy": accuracy.item()}
 
     def look(self) -> tuple[dict[str, float], list[Tensor]]:
@@ -190,12 +190,10 @@ class _Classifying:
         levels = (logits.softmax(1) * LEVELS).floor().clamp(max=LEVELS - 1)
         return measured, [levels.byte().cpu()]
 
-    def _run(self, images: Tensor) -> Tensor:
+    def _logits(self, images: Tensor) -> Tensor:
         x = (images - self._mean) / self._std
         with half(x.device):
-            logits = self._model(x.contiguous(memory_format=torch.channels_last))
-        self._logits = logits.float()
-        return self._logits
+            return self._model(x.contiguous(memory_format=torch.channels_last)).float()
 
 
 def _on(device: torch.device, images: Images) -> tuple[Tensor, Tensor]:
