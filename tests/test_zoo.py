@@ -1,5 +1,6 @@
 """The box: its images are CIFAR-10's, its networks do what their records say, damage is noticed."""
 
+import gzip
 import hashlib
 import json
 import random
@@ -15,7 +16,7 @@ from torch import nn
 from reliab_widgets import zoo
 from reliab_widgets.ops import calibration
 from reliab_widgets.subject import Subject
-from reliab_widgets.zoo import checkpoints, cifar10, publish, samples, train, weights
+from reliab_widgets.zoo import checkpoints, cifar10, fashion, publish, samples, train, weights
 from reliab_widgets.zoo.architectures import ARCHITECTURES
 from reliab_widgets.zoo.cifar10 import Images
 from reliab_widgets.zoo.recipes import CLASSIFIERS, NETWORKS, RECIPES, Recipe, made_by
@@ -147,7 +148,7 @@ def test_missing_file_names_itself(copied_data, missing):
         samples.load("test")
 
 
-# The full data set, from files made here
+# The full data sets, from files made here
 
 
 def made_images(n, seed=0):
@@ -183,7 +184,57 @@ def test_missing_data_set_names_the_two_ways_to_get_it(tmp_path):
         cifar10.read(tmp_path, "train")
 
 
+@pytest.mark.parametrize("place", ["fashion-mnist", "FashionMNIST/raw"])
+def test_garments_are_read_and_enlarged(tmp_path, monkeypatch, place):
+    pixels = np.random.default_rng(0).integers(256, size=(20, 28, 28, 1), dtype=np.uint8)
+    images = Images(pixels, np.arange(20) % 10)
+    folder = tmp_path / place
+    folder.mkdir(parents=True)
+    for what, header, content in (
+        ("images-idx3", 16, pixels.tobytes()),
+        ("labels-idx1", 8, bytes(images.labels.tolist())),
+    ):
+        with gzip.open(folder / f"t10k-{what}-ubyte.gz", "wb") as file:
+            file.write(bytes(header) + content)
+    with pytest.raises(ValueError, match=r"are not Fashion-MNIST.*make data"):
+        fashion.read(tmp_path, "test")
+    monkeypatch.setitem(fashion.SHA256, "test", cifar10.digest(images))
+    seen = fashion.read(tmp_path, "test")
+    np.testing.assert_array_equal(seen.labels, images.labels)
+    large = fashion.enlarged(seen).pixels
+    np.testing.assert_array_equal(large[:, 2:-2, 2:-2, 1:2], pixels)
+    assert large.shape == (20, 32, 32, 3)
+    assert (large[..., 0] == large[..., 2]).all()
+    assert large.sum(dtype=int) == 3 * pixels.sum(dtype=int)  # what is around is black
+
+
+def test_missing_garments_name_the_two_ways_to_get_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(fashion, "PLACES", fashion.PLACES[:2])
+    with pytest.raises(FileNotFoundError, match=r"torchvision.*dataset-fashion-mnist.*--data"):
+        fashion.read(tmp_path, "train")
+
+
 # Networks
+
+
+@pytest.mark.parametrize("place", [1, 2, 3])
+def test_dilated_networks_differ_in_how_far_they_see_only(place):
+    base, dilated = (ARCHITECTURES[f"mobilenet{end}"]().eval() for end in ("", f"-dilated-{place}"))
+    shapes = [{k: v.shape for k, v in model.state_dict().items()} for model in (base, dilated)]
+    assert shapes[0] == shapes[1]
+    assert publish.multiply_adds(base) == publish.multiply_adds(dilated)
+    wide = [m.dilation for m in dilated.modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
+    assert [number for number, spread in enumerate(wide, 1) if spread == (2, 2)] == [place]
+    dilated.load_state_dict(base.state_dict())
+    images = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert not torch.allclose(base(images), dilated(images))
+
+
+def test_the_transformer_is_small_and_has_64_tokens():
+    model = ARCHITECTURES["vit"]().eval()
+    assert sum(p.numel() for p in model.parameters()) < 1_000_000
+    assert model.encoder.pos_embedding.shape[1] == 1 + 64
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -337,7 +388,9 @@ def test_unknown_split_lists_both():
 
 def test_names_are_the_recipes_and_an_untrained_twin_of_each_architecture():
     assert {recipe.architecture for recipe in RECIPES.values()} == set(ARCHITECTURES)
-    assert set(zoo.names()) - set(TRAINED) == {f"{name}-untrained" for name in CLASSIFIERS}
+    dilated = {f"mobilenet-dilated-{place}" for place in (1, 2, 3)}
+    architectures = {*CLASSIFIERS, "vit", "mobilenet", *dilated}
+    assert set(zoo.names()) - set(TRAINED) == {f"{name}-untrained" for name in architectures}
     assert set(TRAINED) <= set(zoo.names())
 
 

@@ -125,6 +125,17 @@ def test_outputs_of_every_epoch_are_recorded(whole):
     assert sums.min() > 230 and sums.max() <= 240
 
 
+@pytest.mark.parametrize("data", ["cifar10", "fashion"])
+def test_fine_tuning_begins_with_a_finished_network(data):
+    model = weights.untrained("resnet20")
+    drawn = model.fc.weight.clone()
+    train._begin_with("resnet20", model, data)
+    finished = weights.load("resnet20")
+    assert torch.equal(model.layer3[2].conv2.weight, finished.layer3[2].conv2.weight)
+    # Other classes need a last layer of their own.
+    assert torch.equal(model.fc.weight, finished.fc.weight if data == "cifar10" else drawn)
+
+
 # What is refused
 
 
@@ -165,6 +176,13 @@ def test_a_damaged_checkpoint_is_refused(tiny, whole, tmp_path):
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(checkpoints.Refused, match=r"tiny\.pt cannot be read: .*Move"):
         trained(tmp_path)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_says_what_it_costs(name):
+    recipe = RECIPES[name]
+    assert 0 < recipe.hours < 30
+    assert 0 < recipe.megabytes < 5
 
 
 def test_the_command_says_it_plainly(tmp_path, monkeypatch):

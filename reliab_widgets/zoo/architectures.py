@@ -1,5 +1,8 @@
 """The networks of the zoo, in their CIFAR sizes, assembled from torchvision's own blocks."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torchvision.models.densenet import DenseNet as TorchvisionDenseNet
@@ -7,6 +10,7 @@ from torchvision.models.googlenet import Inception
 from torchvision.models.mobilenetv2 import MobileNetV2 as TorchvisionMobileNetV2
 from torchvision.models.resnet import BasicBlock
 from torchvision.models.vgg import make_layers
+from torchvision.models.vision_transformer import ConvStemConfig, VisionTransformer
 
 
 class VGG11(nn.Module):
@@ -162,6 +166,91 @@ class GoogLeNet(nn.Module):
         return self.fc(self.avgpool(x).flatten(1))
 
 
+class ViT(VisionTransformer):
+    """A vision transformer for 32 x 32 images: 8 x 8 tokens behind a convolutional stem.
+
+    Dosovitskiy et al. 2021, "An image is worth 16 x 16 words"; the stem, two convolutions with
+    stride 2, is that of Xiao et al. 2021, "Early convolutions help transformers see better". Nine
+    blocks, four heads, 112 wide.
+
+    Examples
+    --------
+    >>> import torch
+    >>> ViT()(torch.zeros(2, 3, 32, 32)).shape
+    torch.Size([2, 10])
+    """
+
+    def __init__(self, classes: int = 10) -> None:
+        super().__init__(
+            image_size=32,
+            patch_size=4,
+            num_layers=9,
+            num_heads=4,
+            hidden_dim=112,
+            mlp_dim=224,
+            num_classes=classes,
+            conv_stem_configs=[ConvStemConfig(32, 3, 2), ConvStemConfig(64, 3, 2)],
+        )
+        for module in self.modules():
+            if isinstance(module, nn.ReLU):
+                module.inplace = False  # hooks may hold what goes in
+
+
+class MobileNet(nn.Module):
+    """MobileNet for 32 x 32 images: a quarter as wide, without the first two strides.
+
+    Howard et al. 2017, "MobileNets: efficient convolutional neural networks for mobile vision
+    applications", arXiv 1704.04861, table 1. Dilated as in Wang et al. 2020 (Computational
+    Intelligence and Neuroscience, 8817849), who do not say where: one depthwise convolution sees
+    farther with the same weights.
+
+    Parameters
+    ----------
+    classes : int
+        Number of logits.
+    dilated : int
+        Which depthwise convolution takes every second pixel of 5 x 5; 0 for none.
+
+    Examples
+    --------
+    >>> import torch
+    >>> MobileNet(dilated=2)(torch.zeros(2, 3, 32, 32)).shape
+    torch.Size([2, 10])
+    """
+
+    def __init__(self, classes: int = 10, dilated: int = 0) -> None:
+        super().__init__()
+        blocks = [(16, 1), (32, 1), (32, 1), (64, 2), (64, 1), (128, 2), *[(128, 1)] * 5]
+        self.features = nn.Sequential(ConvNormReLU(3, 8, kernel_size=3, padding=1))
+        inputs = 8
+        for place, (outputs, stride) in enumerate([*blocks, (256, 2), (256, 1)], 1):
+            spread = 2 if place == dilated else 1
+            self.features += nn.Sequential(
+                ConvNormReLU(
+                    inputs,
+                    inputs,
+                    kernel_size=3,
+                    stride=stride,
+                    padding=spread,
+                    dilation=spread,
+                    groups=inputs,
+                ),
+                ConvNormReLU(inputs, outputs, kernel_size=1),
+            )
+            inputs = outputs
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(inputs, classes)
+        initialise(self)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d) and module.groups > 1:
+                # What goes out of one channel goes into one: the rule above takes it for all.
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Give logits ``(N, classes)`` for normalised images ``(N, 3, H, W)``."""
+        return self.fc(self.avgpool(self.features(x)).flatten(1))
+
+
 class UNet(nn.Module):
     """A denoiser for images with sides divisible by 4: adds what it predicts to the image.
 
@@ -244,11 +333,14 @@ def initialise(model: nn.Module) -> None:
             module.inplace = False
 
 
-ARCHITECTURES = {
+ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
     "vgg": VGG11,
     "resnet20": ResNet20,
     "densenet": DenseNet40,
     "mobilenetv2": MobileNetV2,
     "googlenet": GoogLeNet,
+    "vit": ViT,
+    "mobilenet": MobileNet,
+    **{f"mobilenet-dilated-{place}": partial(MobileNet, dilated=place) for place in (1, 2, 3)},
     "unet": UNet,
 }

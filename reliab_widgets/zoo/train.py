@@ -18,6 +18,7 @@ from ..ops.networks.tuning import OBJECTIVES, Batch, Run, attacked
 from . import checkpoints, cifar10, weights
 from .architectures import ARCHITECTURES
 from .cifar10 import Images
+from .datasets import DATA, Data
 from .denoising import Denoising
 from .recipes import RECIPES, Recipe
 
@@ -50,16 +51,17 @@ def train(
     """
     torch.set_num_threads(threads)
     recipe = RECIPES[name]
-    images = cifar10.read(data, "train")
-    seen = images.part(cifar10.training_indices(images.labels))
-    held_out = images.part(cifar10.validation_indices(images.labels))
+    images = DATA[recipe.data](data)
     torch.manual_seed(recipe.seed)
-    model = ARCHITECTURES[recipe.architecture]().to(device).to(memory_format=torch.channels_last)
+    model = ARCHITECTURES[recipe.architecture]()
+    if isinstance(recipe, Recipe) and recipe.start is not None:
+        _begin_with(recipe.start, model, recipe.data)
+    model = model.to(device).to(memory_format=torch.channels_last)
     task: _Classifying | Denoising
     if isinstance(recipe, Recipe):
-        task = _Classifying(model, recipe, seen, held_out, device)
+        task = _Classifying(model, recipe, images, device)
     else:
-        task = Denoising(model, recipe, seen, device, work)
+        task = Denoising(model, recipe, images.train, device, work)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         task.optimiser,
         recipe.peak_rate,
@@ -131,34 +133,34 @@ def train(
 
 
 class _Classifying:
-    """An objective on training images, augmented if the recipe says so, by SGD."""
+    """An objective on training images, augmented if the recipe says so."""
 
     def __init__(
         self,
         model: nn.Module,
         recipe: Recipe,
-        images: Images,
-        held_out: Images,
+        data: Data,
         device: torch.device,
     ) -> None:
         if device.type == "cpu":
             _spare_strided_depthwise(model)
         self._model, self._recipe = model, recipe
-        self._pixels, self._labels = _on(device, images)
-        self._watched = _on(
-            device, held_out.part(cifar10.of_each_class(held_out.labels, slice(WATCHED)))
+        self._pixels, self._labels = _on(device, data.train)
+        watched = cifar10.of_each_class(data.held_out.labels, slice(WATCHED))
+        self._watched = _on(device, data.held_out.part(watched))
+        self._mean, self._std = (
+            torch.tensor(values, device=device).view(1, -1, 1, 1) for values in data[2:]
         )
-        self._mean = torch.tensor(cifar10.MEAN, device=device).view(1, 3, 1, 1)
-        self._std = torch.tensor(cifar10.STD, device=device).view(1, 3, 1, 1)
         self._run = Run(model, self._logits)
-        self.items = len(images.labels)
-        self.optimiser = torch.optim.SGD(
-            model.parameters(),
-            lr=recipe.peak_rate,
-            momentum=0.9,
-            nesterov=True,
-            weight_decay=recipe.weight_decay,
-        )
+        self.items = len(data.train.labels)
+        rate, decay = recipe.peak_rate, recipe.weight_decay
+        self.optimiser: torch.optim.Optimizer
+        if recipe.optimiser == "adamw":
+            self.optimiser = torch.optim.AdamW(model.parameters(), rate, weight_decay=decay)
+        else:
+            self.optimiser = torch.optim.SGD(
+                model.parameters(), rate, momentum=0.9, nesterov=True, weight_decay=decay
+            )
 
     def step(
         self, batch: Tensor, generator: torch.Generator, epoch: int
@@ -180,8 +182,8 @@ class _Classifying:
         with torch.no_grad():
             logits = torch.cat([self._run(part.float() / 255) for part in pixels.split(250)])
         measured = {"validation": (logits.argmax(1) == labels).float().mean().item()}
-        if self._recipe.objective == "adversarial":
-            epsilon = self._recipe.settings["epsilon"]
+        epsilon = self._recipe.settings.get("epsilon")
+        if epsilon is not None:  # one step may fool the network's training, many do not
             few = Batch(pixels[:ATTACKED].float() / 255, labels[:ATTACKED], torch.Generator())
             found = attacked(self._run, few, epsilon=epsilon, step=epsilon / 4, steps=STEPS)
             with torch.no_grad():
@@ -194,6 +196,15 @@ class _Classifying:
         x = (images - self._mean) / self._std
         with half(x.device):
             return self._model(x.contiguous(memory_format=torch.channels_last)).float()
+
+
+def _begin_with(start: str, model: nn.Module, data: str) -> None:
+    """Take the weights of a finished network; other data get a last layer of their own."""
+    state = weights.load(start).state_dict()
+    if data != RECIPES[start].data:
+        head = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)][-1]
+        state |= {k: v for k, v in model.state_dict().items() if k.startswith(f"{head}.")}
+    model.load_state_dict(state)
 
 
 def _on(device: torch.device, images: Images) -> tuple[Tensor, Tensor]:
@@ -249,7 +260,7 @@ def main() -> None:
     """Train the networks named on the command line, by default all that are not in the box."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(RECIPES))
-    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of CIFAR-10")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the data sets")
     parser.add_argument("--work", type=Path, default=checkpoints.WORK, help="checkpoints")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())

@@ -1,0 +1,48 @@
+"""What networks are trained on: for each name, images to train on, others to watch, and a scale."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from . import cifar10, fashion
+from .cifar10 import Images
+
+FASHION_MEAN, FASHION_STD = (0.219,) * 3, (0.332,) * 3
+
+
+class Data(NamedTuple):
+    """Images a network is trained on, and how it wants them.
+
+    Attributes
+    ----------
+    train, held_out : Images
+        Without an image in common.
+    mean, std : tuple of float
+        Of each channel, in pixel units.
+    """
+
+    train: Images
+    held_out: Images
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+def _cifar10(folder: Path) -> Data:
+    return _divided(cifar10.read(folder, "train"), cifar10.MEAN, cifar10.STD)
+
+
+def _fashion(folder: Path) -> Data:
+    images = fashion.enlarged(fashion.read(folder, "train"))
+    return _divided(images, FASHION_MEAN, FASHION_STD)
+
+
+def _divided(images: Images, mean: tuple[float, ...], std: tuple[float, ...]) -> Data:
+    return Data(
+        images.part(cifar10.training_indices(images.labels)),
+        images.part(cifar10.validation_indices(images.labels)),
+        mean,
+        std,
+    )
+
+
+DATA: dict[str, Callable[[Path], Data]] = {"cifar10": _cifar10, "fashion": _fashion}
