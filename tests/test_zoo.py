@@ -475,7 +475,7 @@ def assert_same_state(seen, expected):
 def test_cut_off_training_goes_on_to_the_same_weights(tiny_recipe, tmp_path, monkeypatch):
     whole = torch.load(trained(tiny_recipe, tmp_path / "whole"), weights_only=True)
 
-    step, steps = train._Classifying.step, iter(range(7))
+    step, steps = train._Task.step, iter(range(7))
 
     def cut_off(*arguments):
         if next(steps) == 6:  # an epoch has five steps
@@ -483,7 +483,7 @@ def test_cut_off_training_goes_on_to_the_same_weights(tiny_recipe, tmp_path, mon
         return step(*arguments)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(train._Classifying, "step", cut_off)
+        patch.setattr(train._Task, "step", cut_off)
         trained(tiny_recipe, tmp_path / "parts")
     assert len(torch.load(tmp_path / "parts" / "tiny.pt", weights_only=True)["log"]) == 1
     torch.rand(5)  # another process has another random state

@@ -178,6 +178,13 @@ def test_a_damaged_checkpoint_is_refused(tiny, whole, tmp_path):
         trained(tmp_path)
 
 
+def test_a_training_that_diverges_says_so(tiny, tmp_path, monkeypatch):
+    monkeypatch.setitem(RECIPES, "tiny", replace(TINY, peak_rate=1e30))
+    with pytest.raises(train.Diverged, match=r"tiny diverged in epoch 1: .* Lower peak_rate"):
+        trained(tmp_path)
+    assert torch.load(tmp_path / "tiny.pt", weights_only=True)["log"] == []
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_says_what_it_costs(name):
     recipe = RECIPES[name]

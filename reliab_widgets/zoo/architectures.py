@@ -251,6 +251,43 @@ class MobileNet(nn.Module):
         return self.fc(self.avgpool(self.features(x)).flatten(1))
 
 
+class Small(nn.Module):
+    """Three convolutions and a linear layer, for the small worlds.
+
+    Parameters
+    ----------
+    outputs : int
+        Classes or numbers.
+    width : int
+        Channels of the first convolution; the others have twice and four times as many.
+    pooled : bool
+        Whether the linear layer sees means over all places, so that it matters what is there and
+        not where.
+
+    Examples
+    --------
+    >>> import torch
+    >>> Small(3)(torch.zeros(2, 3, 32, 32)).shape
+    torch.Size([2, 3])
+    """
+
+    def __init__(self, outputs: int, width: int = 16, pooled: bool = True) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            ConvNormReLU(3, width, kernel_size=3, padding=1),
+            ConvNormReLU(width, 2 * width, kernel_size=3, padding=1, stride=2),
+            ConvNormReLU(2 * width, 4 * width, kernel_size=3, padding=1, stride=2),
+        )
+        side = 1 if pooled else 8
+        self.pool = nn.AdaptiveAvgPool2d(side)
+        self.fc = nn.Linear(4 * width * side**2, outputs)
+        initialise(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Give outputs ``(N, outputs)`` for normalised images ``(N, 3, H, W)``."""
+        return self.fc(self.pool(self.features(x)).flatten(1))
+
+
 class UNet(nn.Module):
     """A denoiser for images with sides divisible by 4: adds what it predicts to the image.
 
@@ -342,5 +379,10 @@ ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
     "vit": ViT,
     "mobilenet": MobileNet,
     **{f"mobilenet-dilated-{place}": partial(MobileNet, dilated=place) for place in (1, 2, 3)},
+    "specks": partial(Small, 3),
+    "steering": partial(Small, 1, pooled=False),
+    "steering-wide": partial(Small, 1, width=32, pooled=False),
+    "steering-narrow": partial(Small, 1, width=8, pooled=False),
+    "detector": partial(Small, 4, pooled=False),
     "unet": UNet,
 }

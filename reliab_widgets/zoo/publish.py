@@ -8,6 +8,7 @@ import argparse
 import hashlib
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import safetensors.torch
@@ -20,15 +21,19 @@ from ..ops import calibration, calibrators
 from ..ops.adversary import attack
 from ..ops.attacks import signs
 from ..subject import Subject
-from . import checkpoints, cifar10, demo, samples, weights
+from . import checkpoints, cifar10, demo, fashion, samples, weights
 from .cifar10 import Images
 from .recipes import CLASSIFIERS, DENOISERS, NETWORKS, RECIPES, Recipe, made_by
+from .worlds import object as things
+from .worlds import road, scenes, specks
 
 CARD = Path(__file__).parent / "README.md"
 ATTACKS = ("fgsm", "bim")
 EPSILON = 8 / 255
 BINS = 15
 RESAMPLES = 1000
+PAGES = (fashion, specks, road, scenes, things)
+"""What is written about data in their modules belongs into the card too."""
 HALF_IF_BELOW = 0.0005
 """Half precision is shipped if it changes the accuracy on the test images by less than this."""
 
@@ -221,6 +226,7 @@ def card() -> str:
             r["recipe"]["peak_rate"],
             r["recipe"]["weight_decay"],
             "crop and flip" if r["recipe"]["augment"] else "none",
+            _learnt(made_by(Recipe("")) | r["recipe"]),
             r["recipe"]["seed"],
             f"{r['seconds'] / 60:.0f} min",
             "; ".join(r["hardware"]),
@@ -309,7 +315,14 @@ def card() -> str:
         if cleaners
         else "",
         files=_rows(files),
+        pages="\n".join(f"## {_page(module)}" for module in PAGES),
     )
+
+
+def _page(module: ModuleType) -> str:
+    """Give a heading and the text of a module's docstring, in Markdown."""
+    heading, text = str(module.__doc__).replace("``", "`").split(": ", 1)
+    return f"{heading}\n\n{text[0].upper()}{text[1:]}"
 
 
 _CARD = """\
@@ -350,9 +363,9 @@ networks: the Subject does it. The final loss and accuracy are those of the ship
 `weights/NAME.json`.
 
 | network | architecture | parameters | multiply-adds | epochs | small | batch | peak rate \
-| weight decay | augmentation | seed | time | hardware | final training loss \
+| weight decay | augmentation | objective | seed | time | hardware | final training loss \
 | final training accuracy |
-|---|---|--:|--:|--:|--:|--:|--:|--:|---|--:|--:|---|--:|--:|
+|---|---|--:|--:|--:|--:|--:|--:|--:|---|---|--:|--:|---|--:|--:|
 {trained}
 
 `NAME-untrained` has the weights that an architecture is given before training, with seed 0.
@@ -381,7 +394,8 @@ or down by chance.
 None of them was trained to withstand attacks. These attacks are weak ones: what is left is no
 robustness.
 
-{denoisers}## Filters
+{denoisers}{pages}
+## Filters
 
 `rw.zoo.denoiser` has some that learnt nothing: `median` (3 × 3), `gaussian` (0.5 pixels), `jpeg`
 (quality 75), `bits` (4 bits), `tv` (total variation, weight 0.05).
@@ -425,6 +439,15 @@ past it: `rw.propagation(subject, denoiser="guided", threat="white")` shows it.
 {denoised}
 
 """
+
+
+def _learnt(recipe: dict) -> str:
+    """Say what a network learnt, on which data, and where it began."""
+    settings = ", ".join(f"{key} {value:.4g}" for key, value in recipe["settings"].items())
+    words = recipe["objective"] + (f" ({settings})" if settings else "")
+    if recipe["data"] != "cifar10":
+        words += f" on {recipe['data']}"
+    return words + (f", from `{recipe['start']}`" if recipe["start"] else "")
 
 
 def _rows(rows: list[list]) -> str:

@@ -22,7 +22,7 @@ class Recipe:
         Random crops, those of 32 x 32 pixels out of 4 black pixels of padding, and random
         horizontal flips.
     objective : str
-        A name in ``ops.networks.tuning.OBJECTIVES``.
+        A name in ``ops.networks.tuning.OBJECTIVES``, or "squares" where targets are numbers.
     settings : dict
         Its keywords.
     data : str
@@ -150,6 +150,27 @@ NETWORKS = {
         )
         for architecture in ("mobilenet", *(f"mobilenet-dilated-{place}" for place in (1, 2, 3)))
         for seed in (0, 1, 2)
+    },
+    **{
+        name: Recipe(
+            name,
+            epochs=12,
+            peak_rate=2e-3,
+            weight_decay=0.01,
+            augment=False,
+            optimiser="adamw",
+            objective="cross-entropy" if data == "specks" else "squares",
+            data=data,
+            hours=0.1,
+            megabytes=0.3,
+        )
+        for name, data in (
+            ("specks", "specks"),
+            ("steering", "road"),
+            ("steering-wide", "road"),
+            ("steering-narrow", "road"),
+            ("detector", "object"),
+        )
     },
 }
 

@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ..ops.networks.tuning import OBJECTIVES, Batch, Run, attacked
+from ..ops.networks.tuning import OBJECTIVES, Batch, Run, attacked, squares
 from . import checkpoints, cifar10, weights
 from .architectures import ARCHITECTURES
 from .cifar10 import Images
@@ -30,6 +31,10 @@ ATTACKED, STEPS = 200, 10
 """Validation images that an adversarial training is attacked on after each epoch, and how long."""
 LEVELS = 240
 """Of recorded probabilities; 2, 3, 4, 5, 6, 8, 10, 12, 15, ... bins of equal width are exact."""
+
+
+class Diverged(ArithmeticError):
+    """A training whose loss is no number any more."""
 
 
 def train(
@@ -48,6 +53,8 @@ def train(
         The data set is not there, or the disk does not take a checkpoint.
     checkpoints.Refused
         There is a checkpoint that cannot be gone on from.
+    Diverged
+        The loss became infinite; the checkpoint is that of the epoch before.
     """
     torch.set_num_threads(threads)
     recipe = RECIPES[name]
@@ -57,9 +64,9 @@ def train(
     if isinstance(recipe, Recipe) and recipe.start is not None:
         _begin_with(recipe.start, model, recipe.data)
     model = model.to(device).to(memory_format=torch.channels_last)
-    task: _Classifying | Denoising
+    task: _Task | Denoising
     if isinstance(recipe, Recipe):
-        task = _Classifying(model, recipe, images, device)
+        task = _Task(model, recipe, images, device)
     else:
         task = Denoising(model, recipe, images.train, device, work)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -108,6 +115,11 @@ def train(
         totals: dict[str, float] = {}
         for batch in tqdm(batches, desc=f"{name} {epoch + 1}", leave=False, disable=None):
             loss, measured = task.step(batch.to(device), generator, epoch)
+            if not loss.isfinite():
+                raise Diverged(
+                    f"The training of {name} diverged in epoch {epoch + 1}: its loss is "
+                    f"{loss.item()}. Lower peak_rate in its recipe and move {path} away."
+                )
             task.optimiser.zero_grad()
             loss.backward()
             task.optimiser.step()
@@ -132,7 +144,7 @@ def train(
     return path
 
 
-class _Classifying:
+class _Task:
     """An objective on training images, augmented if the recipe says so."""
 
     def __init__(
@@ -146,7 +158,11 @@ class _Classifying:
             _spare_strided_depthwise(model)
         self._model, self._recipe = model, recipe
         self._pixels, self._labels = _on(device, data.train)
-        watched = cifar10.of_each_class(data.held_out.labels, slice(WATCHED))
+        self._classes = self._labels.ndim == 1
+        labels = data.held_out.labels
+        watched = np.arange(len(labels))
+        if self._classes:
+            watched = cifar10.of_each_class(labels, slice(WATCHED))
         self._watched = _on(device, data.held_out.part(watched))
         self._mean, self._std = (
             torch.tensor(values, device=device).view(1, -1, 1, 1) for values in data[2:]
@@ -168,27 +184,33 @@ class _Classifying:
         x, labels = self._pixels[batch], self._labels[batch]
         if self._recipe.augment:
             x = _augment(x, SMALL if epoch < self._recipe.small else x.shape[-1], generator)
-        objective = OBJECTIVES[self._recipe.objective]
+        objective = {**OBJECTIVES, "squares": squares}[self._recipe.objective]
         loss = objective(
             self._run, Batch(x.float() / 255, labels, generator), **self._recipe.settings
         )
-        accuracy = (self._run.logits.argmax(1) == labels).float().mean()
-        return loss, {"loss": loss.item(), "accuracy": accuracy.item()}
+        measured = {"loss": loss.item()}
+        if self._classes:
+            measured["accuracy"] = _right(self._run.logits, labels)
+        return loss, measured
 
     def look(self) -> tuple[dict[str, float], list[Tensor]]:
-        """Measure the network on validation images and give its outputs, one byte each."""
+        """Measure the network on validation images and give its probabilities, one byte each.
+
+        What is measured is the share of right answers, or the root of the mean squared error.
+        """
         self._model.eval()
         pixels, labels = self._watched
         with torch.no_grad():
             logits = torch.cat([self._run(part.float() / 255) for part in pixels.split(250)])
-        measured = {"validation": (logits.argmax(1) == labels).float().mean().item()}
+        if not self._classes:
+            return {"validation": (logits - labels).square().mean().sqrt().item()}, []
+        measured = {"validation": _right(logits, labels)}
         epsilon = self._recipe.settings.get("epsilon")
         if epsilon is not None:  # one step may fool the network's training, many do not
             few = Batch(pixels[:ATTACKED].float() / 255, labels[:ATTACKED], torch.Generator())
             found = attacked(self._run, few, epsilon=epsilon, step=epsilon / 4, steps=STEPS)
             with torch.no_grad():
-                right = self._run(found).argmax(1) == few.targets
-            measured["attacked"] = right.float().mean().item()
+                measured["attacked"] = _right(self._run(found), few.targets)
         levels = (logits.softmax(1) * LEVELS).floor().clamp(max=LEVELS - 1)
         return measured, [levels.byte().cpu()]
 
@@ -205,6 +227,10 @@ def _begin_with(start: str, model: nn.Module, data: str) -> None:
         head = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)][-1]
         state |= {k: v for k, v in model.state_dict().items() if k.startswith(f"{head}.")}
     model.load_state_dict(state)
+
+
+def _right(logits: Tensor, labels: Tensor) -> float:
+    return (logits.argmax(1) == labels).float().mean().item()
 
 
 def _on(device: torch.device, images: Images) -> tuple[Tensor, Tensor]:
@@ -271,7 +297,7 @@ def main() -> None:
         device = torch.device(arguments.device)
         try:
             train(name, arguments.data, arguments.work, device, arguments.threads)
-        except (OSError, checkpoints.Refused) as error:
+        except (OSError, checkpoints.Refused, Diverged) as error:
             raise SystemExit(str(error)) from error
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, mse_loss
 
 from ...batching import own_generators
 from ...engine import Progress, Tick, ticking
@@ -73,7 +73,7 @@ class Batch(NamedTuple):
     images : Tensor
         (n, C, H, W) in [0, 1].
     targets : Tensor
-        (n,) class indices.
+        (n,) class indices, or numbers.
     generator : torch.Generator
         Of whatever is drawn; it lives on the CPU.
     """
@@ -90,6 +90,11 @@ Objective: TypeAlias = Callable[[Run, Batch], Tensor]
 def plain(run: Run, batch: Batch) -> Tensor:
     """Return the cross-entropy of the images as they are."""
     return cross_entropy(run(batch.images), batch.targets)
+
+
+def squares(run: Run, batch: Batch) -> Tensor:
+    """Return the mean squared error, where targets are numbers of the outputs' shape."""
+    return mse_loss(run(batch.images), batch.targets)
 
 
 def adversarial(
@@ -170,6 +175,7 @@ def attacked(run: Run, batch: Batch, *, epsilon: float, step: float, steps: int)
     return changed
 
 
+# Of labels that are classes; what a Subject can be tuned for.
 OBJECTIVES: dict[str, Callable[..., Tensor]] = {
     "cross-entropy": plain,
     "adversarial": adversarial,
