@@ -108,6 +108,25 @@ def test_what_is_written_is_what_is_read(tmp_path, monkeypatch):
         assert facts()[split]["part"] == part
 
 
+@pytest.mark.parametrize("split", SPLITS)
+def test_100_garments_of_each_class_are_shipped(split):
+    pixels, labels = samples.load(split, "fashion")
+    assert pixels.shape == (1000, 32, 32, 3)
+    assert np.bincount(labels).tolist() == [100] * 10
+    assert (pixels[..., 0] == pixels[..., 2]).all()
+    assert not pixels[:, :2].any() and not pixels[:, :, -2:].any()
+    assert len(np.unique(pixels.reshape(1000, -1), axis=0)) == 1000
+
+
+def test_known_garments_lie_where_they_should():
+    # The labels that the test file of Fashion-MNIST begins with.
+    seen = json.loads((samples.DATA / "fashion.json").read_text())
+    assert seen["test"]["indices"][:10] == list(range(10))
+    assert samples.load("test", "fashion").labels[:10].tolist() == [9, 2, 1, 1, 6, 1, 4, 6, 5, 7]
+    assert min(seen["validation"]["indices"]) > 54_000  # of 60,000, behind what is trained on
+    assert "MIT" in seen["terms"]
+
+
 @pytest.fixture
 def copied_data(tmp_path, monkeypatch):
     folder = shutil.copytree(samples.DATA, tmp_path / "data")

@@ -98,11 +98,6 @@ def training_indices(train_labels: np.ndarray) -> np.ndarray:
     return of_each_class(train_labels, slice(None, -VALIDATION_PER_CLASS))
 
 
-def shipped_indices(labels: np.ndarray) -> np.ndarray:
-    """Where the images that come with the package lie in a split: the first 200 of each class."""
-    return of_each_class(labels, slice(None, SHIPPED_PER_CLASS))
-
-
 def of_each_class(labels: np.ndarray, which: slice) -> np.ndarray:
     """Where in ``labels`` the images lie that ``which`` takes of each class, in file order."""
     return np.sort(np.concatenate([np.flatnonzero(labels == k)[which] for k in range(10)]))

@@ -9,8 +9,6 @@ from .cifar10 import Images
 from .worlds import object as things
 from .worlds import road, specks
 
-FASHION_MEAN, FASHION_STD = (0.219,) * 3, (0.332,) * 3
-
 
 class Data(NamedTuple):
     """Images a network is trained on, and how it wants them.
@@ -35,7 +33,7 @@ def _cifar10(folder: Path) -> Data:
 
 def _fashion(folder: Path) -> Data:
     images = fashion.enlarged(fashion.read(folder, "train"))
-    return _divided(images, FASHION_MEAN, FASHION_STD)
+    return _divided(images, fashion.MEAN, fashion.STD)
 
 
 def _divided(images: Images, mean: tuple[float, ...], std: tuple[float, ...]) -> Data:

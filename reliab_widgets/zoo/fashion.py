@@ -25,6 +25,8 @@ CLASSES = (
     "bag",
     "ankle boot",
 )
+MEAN, STD = (0.219,) * 3, (0.332,) * 3
+"""Of the training images, enlarged."""
 SIDE = 28
 PLACES = ("fashion-mnist", "FashionMNIST/raw", "/usr/share/datasets/fashion-mnist")
 """Below the data folder, as `make data` and torchvision leave it, and where Debian puts it."""

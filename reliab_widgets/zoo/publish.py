@@ -473,9 +473,10 @@ def main() -> None:
     for name in arguments.names:
         if name not in RECIPES:
             parser.error(f"no recipe {name!r}; there are {', '.join(RECIPES)}")
-    if arguments.images or not (samples.DATA / samples.FACTS).exists():
-        samples.write(arguments.data)
-        print(f"images written to {samples.DATA}")
+    for of in samples.SOURCES:
+        if arguments.images or not (samples.DATA / f"{of}.json").exists():
+            samples.write(arguments.data, of)
+            print(f"images of {of} written to {samples.DATA}")
     for name in arguments.names or RECIPES:
         try:
             print(publish(name, arguments.data, arguments.work), flush=True)
