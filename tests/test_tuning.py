@@ -188,6 +188,16 @@ def test_short_steps_add_up_from_a_random_start():
     torch.testing.assert_close(found, (start + moved).clamp(-0.1, 0.1))
 
 
+def test_a_wide_start_is_not_brought_back():
+    run = linear([1.0, -2.0, 3.0])
+    images = torch.full((500, 3, 1, 1), 0.5)
+    batch = batch_of(images, [0] * 500)
+    found = attacked(run, batch, epsilon=0.1, step=0.1, steps=1, start=0.2) - images
+    assert found.abs().max() == pytest.approx(0.3, abs=0.01)
+    moved = torch.tensor([-0.1, 0.1, -0.1]).view(3, 1, 1)
+    assert (found - moved).abs().max() <= 0.2 + 1e-6
+
+
 def test_the_adversarial_loss_is_that_of_the_corner():
     run = linear([1.0, -2.0, 3.0])
     images = torch.full((1, 3, 1, 1), 0.5)
