@@ -520,7 +520,7 @@ def test_cut_off_training_goes_on_to_the_same_weights(tiny_recipe, tmp_path, mon
 
 def test_finished_training_is_published(tiny_recipe, tmp_path, monkeypatch):
     monkeypatch.setattr(weights, "WEIGHTS", tmp_path / "weights")
-    monkeypatch.setattr(samples, "load", lambda split: made_images(30, seed=3))
+    monkeypatch.setattr(samples, "load", lambda split, of: made_images(30, seed=3))
     path = trained(tiny_recipe, tmp_path)
     assert publish.publish("tiny", tmp_path, tmp_path).startswith("tiny: ")
 
@@ -539,6 +539,10 @@ def test_finished_training_is_published(tiny_recipe, tmp_path, monkeypatch):
         assert shipped[key].dtype == tensor.dtype
         # Half precision keeps 11 binary digits.
         torch.testing.assert_close(shipped[key], tensor, rtol=2**-11, atol=1e-7)
+    with np.load(tmp_path / "weights" / "tiny.npz") as history:
+        assert history["epochs"].tolist() == [0, 1, 2]
+        assert history["outputs"].shape == (3, 10, 10)
+        assert history["labels"].tolist() == list(range(10))
     assert f"| `tiny` | {record['precision']} | {record['bytes']:,} |" in publish.card()
 
 

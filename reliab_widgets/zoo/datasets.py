@@ -9,6 +9,8 @@ from .cifar10 import Images
 from .worlds import object as things
 from .worlds import road, specks
 
+WATCHED = 300
+
 
 class Data(NamedTuple):
     """Images a network is trained on, and how it wants them.
@@ -27,16 +29,22 @@ class Data(NamedTuple):
     std: tuple[float, ...]
 
 
-def _cifar10(folder: Path) -> Data:
-    return _divided(cifar10.read(folder, "train"), cifar10.MEAN, cifar10.STD)
+def part(of: str, folder: Path, which: str) -> Images:
+    """Read the part ``which`` ("train" or "test") of "cifar10" or "fashion", 32 x 32 in colour."""
+    if of == "fashion":
+        return fashion.enlarged(fashion.read(folder, which))
+    return cifar10.read(folder, which)
 
 
-def _fashion(folder: Path) -> Data:
-    images = fashion.enlarged(fashion.read(folder, "train"))
-    return _divided(images, fashion.MEAN, fashion.STD)
+def watched(held_out: Images) -> Images:
+    """Give the images on which outputs are recorded in training: 300 of each class, or all."""
+    if held_out.labels.ndim > 1:
+        return held_out
+    return held_out.part(cifar10.of_each_class(held_out.labels, slice(WATCHED)))
 
 
-def _divided(images: Images, mean: tuple[float, ...], std: tuple[float, ...]) -> Data:
+def _read(of: str, folder: Path, mean: tuple[float, ...], std: tuple[float, ...]) -> Data:
+    images = part(of, folder, "train")
     return Data(
         images.part(cifar10.training_indices(images.labels)),
         images.part(cifar10.validation_indices(images.labels)),
@@ -51,8 +59,8 @@ def _made(make: Callable[[int, int], Images], train: int, held_out: int) -> Data
 
 
 DATA: dict[str, Callable[[Path], Data]] = {
-    "cifar10": _cifar10,
-    "fashion": _fashion,
+    "cifar10": lambda folder: _read("cifar10", folder, cifar10.MEAN, cifar10.STD),
+    "fashion": lambda folder: _read("fashion", folder, fashion.MEAN, fashion.STD),
     "specks": lambda _: _made(specks.make, 12_000, 3_000),
     "road": lambda _: _made(road.make, 12_000, 2_000),
     "object": lambda _: _made(things.make, 12_000, 2_000),

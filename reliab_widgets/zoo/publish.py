@@ -21,8 +21,9 @@ from ..ops import calibration, calibrators
 from ..ops.adversary import attack
 from ..ops.attacks import signs
 from ..subject import Subject
-from . import checkpoints, cifar10, demo, fashion, samples, weights
+from . import checkpoints, cifar10, datasets, demo, fashion, samples, weights
 from .cifar10 import Images
+from .datasets import DATA
 from .recipes import CLASSIFIERS, DENOISERS, NETWORKS, RECIPES, Recipe, made_by
 from .worlds import object as things
 from .worlds import road, scenes, specks
@@ -32,6 +33,8 @@ ATTACKS = ("fgsm", "bim")
 EPSILON = 8 / 255
 BINS = 15
 RESAMPLES = 1000
+EPOCHS = 16
+"""At most so many epochs are in a history."""
 PAGES = (fashion, specks, road, scenes, things)
 """What is written about data in their modules belongs into the card too."""
 HALF_IF_BELOW = 0.0005
@@ -54,9 +57,13 @@ def publish(name: str, data: Path, work: Path, kept: Path = checkpoints.KEPT) ->
     full = {key: tensor.contiguous() for key, tensor in saved["model"].items()}
     model.load_state_dict(full)
     if isinstance(recipe, Recipe):
-        precision, shipped = _precision(model, full, cifar10.read(data, "test"))
+        if recipe.data not in samples.SOURCES:
+            return f"{name}: left out, what it does on {recipe.data} is not measured here"
+        precision, shipped = _precision(model, full, recipe.data, data)
         model.load_state_dict(shipped)
-        measures = _classifies(model, data)
+        measures = _classifies(model, recipe.data, data)
+        held_out = datasets.watched(DATA[recipe.data](data).held_out)
+        _write_history(name, saved["history"].numpy(), held_out.labels)
     else:
         precision, shipped = "float32", full
         measures = {"denoises": {of: _denoises(model, of) for of in CLASSIFIERS}}
@@ -84,42 +91,55 @@ def publish(name: str, data: Path, work: Path, kept: Path = checkpoints.KEPT) ->
     return f"{name}: published in {precision}"
 
 
+def _write_history(name: str, outputs: np.ndarray, labels: np.ndarray) -> None:
+    """Write what the network gave during training; later epochs are farther apart than first ones.
+
+    ``outputs`` ``(E, n, classes)`` are probabilities in 240ths, rounded down, on the n validation
+    images whose ``labels`` are given, after ``epochs`` passes over the training images.
+    """
+    steps = np.geomspace(1, len(outputs), EPOCHS).round().astype(int) - 1
+    epochs = np.unique(steps)
+    path = weights.WEIGHTS / f"{name}.npz"
+    path.parent.mkdir(exist_ok=True)
+    np.savez_compressed(path, epochs=epochs, outputs=outputs[epochs], labels=labels.astype("u1"))
+
+
 def _precision(
-    model: nn.Module, full: dict[str, Tensor], test: Images
+    model: nn.Module, full: dict[str, Tensor], of: str, data: Path
 ) -> tuple[str, dict[str, Tensor]]:
     """Choose half precision on disk if that changes next to nothing."""
-    right = accuracy(model, test)
+    test = datasets.part(of, data, "test")
+    right = accuracy(model, test, of)
     half = {key: t.half() if t.is_floating_point() else t for key, t in full.items()}
     model.load_state_dict(half)
-    fine = abs(accuracy(model, test) - right) < HALF_IF_BELOW
+    fine = abs(accuracy(model, test, of) - right) < HALF_IF_BELOW
     return ("float16", half) if fine else ("float32", full)
 
 
-def _classifies(model: nn.Module, data: Path) -> dict:
-    """Measure what a classifier does on every split, and under attack."""
-    train, test = cifar10.read(data, "train"), cifar10.read(data, "test")
-    fit_on = samples.load("validation")
-    temperature = calibrators.fit_temperature(logits(model, fit_on.pixels), fit_on.labels)
+def _classifies(model: nn.Module, of: str, data: Path) -> dict:
+    """Measure what a classifier does on every split of a data set, and under attack."""
+    train, test = datasets.part(of, data, "train"), datasets.part(of, data, "test")
+    fit_on, shipped = samples.load("validation", of), samples.load("test", of)
+    temperature = calibrators.fit_temperature(logits(model, fit_on.pixels, of), fit_on.labels)
     results = {}
     for title, images in {
         "test": test,
-        "test, shipped": samples.load("test"),
-        "validation": _part(train, cifar10.validation_indices(train.labels)),
+        "test, shipped": shipped,
+        "validation": train.part(cifar10.validation_indices(train.labels)),
     }.items():
-        z = logits(model, images.pixels)
+        z = logits(model, images.pixels, of)
         results[title] = measured(calibration.softmax(z), images.labels)
         # The temperature is fitted on some of the validation images: no figure for those.
         if title != "validation":
             results[title]["calibrated"] = measured(temperature(z), images.labels)
-    seen = _part(train, cifar10.training_indices(train.labels))
-    probabilities = calibration.softmax(logits(model, seen.pixels))
-    shipped = samples.load("test")
+    seen = train.part(cifar10.training_indices(train.labels))
+    probabilities = calibration.softmax(logits(model, seen.pixels, of))
     subject = Subject(
         model,
         samples.as_images(shipped.pixels),
         shipped.labels,
-        mean=cifar10.MEAN,
-        std=cifar10.STD,
+        mean=samples.SOURCES[of].mean,
+        std=samples.SOURCES[of].std,
     )
     n = len(subject)
     noisy = signs(subject.images, torch.arange(n), torch.full((n,), EPSILON))
@@ -166,15 +186,15 @@ def _right(subject: Subject) -> dict:
     return {"n": n, "accuracy": share, "accuracy_se": (share * (1 - share) / n) ** 0.5}
 
 
-def accuracy(model: nn.Module, images: Images) -> float:
+def accuracy(model: nn.Module, images: Images, of: str = "cifar10") -> float:
     """Share of ``images`` that ``model`` gets right."""
-    return float((logits(model, images.pixels).argmax(1) == images.labels).mean())
+    return float((logits(model, images.pixels, of).argmax(1) == images.labels).mean())
 
 
-def logits(model: nn.Module, pixels: np.ndarray) -> np.ndarray:
+def logits(model: nn.Module, pixels: np.ndarray, of: str = "cifar10") -> np.ndarray:
     """Run ``model`` on uint8 images ``(N, 32, 32, 3)``; logits ``(N, 10)`` as float64."""
-    mean = torch.tensor(cifar10.MEAN).view(1, 3, 1, 1)
-    std = torch.tensor(cifar10.STD).view(1, 3, 1, 1)
+    mean = torch.tensor(samples.SOURCES[of].mean).view(1, 3, 1, 1)
+    std = torch.tensor(samples.SOURCES[of].std).view(1, 3, 1, 1)
     done: list[Tensor] = []
     with torch.inference_mode():
         batches = torch.from_numpy(pixels).permute(0, 3, 1, 2).split(250)
@@ -452,10 +472,6 @@ def _learnt(recipe: dict) -> str:
 
 def _rows(rows: list[list]) -> str:
     return "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)
-
-
-def _part(images: Images, indices: np.ndarray) -> Images:
-    return Images(images.pixels[indices], images.labels[indices])
 
 
 def _percent(figures: dict, key: str) -> str:

@@ -83,7 +83,7 @@ NETWORKS = {
     ),
     # A network this small learns attacked images slowly and does not over-fit: little decay. With
     # a start inside the ball, steps of 10/255 and peak rate 0.2 it over-fitted catastrophically in
-    # the second epoch: 31 % right under one step, 12 % under ten.
+    # the second epoch: of 200 validation images, 24 % right under one step and 5 % under ten.
     "resnet20-robust": Recipe(
         "resnet20",
         epochs=30,

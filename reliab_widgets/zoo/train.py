@@ -10,23 +10,20 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..ops.networks.tuning import OBJECTIVES, Batch, Run, attacked, squares
-from . import checkpoints, cifar10, weights
+from . import checkpoints, weights
 from .architectures import ARCHITECTURES
 from .cifar10 import Images
-from .datasets import DATA, Data
+from .datasets import DATA, Data, watched
 from .denoising import Denoising
 from .recipes import RECIPES, Recipe
 
 SHIFTS = 9  # places for a crop, down and across
 SMALL = 24
-WATCHED = 300
-"""Validation images of each class whose outputs are recorded after each epoch."""
 ATTACKED, STEPS = 200, 10
 """Validation images that an adversarial training is attacked on after each epoch, and how long."""
 LEVELS = 240
@@ -159,11 +156,7 @@ class _Task:
         self._model, self._recipe = model, recipe
         self._pixels, self._labels = _on(device, data.train)
         self._classes = self._labels.ndim == 1
-        labels = data.held_out.labels
-        watched = np.arange(len(labels))
-        if self._classes:
-            watched = cifar10.of_each_class(labels, slice(WATCHED))
-        self._watched = _on(device, data.held_out.part(watched))
+        self._watched = _on(device, watched(data.held_out))
         self._mean, self._std = (
             torch.tensor(values, device=device).view(1, -1, 1, 1) for values in data[2:]
         )
