@@ -288,6 +288,45 @@ class Small(nn.Module):
         return self.fc(self.pool(self.features(x)).flatten(1))
 
 
+class Depth(nn.Module):
+    """An encoder and decoder that give the depth of every pixel, in metres.
+
+    Parameters
+    ----------
+    skips : bool
+        Whether the decoder sees the encoder's maps of the same size too.
+
+    Examples
+    --------
+    >>> import torch
+    >>> Depth()(torch.zeros(2, 3, 48, 48)).shape
+    torch.Size([2, 1, 48, 48])
+    """
+
+    def __init__(self, skips: bool = False) -> None:
+        super().__init__()
+        self.skips = skips
+        self.large = ConvNormReLU(3, 16, kernel_size=3, padding=1)
+        self.middle = ConvNormReLU(16, 32, kernel_size=3, padding=1, stride=2)
+        self.small = ConvNormReLU(32, 32, kernel_size=3, padding=1, stride=2)
+        # Where the floor meets a thing is far from where the thing ends.
+        self.wide = ConvNormReLU(32, 32, kernel_size=3, padding=2, dilation=2)
+        self.up1 = ConvNormReLU(64 if skips else 32, 32, kernel_size=3, padding=1)
+        self.up2 = ConvNormReLU(48 if skips else 32, 16, kernel_size=3, padding=1)
+        self.out = nn.Conv2d(16, 1, 1)
+        self.enlarge = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
+        initialise(self)
+        self.out.bias = nn.Parameter(torch.tensor([5.0]))  # metres: the middle of what is seen
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Give depth ``(N, 1, H, W)`` for normalised images ``(N, 3, H, W)``."""
+        large = self.large(x)
+        middle = self.middle(large)
+        x = self.enlarge(self.wide(self.small(middle)))
+        x = self.enlarge(self.up1(torch.cat([x, middle], 1) if self.skips else x))
+        return self.out(self.up2(torch.cat([x, large], 1) if self.skips else x))
+
+
 class UNet(nn.Module):
     """A denoiser for images with sides divisible by 4: adds what it predicts to the image.
 
@@ -384,5 +423,7 @@ ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
     "steering-wide": partial(Small, 1, width=32, pooled=False),
     "steering-narrow": partial(Small, 1, width=8, pooled=False),
     "detector": partial(Small, 4, pooled=False),
+    "depth": Depth,
+    "depth-skips": partial(Depth, skips=True),
     "unet": UNet,
 }

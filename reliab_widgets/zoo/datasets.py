@@ -1,13 +1,14 @@
 """What networks are trained on: for each name, images to train on, others to watch, and a scale."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from . import cifar10, fashion
 from .cifar10 import Images
 from .worlds import object as things
-from .worlds import road, specks
+from .worlds import road, scenes, specks
 
 WATCHED = 300
 
@@ -63,5 +64,7 @@ DATA: dict[str, Callable[[Path], Data]] = {
     "fashion": lambda folder: _read("fashion", folder, fashion.MEAN, fashion.STD),
     "specks": lambda _: _made(specks.make, 12_000, 3_000),
     "road": lambda _: _made(road.make, 12_000, 2_000),
+    "scenes": lambda _: _made(scenes.make, 3_000, 500),
+    "scenes-street": lambda _: _made(partial(scenes.make, kind="street"), 3_000, 500),
     "object": lambda _: _made(things.make, 12_000, 2_000),
 }

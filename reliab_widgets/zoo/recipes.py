@@ -22,7 +22,8 @@ class Recipe:
         Random crops, those of 32 x 32 pixels out of 4 black pixels of padding, and random
         horizontal flips.
     objective : str
-        A name in ``ops.networks.tuning.OBJECTIVES``, or "squares" where targets are numbers.
+        A name in ``ops.networks.tuning.OBJECTIVES``; "squares" or "selective" where targets are
+        numbers.
     settings : dict
         Its keywords.
     data : str
@@ -174,6 +175,25 @@ NETWORKS = {
             ("steering-narrow", "road"),
             ("detector", "object"),
         )
+    },
+    **{
+        f"{architecture}{world}{objective}": Recipe(
+            architecture,
+            epochs=8,
+            batch=32,
+            peak_rate=3e-3,
+            weight_decay=0.01,
+            augment=False,
+            optimiser="adamw",
+            objective=objective.strip("-") or "squares",
+            settings={"weight": 0.1, "bins": 16} if objective else {},
+            data="scenes" + world,
+            hours=0.1,
+            megabytes=0.1,
+        )
+        for architecture in ("depth", "depth-skips")
+        for world in ("", "-street")
+        for objective in ("", "-selective")
     },
 }
 

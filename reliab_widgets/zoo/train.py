@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from ..ops.networks.selectivity import selective
 from ..ops.networks.tuning import OBJECTIVES, Batch, Run, attacked, squares
 from . import checkpoints, weights
 from .architectures import ARCHITECTURES
@@ -141,6 +142,9 @@ def train(
     return path
 
 
+_OBJECTIVES = {**OBJECTIVES, "squares": squares, "selective": selective}
+
+
 class _Task:
     """An objective on training images, augmented if the recipe says so."""
 
@@ -177,7 +181,7 @@ class _Task:
         x, labels = self._pixels[batch], self._labels[batch]
         if self._recipe.augment:
             x = _augment(x, SMALL if epoch < self._recipe.small else x.shape[-1], generator)
-        objective = {**OBJECTIVES, "squares": squares}[self._recipe.objective]
+        objective = _OBJECTIVES[self._recipe.objective]
         loss = objective(
             self._run, Batch(x.float() / 255, labels, generator), **self._recipe.settings
         )

@@ -31,6 +31,8 @@ class Run:
 
     Attributes
     ----------
+    model : torch.nn.Module
+        What was given.
     head : torch.nn.Linear or None
         The last linear layer of the model.
     logits, features : Tensor
@@ -45,7 +47,7 @@ class Run:
     """
 
     def __init__(self, model: nn.Module, logits: Callable[[Tensor], Tensor]) -> None:
-        self._logits = logits
+        self.model, self._logits = model, logits
         self.logits = self.features = torch.empty(0)
         heads = [module for module in model.modules() if isinstance(module, nn.Linear)]
         self.head = heads[-1] if heads else None
