@@ -250,6 +250,17 @@ def test_dilated_networks_differ_in_how_far_they_see_only(place):
         assert not torch.allclose(base(images), dilated(images))
 
 
+def test_dropout_takes_the_weights_of_the_network_without_it():
+    model = ARCHITECTURES["resnet20-dropout"]()
+    model.load_state_dict(weights.load("resnet20").state_dict())
+    images = zoo.demo(n=4).images
+    assert torch.equal(model.eval()(images), weights.load("resnet20")(images))
+    model.train()
+    for norm in (module for module in model.modules() if isinstance(module, nn.BatchNorm2d)):
+        norm.eval()
+    assert not torch.equal(model(images), model(images))
+
+
 def test_the_transformer_is_small_and_has_64_tokens():
     model = ARCHITECTURES["vit"]().eval()
     assert sum(p.numel() for p in model.parameters()) < 1_000_000
@@ -408,7 +419,7 @@ def test_unknown_split_lists_both():
 def test_names_are_the_recipes_and_an_untrained_twin_of_each_architecture():
     assert {recipe.architecture for recipe in RECIPES.values()} == set(ARCHITECTURES)
     dilated = {f"mobilenet-dilated-{place}" for place in (1, 2, 3)}
-    architectures = {*CLASSIFIERS, "vit", "mobilenet", *dilated}
+    architectures = {*CLASSIFIERS, "resnet20-dropout", "vit", "mobilenet", *dilated}
     assert set(zoo.names()) - set(TRAINED) == {f"{name}-untrained" for name in architectures}
     assert set(TRAINED) <= set(zoo.names())
 

@@ -45,6 +45,13 @@ class ResNet20(nn.Module):
     He et al. 2016, "Deep residual learning for image recognition", section 4.2; shortcuts that
     change the shape are 1 x 1 convolutions with batch norm (torchvision's kind).
 
+    Parameters
+    ----------
+    classes : int
+        Number of logits.
+    dropout : float
+        Share of channels dropped behind each stage while training.
+
     Examples
     --------
     >>> import torch
@@ -52,7 +59,7 @@ class ResNet20(nn.Module):
     torch.Size([2, 10])
     """
 
-    def __init__(self, classes: int = 10) -> None:
+    def __init__(self, classes: int = 10, dropout: float = 0.0) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
@@ -60,6 +67,9 @@ class ResNet20(nn.Module):
         self.layer1 = _stage(16, 16, stride=1)
         self.layer2 = _stage(16, 32, stride=2)
         self.layer3 = _stage(32, 64, stride=2)
+        if dropout:  # modules of the stages, so that the others need no new weights or hooks
+            for stage in (self.layer1, self.layer2, self.layer3):
+                stage.append(nn.Dropout2d(dropout))
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(64, classes)
         initialise(self)
@@ -416,6 +426,7 @@ ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
     "mobilenetv2": MobileNetV2,
     "googlenet": GoogLeNet,
     "vit": ViT,
+    "resnet20-dropout": partial(ResNet20, dropout=0.1),
     "mobilenet": MobileNet,
     **{f"mobilenet-dilated-{place}": partial(MobileNet, dilated=place) for place in (1, 2, 3)},
     "specks": partial(Small, 3),

@@ -18,6 +18,8 @@ BATCH = 100
 class Denoising:
     """One network's task: bring attacked images back to the clean ones, by Adam."""
 
+    objective = None  # it learns nothing beside the network
+
     def __init__(
         self,
         model: nn.Module,

@@ -63,7 +63,8 @@ def publish(name: str, data: Path, work: Path, kept: Path = checkpoints.KEPT) ->
         model.load_state_dict(shipped)
         measures = _classifies(model, recipe.data, data)
         held_out = datasets.watched(DATA[recipe.data](data).held_out)
-        _write_history(name, saved["history"].numpy(), held_out.labels)
+        besides = {key: value.numpy() for key, value in saved.get("objective", {}).items()}
+        _write_history(name, saved["history"].numpy(), held_out.labels, besides)
     else:
         precision, shipped = "float32", full
         measures = {"denoises": {of: _denoises(model, of) for of in CLASSIFIERS}}
@@ -91,17 +92,21 @@ def publish(name: str, data: Path, work: Path, kept: Path = checkpoints.KEPT) ->
     return f"{name}: published in {precision}"
 
 
-def _write_history(name: str, outputs: np.ndarray, labels: np.ndarray) -> None:
+def _write_history(
+    name: str, outputs: np.ndarray, labels: np.ndarray, besides: dict[str, np.ndarray]
+) -> None:
     """Write what the network gave during training; later epochs are farther apart than first ones.
 
     ``outputs`` ``(E, n, classes)`` are probabilities in 240ths, rounded down, on the n validation
-    images whose ``labels`` are given, after ``epochs`` passes over the training images.
+    images whose ``labels`` are given, after ``epochs`` passes over the training images. What the
+    objective learnt ``besides`` stands there too.
     """
     steps = np.geomspace(1, len(outputs), EPOCHS).round().astype(int) - 1
     epochs = np.unique(steps)
     path = weights.WEIGHTS / f"{name}.npz"
     path.parent.mkdir(exist_ok=True)
-    np.savez_compressed(path, epochs=epochs, outputs=outputs[epochs], labels=labels.astype("u1"))
+    found = {"epochs": epochs, "outputs": outputs[epochs], "labels": labels.astype("u1")}
+    np.savez_compressed(path, **found, **besides)  # type: ignore[arg-type]  # none is a flag
 
 
 def _precision(

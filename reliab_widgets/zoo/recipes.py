@@ -106,6 +106,9 @@ NETWORKS = {
         hours=0.4,
         megabytes=0.6,
     ),
+    "resnet20-dropout": Recipe(
+        "resnet20-dropout", epochs=5, peak_rate=0.05, start="resnet20", hours=0.4, megabytes=0.6
+    ),
     "vit": Recipe(
         "vit",
         epochs=80,
@@ -147,6 +150,19 @@ NETWORKS = {
     ),
     "resnet20-consistent-plain": Recipe(
         "resnet20", epochs=10, peak_rate=0.05, start="resnet20", hours=0.7, megabytes=0.6
+    ),
+    "resnet20-gated": Recipe(
+        "resnet20",
+        epochs=15,
+        peak_rate=0.05,
+        objective="gated",
+        settings={"every": 3, "budget": 0.2, "weight": 1e-3},
+        start="resnet20",
+        hours=1.1,
+        megabytes=0.6,
+    ),
+    "resnet20-gated-plain": Recipe(
+        "resnet20", epochs=15, peak_rate=0.05, start="resnet20", hours=1.1, megabytes=0.6
     ),
     **{
         f"{architecture}-seed{seed}" if seed else architecture: Recipe(

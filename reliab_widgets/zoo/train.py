@@ -8,14 +8,17 @@ import argparse
 import platform
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from ..ops.networks.gates import Gated
 from ..ops.networks.selectivity import selective
-from ..ops.networks.tuning import OBJECTIVES, Batch, Run, attacked, squares
+from ..ops.networks.tuning import OBJECTIVES, Batch, Run, attacked, groups, squares
 from . import checkpoints, weights
 from .architectures import ARCHITECTURES
 from .cifar10 import Images
@@ -69,7 +72,7 @@ def train(
         task = Denoising(model, recipe, images.train, device, work)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         task.optimiser,
-        recipe.peak_rate,
+        [group["lr"] for group in task.optimiser.param_groups],
         recipe.epochs * (task.items // recipe.batch),
         pct_start=0.2,
         cycle_momentum=False,
@@ -78,8 +81,12 @@ def train(
     log: list[dict] = []
     history: list[Tensor] = []
 
+    # What an objective learns beside the network.
+    learnt = task.objective if isinstance(task.objective, nn.Module) else nn.Module()
+
     def keep() -> None:
         state = {
+            "objective": learnt.state_dict(),
             "model": model.state_dict(),
             "optimiser": task.optimiser.state_dict(),
             "schedule": schedule.state_dict(),
@@ -96,6 +103,7 @@ def train(
         if len(saved["log"]) == recipe.epochs:
             return path
         model.load_state_dict(saved["model"])
+        learnt.load_state_dict(saved.get("objective", {}))
         task.optimiser.load_state_dict(saved["optimiser"])
         schedule.load_state_dict(saved["schedule"])
         generator.set_state(saved["generator"].cpu())
@@ -142,7 +150,12 @@ def train(
     return path
 
 
-_OBJECTIVES = {**OBJECTIVES, "squares": squares, "selective": selective}
+_OBJECTIVES: dict[str, Callable[..., Any]] = {
+    **OBJECTIVES,
+    "squares": squares,
+    "selective": selective,
+    "gated": Gated,
+}
 
 
 class _Task:
@@ -167,12 +180,14 @@ class _Task:
         self._run = Run(model, self._logits)
         self.items = len(data.train.labels)
         rate, decay = recipe.peak_rate, recipe.weight_decay
+        self.objective = _objective(recipe, self._run.head, device)
+        trained = groups(model, self.objective, rate)
         self.optimiser: torch.optim.Optimizer
         if recipe.optimiser == "adamw":
-            self.optimiser = torch.optim.AdamW(model.parameters(), rate, weight_decay=decay)
+            self.optimiser = torch.optim.AdamW(trained, rate, weight_decay=decay)
         else:
             self.optimiser = torch.optim.SGD(
-                model.parameters(), rate, momentum=0.9, nesterov=True, weight_decay=decay
+                trained, rate, momentum=0.9, nesterov=True, weight_decay=decay
             )
 
     def step(
@@ -181,10 +196,7 @@ class _Task:
         x, labels = self._pixels[batch], self._labels[batch]
         if self._recipe.augment:
             x = _augment(x, SMALL if epoch < self._recipe.small else x.shape[-1], generator)
-        objective = _OBJECTIVES[self._recipe.objective]
-        loss = objective(
-            self._run, Batch(x.float() / 255, labels, generator), **self._recipe.settings
-        )
+        loss = self.objective(self._run, Batch(x.float() / 255, labels, generator, epoch))
         measured = {"loss": loss.item()}
         if self._classes:
             measured["accuracy"] = _right(self._run.logits, labels)
@@ -215,6 +227,15 @@ class _Task:
         x = (images - self._mean) / self._std
         with half(x.device):
             return self._model(x.contiguous(memory_format=torch.channels_last)).float()
+
+
+def _objective(
+    recipe: Recipe, head: nn.Linear | None, device: torch.device
+) -> Callable[[Run, Batch], Tensor]:
+    made = _OBJECTIVES[recipe.objective]
+    if recipe.objective == "gated" and head is not None:
+        return made(head.in_features, head.out_features, **recipe.settings).to(device)
+    return partial(made, **recipe.settings)
 
 
 def _begin_with(start: str, model: nn.Module, data: str) -> None:

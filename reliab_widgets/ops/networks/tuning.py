@@ -78,11 +78,14 @@ class Batch(NamedTuple):
         (n,) class indices, or numbers.
     generator : torch.Generator
         Of whatever is drawn; it lives on the CPU.
+    epoch : int
+        From 0.
     """
 
     images: Tensor
     targets: Tensor
     generator: torch.Generator
+    epoch: int = 0
 
 
 Objective: TypeAlias = Callable[[Run, Batch], Tensor]
@@ -223,7 +226,9 @@ def tuned(
     objective : str or callable
         A name in ``OBJECTIVES``, or ``objective(run, batch)`` that gives the loss: ``run(images)``
         are logits, ``run.features`` what went into the last linear layer; ``batch`` has
-        ``images``, ``targets`` and a ``generator``. ``functools.partial`` sets keywords of ours.
+        ``images``, ``targets``, ``generator`` and ``epoch``. ``functools.partial`` sets keywords
+        of ours. The parameters of an objective that is a module are trained too, at ten times the
+        rate.
     epochs : int
         How often every image is seen, in batches of 64; what does not fill one is left out.
     steps : int, optional
@@ -294,7 +299,7 @@ def trained(
     alike, network._random = network._random, False  # what is drawn differs from step to step
     model.train().requires_grad_(True)
     run = Run(model, network.logits)
-    optimiser = torch.optim.SGD(model.parameters(), rate, momentum=0.9, nesterov=True)
+    optimiser = torch.optim.SGD(groups(model, objective, rate), rate, momentum=0.9, nesterov=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     with torch.inference_mode(False), torch.enable_grad():
         for step, chosen in enumerate(torch.cat(orders)[:steps]):
@@ -303,7 +308,7 @@ def trained(
                 part[chosen].to(network.device) for part in (train.images, train.labels)
             )
             with own_generators(seed + step):
-                loss = objective(run, Batch(images, labels, generator))
+                loss = objective(run, Batch(images, labels, generator, step // each))
                 _check_loss(loss, step, rate)
                 optimiser.zero_grad()
                 loss.backward()
@@ -315,6 +320,21 @@ def trained(
     model.zero_grad()
     model.eval().requires_grad_(False)
     return new
+
+
+def groups(model: nn.Module, objective: object, rate: float) -> list[dict[str, Any]]:
+    """Give what an optimiser trains: a model, and the objective if that has parameters.
+
+    Examples
+    --------
+    >>> [group["lr"] for group in groups(nn.Linear(1, 1), nn.Linear(1, 1), 0.1)]
+    [0.1, 1.0]
+    """
+    found: list[dict[str, Any]] = [{"params": list(model.parameters()), "lr": rate}]
+    if isinstance(objective, nn.Module):
+        own = list(objective.parameters())
+        found.append({"params": own, "lr": 10 * rate, "weight_decay": 0.0})
+    return found
 
 
 def _objective(given: str | Objective) -> tuple[Objective, str]:
