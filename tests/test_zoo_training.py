@@ -139,6 +139,12 @@ def test_fine_tuning_begins_with_a_finished_network(data):
 # What is refused
 
 
+def test_a_start_that_is_not_in_the_box_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "WEIGHTS", tmp_path)
+    with pytest.raises(checkpoints.Refused, match=r"resnet20 is not in the box\. `make zoo MODEL"):
+        train._begin_with("resnet20", weights.untrained("resnet20"), "cifar10")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 def test_a_full_disk_leaves_the_old_checkpoint(tiny, whole, tmp_path):
     path = tmp_path / "tiny.pt"

@@ -240,6 +240,11 @@ def _objective(
 
 def _begin_with(start: str, model: nn.Module, data: str) -> None:
     """Take the weights of a finished network; other data get a last layer of their own."""
+    if not weights.shipped(start):
+        raise checkpoints.Refused(
+            f"A training that begins with {start} cannot begin: {start} is not in the box. "
+            f"`make zoo MODEL={start}` trains and publishes it."
+        )
     state = weights.load(start).state_dict()
     if data != RECIPES[start].data:
         head = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)][-1]
