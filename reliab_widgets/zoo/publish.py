@@ -6,9 +6,9 @@ they are shipped, in float32.
 
 import argparse
 import hashlib
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import safetensors.torch
@@ -22,26 +22,33 @@ from ..ops.attacks.adversary import attack
 from ..ops.attacks.noise import signs
 from ..ops.calibration import bins, calibrators
 from ..ops.calibration import metrics as calibration
-from . import cifar10, demo, samples, weights
+from . import checkpoints, cifar10, datasets, demo, fashion, samples, weights
 from .cifar10 import Images
-from .recipes import CLASSIFIERS, DENOISERS, NETWORKS, RECIPES, Recipe
+from .datasets import DATA
+from .recipes import CLASSIFIERS, DENOISERS, NETWORKS, RECIPES, Recipe, made_by
+from .worlds import object as things
+from .worlds import road, scenes, specks
 
 CARD = Path(__file__).parent / "README.md"
 ATTACKS = ("fgsm", "bim")
 EPSILON = 8 / 255
 BINS = 15
 RESAMPLES = 1000
+EPOCHS = 16
+"""At most so many epochs are in a history."""
+PAGES = (fashion, specks, road, scenes, things)
+"""What is written about data in their modules belongs into the card too."""
 HALF_IF_BELOW = 0.0005
 """Half precision is shipped if it changes the accuracy on the test images by less than this."""
 
 
-def publish(name: str, data: Path, work: Path) -> str:
+def publish(name: str, data: Path, work: Path, kept: Path = checkpoints.KEPT) -> str:
     """Measure one network and write weights and record to the box; say in a line what was done."""
     recipe = RECIPES[name]
-    path = work / f"{name}.pt"
+    path = checkpoints.fetch(name, work, kept)
     if not path.exists():
         return f"{name}: left out, no checkpoint {path}"
-    saved = torch.load(path, map_location="cpu", weights_only=True)
+    saved = checkpoints.load(path, name, torch.device("cpu"))
     log = saved["log"]
     if len(log) < recipe.epochs:
         return f"{name}: left out, not finished: {len(log)} of {recipe.epochs} epochs"
@@ -51,9 +58,14 @@ def publish(name: str, data: Path, work: Path) -> str:
     full = {key: tensor.contiguous() for key, tensor in saved["model"].items()}
     model.load_state_dict(full)
     if isinstance(recipe, Recipe):
-        precision, shipped = _precision(model, full, cifar10.read(data, "test"))
+        if recipe.data not in samples.SOURCES:
+            return f"{name}: left out, what it does on {recipe.data} is not measured here"
+        precision, shipped = _precision(model, full, recipe.data, data)
         model.load_state_dict(shipped)
-        measures = _classifies(model, data)
+        measures = _classifies(model, recipe.data, data)
+        held_out = datasets.watched(DATA[recipe.data](data).held_out)
+        besides = {key: value.numpy() for key, value in saved.get("objective", {}).items()}
+        _write_history(name, saved["history"].numpy(), held_out.labels, besides)
     else:
         precision, shipped = "float32", full
         measures = {"denoises": {of: _denoises(model, of) for of in CLASSIFIERS}}
@@ -63,7 +75,7 @@ def publish(name: str, data: Path, work: Path) -> str:
     (weights.WEIGHTS / f"{name}.safetensors").write_bytes(content)
     record = {
         "name": name,
-        "recipe": asdict(recipe),
+        "recipe": made_by(recipe),
         "parameters": sum(p.numel() for p in model.parameters()),
         "multiply_adds": multiply_adds(model),
         "seconds": round(sum(epoch["seconds"] for epoch in log)),
@@ -77,45 +89,63 @@ def publish(name: str, data: Path, work: Path) -> str:
     }
     (weights.WEIGHTS / f"{name}.json").write_text(samples.as_json(record), encoding="utf-8")
     weights.load(name)  # refuses what did not survive the way to disk and back
+    checkpoints.keep(name, work, kept)  # the box has it now
     return f"{name}: published in {precision}"
 
 
+def _write_history(
+    name: str, outputs: np.ndarray, labels: np.ndarray, besides: dict[str, np.ndarray]
+) -> None:
+    """Write what the network gave during training; later epochs are farther apart than first ones.
+
+    ``outputs`` ``(E, n, classes)`` are probabilities in 240ths, rounded down, on the n validation
+    images whose ``labels`` are given, after ``epochs`` passes over the training images. What the
+    objective learnt ``besides`` stands there too.
+    """
+    steps = np.geomspace(1, len(outputs), EPOCHS).round().astype(int) - 1
+    epochs = np.unique(steps)
+    path = weights.WEIGHTS / f"{name}.npz"
+    path.parent.mkdir(exist_ok=True)
+    found = {"epochs": epochs, "outputs": outputs[epochs], "labels": labels.astype("u1")}
+    np.savez_compressed(path, **found, **besides)  # type: ignore[arg-type]  # none is a flag
+
+
 def _precision(
-    model: nn.Module, full: dict[str, Tensor], test: Images
+    model: nn.Module, full: dict[str, Tensor], of: str, data: Path
 ) -> tuple[str, dict[str, Tensor]]:
     """Choose half precision on disk if that changes next to nothing."""
-    right = accuracy(model, test)
+    test = datasets.part(of, data, "test")
+    right = accuracy(model, test, of)
     half = {key: t.half() if t.is_floating_point() else t for key, t in full.items()}
     model.load_state_dict(half)
-    fine = abs(accuracy(model, test) - right) < HALF_IF_BELOW
+    fine = abs(accuracy(model, test, of) - right) < HALF_IF_BELOW
     return ("float16", half) if fine else ("float32", full)
 
 
-def _classifies(model: nn.Module, data: Path) -> dict:
-    """Measure what a classifier does on every split, and under attack."""
-    train, test = cifar10.read(data, "train"), cifar10.read(data, "test")
-    fit_on = samples.load("validation")
-    temperature = calibrators.fit_temperature(logits(model, fit_on.pixels), fit_on.labels)
+def _classifies(model: nn.Module, of: str, data: Path) -> dict:
+    """Measure what a classifier does on every split of a data set, and under attack."""
+    train, test = datasets.part(of, data, "train"), datasets.part(of, data, "test")
+    fit_on, shipped = samples.load("validation", of), samples.load("test", of)
+    temperature = calibrators.fit_temperature(logits(model, fit_on.pixels, of), fit_on.labels)
     results = {}
     for title, images in {
         "test": test,
-        "test, shipped": samples.load("test"),
-        "validation": _part(train, cifar10.validation_indices(train.labels)),
+        "test, shipped": shipped,
+        "validation": train.part(cifar10.validation_indices(train.labels)),
     }.items():
-        z = logits(model, images.pixels)
+        z = logits(model, images.pixels, of)
         results[title] = measured(calibration.softmax(z), images.labels)
         # The temperature is fitted on some of the validation images: no figure for those.
         if title != "validation":
             results[title]["calibrated"] = measured(temperature(z), images.labels)
-    seen = _part(train, cifar10.training_indices(train.labels))
-    probabilities = calibration.softmax(logits(model, seen.pixels))
-    shipped = samples.load("test")
+    seen = train.part(cifar10.training_indices(train.labels))
+    probabilities = calibration.softmax(logits(model, seen.pixels, of))
     subject = Subject(
         model,
         samples.as_images(shipped.pixels),
         shipped.labels,
-        mean=cifar10.MEAN,
-        std=cifar10.STD,
+        mean=samples.SOURCES[of].mean,
+        std=samples.SOURCES[of].std,
     )
     n = len(subject)
     noisy = signs(subject.images, torch.arange(n), torch.full((n,), EPSILON))
@@ -162,15 +192,15 @@ def _right(subject: Subject) -> dict:
     return {"n": n, "accuracy": share, "accuracy_se": (share * (1 - share) / n) ** 0.5}
 
 
-def accuracy(model: nn.Module, images: Images) -> float:
+def accuracy(model: nn.Module, images: Images, of: str = "cifar10") -> float:
     """Share of ``images`` that ``model`` gets right."""
-    return float((logits(model, images.pixels).argmax(1) == images.labels).mean())
+    return float((logits(model, images.pixels, of).argmax(1) == images.labels).mean())
 
 
-def logits(model: nn.Module, pixels: np.ndarray) -> np.ndarray:
+def logits(model: nn.Module, pixels: np.ndarray, of: str = "cifar10") -> np.ndarray:
     """Run ``model`` on uint8 images ``(N, 32, 32, 3)``; logits ``(N, 10)`` as float64."""
-    mean = torch.tensor(cifar10.MEAN).view(1, 3, 1, 1)
-    std = torch.tensor(cifar10.STD).view(1, 3, 1, 1)
+    mean = torch.tensor(samples.SOURCES[of].mean).view(1, 3, 1, 1)
+    std = torch.tensor(samples.SOURCES[of].std).view(1, 3, 1, 1)
     done: list[Tensor] = []
     with torch.inference_mode():
         batches = torch.from_numpy(pixels).permute(0, 3, 1, 2).split(250)
@@ -209,7 +239,7 @@ def multiply_adds(model: nn.Module) -> int:
 
 def card() -> str:
     """Write the model card from the records in the box."""
-    records = [weights.record(name) for name in NETWORKS if _published(name)]
+    records = [weights.record(name) for name in NETWORKS if weights.shipped(name)]
     trained = [
         [
             f"`{r['name']}`",
@@ -222,6 +252,7 @@ def card() -> str:
             r["recipe"]["peak_rate"],
             r["recipe"]["weight_decay"],
             "crop and flip" if r["recipe"]["augment"] else "none",
+            _learnt(made_by(Recipe("")) | r["recipe"]),
             r["recipe"]["seed"],
             f"{r['seconds'] / 60:.0f} min",
             "; ".join(r["hardware"]),
@@ -254,7 +285,7 @@ def card() -> str:
         for r in records
     ]
     whole = [r["results"]["test"]["accuracy"] for r in records if r["name"] in CLASSIFIERS]
-    cleaners = [weights.record(name) for name in DENOISERS if _published(name)]
+    cleaners = [weights.record(name) for name in DENOISERS if weights.shipped(name)]
     learnt = [
         [
             f"`{r['name']}`",
@@ -310,7 +341,14 @@ def card() -> str:
         if cleaners
         else "",
         files=_rows(files),
+        pages="\n".join(f"## {_page(module)}" for module in PAGES),
     )
+
+
+def _page(module: ModuleType) -> str:
+    """Give a heading and the text of a module's docstring, in Markdown."""
+    heading, text = str(module.__doc__).replace("``", "`").split(": ", 1)
+    return f"{heading}\n\n{text[0].upper()}{text[1:]}"
 
 
 _CARD = """\
@@ -351,9 +389,9 @@ networks: the Subject does it. The final loss and accuracy are those of the ship
 `weights/NAME.json`.
 
 | network | architecture | parameters | multiply-adds | epochs | small | batch | peak rate \
-| weight decay | augmentation | seed | time | hardware | final training loss \
+| weight decay | augmentation | objective | seed | time | hardware | final training loss \
 | final training accuracy |
-|---|---|--:|--:|--:|--:|--:|--:|--:|---|--:|--:|---|--:|--:|
+|---|---|--:|--:|--:|--:|--:|--:|--:|---|---|--:|--:|---|--:|--:|
 {trained}
 
 `NAME-untrained` has the weights that an architecture is given before training, with seed 0.
@@ -382,7 +420,8 @@ or down by chance.
 None of them was trained to withstand attacks. These attacks are weak ones: what is left is no
 robustness.
 
-{denoisers}## Filters
+{denoisers}{pages}
+## Filters
 
 `rw.zoo.denoiser` has some that learnt nothing: `median` (3 × 3), `gaussian` (0.5 pixels), `jpeg`
 (quality 75), `bits` (4 bits), `tv` (total variation, weight 0.05).
@@ -428,20 +467,21 @@ past it: `rw.propagation(subject, denoiser="guided", knowledge="white-box")` sho
 """
 
 
+def _learnt(recipe: dict) -> str:
+    """Say what a network learnt, on which data, and where it began."""
+    settings = ", ".join(f"{key} {value:.4g}" for key, value in recipe["settings"].items())
+    words = recipe["objective"] + (f" ({settings})" if settings else "")
+    if recipe["data"] != "cifar10":
+        words += f" on {recipe['data']}"
+    return words + (f", from `{recipe['start']}`" if recipe["start"] else "")
+
+
 def _rows(rows: list[list]) -> str:
     return "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)
 
 
-def _part(images: Images, indices: np.ndarray) -> Images:
-    return Images(images.pixels[indices], images.labels[indices])
-
-
 def _percent(figures: dict, key: str) -> str:
     return f"{100 * figures[key]:.2f} ± {100 * figures[f'{key}_se']:.2f}"
-
-
-def _published(name: str) -> bool:
-    return (weights.WEIGHTS / f"{name}.json").exists()
 
 
 def main() -> None:
@@ -449,17 +489,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(RECIPES))
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of CIFAR-10")
-    parser.add_argument("--work", type=Path, default=Path("build/zoo"), help="checkpoints")
+    parser.add_argument("--work", type=Path, default=checkpoints.WORK, help="checkpoints")
     parser.add_argument("--images", action="store_true", help="write the images anew")
     arguments = parser.parse_args()
     for name in arguments.names:
         if name not in RECIPES:
             parser.error(f"no recipe {name!r}; there are {', '.join(RECIPES)}")
-    if arguments.images or not (samples.DATA / samples.FACTS).exists():
-        samples.write(arguments.data)
-        print(f"images written to {samples.DATA}")
+    for of in samples.SOURCES:
+        if arguments.images or not (samples.DATA / f"{of}.json").exists():
+            samples.write(arguments.data, of)
+            print(f"images of {of} written to {samples.DATA}")
     for name in arguments.names or RECIPES:
-        print(publish(name, arguments.data, arguments.work), flush=True)
+        try:
+            print(publish(name, arguments.data, arguments.work), flush=True)
+        except checkpoints.Refused as error:
+            print(f"{name}: left out. {error}", flush=True)
     CARD.write_text(card(), encoding="utf-8")
     print(f"model card written to {CARD}")
 

@@ -1,14 +1,15 @@
-"""The images in the box: 2,000 of CIFAR-10's validation and 2,000 of its test images, lossless."""
+"""The images in the box: some of CIFAR-10's and Fashion-MNIST's validation and test images."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from ..ops.networks.files import damaged, facts_of
-from . import cifar10
+from . import cifar10, fashion
 from .cifar10 import Images
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 DATA = Path(__file__).parent / "data"
 FACTS = "cifar10.json"
 SPLITS = {"validation": "train", "test": "test"}
-"""Each split, and the part of CIFAR-10 it is taken from."""
+"""Each split, and the part of the data set it is taken from."""
 
 # Any width from 4 to 400 images gives the same file size within 0.3 %; this one is nice to look at.
 COLUMNS = 40
@@ -33,8 +34,57 @@ TERMS = (
 )
 
 
-def load(split: str) -> Images:
+class Source(NamedTuple):
+    """A data set that some images of are in the box, and what is said about it there."""
+
+    dataset: str
+    read: Callable[[Path, str], Images]
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    files: str
+    origin: str
+    citation: str
+    terms: str
+
+
+SOURCES = {
+    "cifar10": Source(
+        "CIFAR-10",
+        lambda data, part: cifar10.read(data, part),  # looked up late, for tests
+        cifar10.CLASSES,
+        cifar10.MEAN,
+        cifar10.STD,
+        "{}.webp",
+        ORIGIN,
+        CITATION,
+        TERMS,
+    ),
+    "fashion": Source(
+        "Fashion-MNIST",
+        lambda data, part: fashion.read(data, part),
+        fashion.CLASSES,
+        fashion.MEAN,
+        fashion.STD,
+        "fashion-{}.webp",
+        "https://github.com/zalandoresearch/fashion-mnist",
+        "Han Xiao, Kashif Rasul, Roland Vollgraf. Fashion-MNIST: a novel image dataset for "
+        "benchmarking machine learning algorithms. arXiv 1708.07747, 2017.",
+        "MIT licence, copyright 2017 Zalando SE.",
+    ),
+}
+"""By the names that recipes have for data sets."""
+
+
+def load(split: str, of: str = "cifar10") -> Images:
     """Read the shipped images of ``split`` ("validation" or "test") and verify them.
+
+    Parameters
+    ----------
+    split : str
+        Which images.
+    of : {"cifar10", "fashion"}
+        Of which data set: 2,000 or 1,000 in a split, all of 32 x 32 pixels and three channels.
 
     Raises
     ------
@@ -47,39 +97,42 @@ def load(split: str) -> Images:
     >>> images.pixels.shape, images.labels[:3]
     ((2000, 32, 32, 3), array([3, 8, 8]))
     """
-    facts = facts_of(DATA / FACTS)[split]
+    facts = facts_of(DATA / f"{of}.json")[split]
     labels = np.asarray(facts["labels"], dtype=np.int64)
     path = DATA / facts["file"]
     try:
         with Image.open(path) as sheet:
-            images = Images(_tiles(np.asarray(sheet.convert("RGB"))), labels)
+            pixels = _tiles(np.asarray(sheet.convert("RGB")))
     except (OSError, EOFError, ValueError) as error:
         raise damaged(path, str(error)) from error
+    images = Images(pixels if of == "cifar10" else pixels[..., :1], labels)
     seen = cifar10.digest(images)
     if seen != facts["sha256"]:
         raise damaged(path, f"sha256 of pixels and labels is {seen}, expected {facts['sha256']}")
-    return images
+    return images if of == "cifar10" else fashion.enlarged(images)
 
 
-def write(data: Path) -> None:
-    """Choose the images from the full CIFAR-10 in the folder ``data`` and write them to the box."""
+def write(data: Path, of: str = "cifar10") -> None:
+    """Choose images from a full data set in the folder ``data`` and write them to the box."""
     DATA.mkdir(exist_ok=True)
+    source = SOURCES[of]
     facts: dict[str, object] = {
-        "dataset": "CIFAR-10",
-        "origin": ORIGIN,
-        "citation": CITATION,
-        "terms": TERMS,
-        "classes": cifar10.CLASSES,
-        "mean": cifar10.MEAN,
-        "std": cifar10.STD,
-        "layout": f"images of 32 x 32 pixels, row by row, {COLUMNS} in a row",
+        "dataset": source.dataset,
+        "origin": source.origin,
+        "citation": source.citation,
+        "terms": source.terms,
+        "classes": source.classes,
+        "mean": source.mean,
+        "std": source.std,
+        "layout": f"images, row by row, {COLUMNS} in a row",
         "indices": "places in the original file, counted from 0 over all its batches in order",
-        "sha256": "of the pixels (image, row, column, RGB) followed by the labels, a byte each",
+        "sha256": "of the pixels (image, row, column, channel) followed by the labels, a byte each",
     }
     for split, part in SPLITS.items():
-        indices, images = choose(cifar10.read(data, part), split)
-        path = DATA / f"{split}.webp"
-        Image.fromarray(_sheet(images.pixels)).save(path, lossless=True, quality=100, method=6)
+        indices, images = choose(source.read(data, part), split, of)
+        path = DATA / source.files.format(split)
+        sheet = _sheet(np.broadcast_to(images.pixels, (*images.pixels.shape[:3], 3)))
+        Image.fromarray(sheet).save(path, lossless=True, quality=100, method=6)
         facts[split] = {
             "file": path.name,
             "part": part,
@@ -87,20 +140,21 @@ def write(data: Path) -> None:
             "indices": indices.tolist(),
             "labels": images.labels.tolist(),
         }
-    (DATA / FACTS).write_text(as_json(facts), encoding="utf-8")
+    (DATA / f"{of}.json").write_text(as_json(facts), encoding="utf-8")
     for split in SPLITS:
-        load(split)  # refuses what did not survive the way to disk and back
+        load(split, of)  # refuses what did not survive the way to disk and back
 
 
-def choose(full: Images, split: str) -> tuple[np.ndarray, Images]:
-    """Give the shipped images of ``split`` and where they lie in their part of CIFAR-10."""
+def choose(full: Images, split: str, of: str = "cifar10") -> tuple[np.ndarray, Images]:
+    """Give the shipped images of ``split`` and where they lie in their part of the data set."""
     pool = (
         cifar10.validation_indices(full.labels)
         if split == "validation"
         else np.arange(len(full.labels))
     )
-    indices = pool[cifar10.shipped_indices(full.labels[pool])]
-    return indices, Images(full.pixels[indices], full.labels[indices])
+    shipped = slice(cifar10.SHIPPED_PER_CLASS // (1 if of == "cifar10" else 2))
+    indices = pool[cifar10.of_each_class(full.labels[pool], shipped)]
+    return indices, full.part(indices)
 
 
 def as_images(pixels: np.ndarray) -> "Tensor":
@@ -123,4 +177,5 @@ def _sheet(pixels: np.ndarray) -> np.ndarray:
 
 
 def _tiles(sheet: np.ndarray) -> np.ndarray:
-    return sheet.reshape(-1, 32, COLUMNS, 32, 3).swapaxes(1, 2).reshape(-1, 32, 32, 3)
+    side = sheet.shape[1] // COLUMNS
+    return sheet.reshape(-1, side, COLUMNS, side, 3).swapaxes(1, 2).reshape(-1, side, side, 3)

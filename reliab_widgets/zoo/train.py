@@ -8,115 +8,189 @@ import argparse
 import platform
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
-from . import cifar10
+from ..ops.networks.gates import Gated
+from ..ops.networks.selectivity import selective
+from ..ops.networks.tuning import OBJECTIVES, Batch, Run, attacked, groups, squares
+from . import checkpoints, weights
 from .architectures import ARCHITECTURES
 from .cifar10 import Images
+from .datasets import DATA, Data, watched
 from .denoising import Denoising
 from .recipes import RECIPES, Recipe
 
 SHIFTS = 9  # places for a crop, down and across
 SMALL = 24
+ATTACKED, STEPS = 200, 10
+"""Validation images that an adversarial training is attacked on after each epoch, and how long."""
+LEVELS = 240
+"""Of recorded probabilities; 2, 3, 4, 5, 6, 8, 10, 12, 15, ... bins of equal width are exact."""
 
 
-def train(name: str, data: Path, work: Path, device: torch.device, threads: int) -> Path:
-    """Train one network, or go on training it, and return the path of its checkpoint."""
+class Diverged(ArithmeticError):
+    """A training whose loss is no number any more."""
+
+
+def train(
+    name: str,
+    data: Path,
+    work: Path,
+    device: torch.device,
+    threads: int,
+    kept: Path = checkpoints.KEPT,
+) -> Path:
+    """Train one network, or go on training it, and return the path of its checkpoint.
+
+    Raises
+    ------
+    OSError
+        The data set is not there, or the disk does not take a checkpoint.
+    checkpoints.Refused
+        There is a checkpoint that cannot be gone on from.
+    Diverged
+        The loss became infinite; the checkpoint is that of the epoch before.
+    """
     torch.set_num_threads(threads)
-    images = cifar10.read(data, "train")
-    chosen = cifar10.training_indices(images.labels)
-    seen = Images(images.pixels[chosen], images.labels[chosen])
     recipe = RECIPES[name]
+    images = DATA[recipe.data](data)
     torch.manual_seed(recipe.seed)
-    model = ARCHITECTURES[recipe.architecture]().to(device).to(memory_format=torch.channels_last)
-    task: _Classifying | Denoising
+    model = ARCHITECTURES[recipe.architecture]()
+    if isinstance(recipe, Recipe) and recipe.start is not None:
+        _begin_with(recipe.start, model, recipe.data)
+    model = model.to(device).to(memory_format=torch.channels_last)
+    task: _Task | Denoising
     if isinstance(recipe, Recipe):
-        task = _Classifying(model, recipe, seen, device)
+        task = _Task(model, recipe, images, device)
     else:
-        task = Denoising(model, recipe, seen, device, work)
+        task = Denoising(model, recipe, images.train, device, work)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         task.optimiser,
-        recipe.peak_rate,
+        [group["lr"] for group in task.optimiser.param_groups],
         recipe.epochs * (task.items // recipe.batch),
         pct_start=0.2,
         cycle_momentum=False,
     )
     generator = torch.Generator().manual_seed(recipe.seed)
     log: list[dict] = []
+    history: list[Tensor] = []
 
-    work.mkdir(parents=True, exist_ok=True)
-    path = work / f"{name}.pt"
+    # What an objective learns beside the network.
+    learnt = task.objective if isinstance(task.objective, nn.Module) else nn.Module()
+
+    def keep() -> None:
+        state = {
+            "objective": learnt.state_dict(),
+            "model": model.state_dict(),
+            "optimiser": task.optimiser.state_dict(),
+            "schedule": schedule.state_dict(),
+            "generator": generator.get_state(),
+            "random": torch.get_rng_state(),
+            "log": log,
+            "history": torch.stack(history) if history else torch.empty(0),
+        }
+        checkpoints.save(path, name, state)
+
+    path = checkpoints.fetch(name, work, kept)
     if path.exists():
-        saved = torch.load(path, map_location=device, weights_only=True)
+        saved = checkpoints.load(path, name, device)
+        if len(saved["log"]) == recipe.epochs:
+            return path
         model.load_state_dict(saved["model"])
+        learnt.load_state_dict(saved.get("objective", {}))
         task.optimiser.load_state_dict(saved["optimiser"])
         schedule.load_state_dict(saved["schedule"])
         generator.set_state(saved["generator"].cpu())
-        log = saved["log"]
+        torch.set_rng_state(saved["random"].cpu())
+        log, history = saved["log"], list(saved["history"])
+    else:
+        history += task.look()[1]
+        keep()  # a disk that is full says so now, not after an epoch
 
+    # A training may be stopped for a while, which its own time does not count.
+    clock = time.process_time if device.type == "cpu" else time.perf_counter
     for epoch in range(len(log), recipe.epochs):
-        start = time.perf_counter()
+        start = clock()
         model.train()
         order = torch.randperm(task.items, generator=generator)
         batches = order[: task.items // recipe.batch * recipe.batch].view(-1, recipe.batch)
         totals: dict[str, float] = {}
         for batch in tqdm(batches, desc=f"{name} {epoch + 1}", leave=False, disable=None):
             loss, measured = task.step(batch.to(device), generator, epoch)
+            if not loss.isfinite():
+                raise Diverged(
+                    f"The training of {name} diverged in epoch {epoch + 1}: its loss is "
+                    f"{loss.item()}. Lower peak_rate in its recipe and move {path} away."
+                )
             task.optimiser.zero_grad()
             loss.backward()
             task.optimiser.step()
             schedule.step()
             for key, value in measured.items():
                 totals[key] = totals.get(key, 0.0) + value / len(batches)
+        measured, outputs = task.look()
+        totals |= measured
+        history += outputs
         log.append(
             {
                 "epoch": epoch + 1,
                 **totals,
-                "seconds": time.perf_counter() - start,
+                "seconds": clock() - start,
                 "hardware": _hardware(device, threads),
             }
         )
-        state = {
-            "model": model.state_dict(),
-            "optimiser": task.optimiser.state_dict(),
-            "schedule": schedule.state_dict(),
-            "generator": generator.get_state(),
-            "log": log,
-        }
-        torch.save(state, path.with_suffix(".part"))
-        path.with_suffix(".part").replace(path)
+        keep()
         left = (recipe.epochs - epoch - 1) * log[-1]["seconds"] / 60
         words = ", ".join(f"{key} {value:.5f}" for key, value in totals.items())
         print(f"{name} {epoch + 1}/{recipe.epochs}: {words}, {left:.0f} min left", flush=True)
     return path
 
 
-class _Classifying:
-    """Cross-entropy on training images, augmented if the recipe says so, by SGD."""
+_OBJECTIVES: dict[str, Callable[..., Any]] = {
+    **OBJECTIVES,
+    "squares": squares,
+    "selective": selective,
+    "gated": Gated,
+}
+
+
+class _Task:
+    """An objective on training images, augmented if the recipe says so."""
 
     def __init__(
-        self, model: nn.Module, recipe: Recipe, images: Images, device: torch.device
+        self,
+        model: nn.Module,
+        recipe: Recipe,
+        data: Data,
+        device: torch.device,
     ) -> None:
         if device.type == "cpu":
             _spare_strided_depthwise(model)
         self._model, self._recipe = model, recipe
-        self._pixels = torch.from_numpy(images.pixels).permute(0, 3, 1, 2).contiguous().to(device)
-        self._labels = torch.from_numpy(images.labels).to(device)
-        self._mean = torch.tensor(cifar10.MEAN, device=device).view(1, 3, 1, 1)
-        self._std = torch.tensor(cifar10.STD, device=device).view(1, 3, 1, 1)
-        self.items = len(images.labels)
-        self.optimiser = torch.optim.SGD(
-            model.parameters(),
-            lr=recipe.peak_rate,
-            momentum=0.9,
-            nesterov=True,
-            weight_decay=recipe.weight_decay,
+        self._pixels, self._labels = _on(device, data.train)
+        self._classes = self._labels.ndim == 1
+        self._watched = _on(device, watched(data.held_out))
+        self._mean, self._std = (
+            torch.tensor(values, device=device).view(1, -1, 1, 1) for values in data[2:]
         )
+        self._run = Run(model, self._logits)
+        self.items = len(data.train.labels)
+        rate, decay = recipe.peak_rate, recipe.weight_decay
+        self.objective = _objective(recipe, self._run.head, device)
+        trained = groups(model, self.objective, rate)
+        self.optimiser: torch.optim.Optimizer
+        if recipe.optimiser == "adamw":
+            self.optimiser = torch.optim.AdamW(trained, rate, weight_decay=decay)
+        else:
+            self.optimiser = torch.optim.SGD(
+                trained, rate, momentum=0.9, nesterov=True, weight_decay=decay
+            )
 
     def step(
         self, batch: Tensor, generator: torch.Generator, epoch: int
@@ -124,12 +198,69 @@ class _Classifying:
         x, labels = self._pixels[batch], self._labels[batch]
         if self._recipe.augment:
             x = _augment(x, SMALL if epoch < self._recipe.small else x.shape[-1], generator)
-        x = (x.float() / 255 - self._mean) / self._std
-        with torch.autocast(x.device.type, torch.bfloat16):
-            logits = self._model(x.contiguous(memory_format=torch.channels_last))
-        loss = cross_entropy(logits.float(), labels)
-        accuracy = (logits.argmax(1) == labels).float().mean()
-        return loss, {"loss": loss.item(), "accuracy": accuracy.item()}
+        loss = self.objective(self._run, Batch(x.float() / 255, labels, generator, epoch))
+        measured = {"loss": loss.item()}
+        if self._classes:
+            measured["accuracy"] = _right(self._run.logits, labels)
+        return loss, measured
+
+    def look(self) -> tuple[dict[str, float], list[Tensor]]:
+        """Measure the network on validation images and give its probabilities, one byte each.
+
+        What is measured is the share of right answers, or the root of the mean squared error.
+        """
+        self._model.eval()
+        pixels, labels = self._watched
+        with torch.no_grad():
+            logits = torch.cat([self._run(part.float() / 255) for part in pixels.split(250)])
+        if not self._classes:
+            return {"validation": (logits - labels).square().mean().sqrt().item()}, []
+        measured = {"validation": _right(logits, labels)}
+        epsilon = self._recipe.settings.get("epsilon")
+        if epsilon is not None:  # one step may fool the network's training, many do not
+            few = Batch(pixels[:ATTACKED].float() / 255, labels[:ATTACKED], torch.Generator())
+            found = attacked(self._run, few, epsilon=epsilon, step=epsilon / 4, steps=STEPS)
+            with torch.no_grad():
+                measured["attacked"] = _right(self._run(found), few.targets)
+        levels = (logits.softmax(1) * LEVELS).floor().clamp(max=LEVELS - 1)
+        return measured, [levels.byte().cpu()]
+
+    def _logits(self, images: Tensor) -> Tensor:
+        x = (images - self._mean) / self._std
+        with half(x.device):
+            return self._model(x.contiguous(memory_format=torch.channels_last)).float()
+
+
+def _objective(
+    recipe: Recipe, head: nn.Linear | None, device: torch.device
+) -> Callable[[Run, Batch], Tensor]:
+    made = _OBJECTIVES[recipe.objective]
+    if recipe.objective == "gated" and head is not None:
+        return made(head.in_features, head.out_features, **recipe.settings).to(device)
+    return partial(made, **recipe.settings)
+
+
+def _begin_with(start: str, model: nn.Module, data: str) -> None:
+    """Take the weights of a finished network; other data get a last layer of their own."""
+    if not weights.shipped(start):
+        raise checkpoints.Refused(
+            f"A training that begins with {start} cannot begin: {start} is not in the box. "
+            f"`make zoo MODEL={start}` trains and publishes it."
+        )
+    state = weights.load(start).state_dict()
+    if data != RECIPES[start].data:
+        head = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)][-1]
+        state |= {k: v for k, v in model.state_dict().items() if k.startswith(f"{head}.")}
+    model.load_state_dict(state)
+
+
+def _right(logits: Tensor, labels: Tensor) -> float:
+    return (logits.argmax(1) == labels).float().mean().item()
+
+
+def _on(device: torch.device, images: Images) -> tuple[Tensor, Tensor]:
+    pixels = torch.from_numpy(images.pixels).permute(0, 3, 1, 2).contiguous()
+    return pixels.to(device), torch.from_numpy(images.labels).to(device)
 
 
 def _augment(x: Tensor, side: int, generator: torch.Generator) -> Tensor:
@@ -164,6 +295,12 @@ def _spare_strided_depthwise(model: nn.Module) -> None:
             module.forward = float32(module)  # type: ignore[method-assign, assignment]
 
 
+def half(device: torch.device) -> torch.autocast:
+    """Compute in bf16 inside the block; a CPU without AVX-512 would take ten times as long."""
+    slow = device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX2"
+    return torch.autocast(device.type, torch.bfloat16, enabled=not slow)
+
+
 def _hardware(device: torch.device, threads: int) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
@@ -171,24 +308,22 @@ def _hardware(device: torch.device, threads: int) -> str:
 
 
 def main() -> None:
-    """Train the networks named on the command line, by default all that are not finished."""
+    """Train the networks named on the command line, by default all that are not in the box."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(RECIPES))
-    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of CIFAR-10")
-    parser.add_argument("--work", type=Path, default=Path("build/zoo"), help="checkpoints")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the data sets")
+    parser.add_argument("--work", type=Path, default=checkpoints.WORK, help="checkpoints")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
-    for name in arguments.names or RECIPES:
+    for name in arguments.names or [name for name in RECIPES if not weights.shipped(name)]:
         if name not in RECIPES:
             parser.error(f"no recipe {name!r}; there are {', '.join(RECIPES)}")
-        train(
-            name,
-            arguments.data,
-            arguments.work,
-            torch.device(arguments.device),
-            arguments.threads,
-        )
+        device = torch.device(arguments.device)
+        try:
+            train(name, arguments.data, arguments.work, device, arguments.threads)
+        except (OSError, checkpoints.Refused, Diverged) as error:
+            raise SystemExit(str(error)) from error
 
 
 if __name__ == "__main__":

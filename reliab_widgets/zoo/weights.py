@@ -32,6 +32,11 @@ def record(name: str) -> dict:
     return facts_of(WEIGHTS / f"{name}.json")
 
 
+def shipped(name: str) -> bool:
+    """Tell whether the network ``name`` is in the box."""
+    return (WEIGHTS / f"{name}.json").exists()
+
+
 def untrained(architecture: str) -> nn.Module:
     """Build ``architecture`` with the random weights that seed 0 gives, in eval mode.
 

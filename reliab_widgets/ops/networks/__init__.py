@@ -1,1 +1,1 @@
-"""Networks made of networks: copies, untrained, tuned."""
+"""Networks changed as wholes: untrained, trained further, with gates or ranges of their own."""

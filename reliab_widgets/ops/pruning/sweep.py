@@ -17,24 +17,27 @@ import torch
 from torch import Tensor, nn
 
 from ...core.batching import threads
-from ...core.engine import Progress, Tick, stream
+from ...core.engine import Progress, Tick, stream, ticking
 from ...core.subject import Subject
 from ..attacks import adversary
 from ..attribution.baselines import baseline
 from ..attribution.explainer import Explainer
 from ..attribution.methods import Method
+from ..networks.tuning import plain, trained
 from ..networks.untrained import untrained
 from ..statistics.agreement import spearman
 from . import removal
 from .gates import Gates
 from .importance import Criterion, importance
 from .structure import Structure, cut, weight
-from .tuning import tuned
 
 CONTROLS = 5
 """How many random removals of the same size are drawn."""
 _TIMED = 32  # images in a pass whose time is taken, or whose logits are compared
 _STEPS = 32  # of integrated gradients
+
+RATE = 0.01
+"""Of fine-tuning: that of Molchanov et al. 2019."""
 
 
 @dataclass(frozen=True)
@@ -235,7 +238,9 @@ def _prune(case: Case, item: _Item, beat: Progress = None) -> list[Point]:
         removed[alive[going]] = True
         current, found = smaller, found.without(going)
         if case.finetune and case.train is not None:
-            current = tuned(current, case.train, case.finetune, case.seed)
+            steps, seed, code = case.finetune, case.seed, current.code
+            with ticking(beat) as tick:
+                current = trained(current, case.train, plain, steps, RATE, seed, tick, code)
         if stop in item.levels:
             points.append(_look(case, current, removed, masked, beat)._replace(scores=scores))
         if stop in marks:
