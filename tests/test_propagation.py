@@ -455,7 +455,7 @@ def test_the_picture_marks_what_its_views_say() -> None:
         ({"layer": "conv9"}, "no such layer in the result: got 'conv9'.*nearest: conv"),
         ({"amplify": 0}, "amplify must be a number above 0"),
         ({"step": -1}, "step must be a whole number"),
-        ({"colour": "red"}, "picture of a Propagation has no knob 'colour'"),
+        ({"colour": "red"}, "picture of Propagation has no knob 'colour'"),
     ],
 )
 def test_views_that_cannot_be_are_named(views: dict, words: str) -> None:
