@@ -22,7 +22,7 @@ from .page import Page
 from .running import Runner
 from .settings import Settings
 from .special import Special
-from .work import Work, aside
+from .work import Work
 
 DISPLAY_WAIT = 3.0
 """Seconds that showing the widget waits for its first picture, so that a saved notebook has it."""
@@ -219,7 +219,7 @@ class Explorer(Special, W.VBox):
         Of several that wait for a part only the newest is done.
         """
         if not self._closed:
-            aside(self, part, work, then)
+            worker.submit((self.runner.owner, part), lambda _: self.guard(lambda: then(work())))
 
     def guard(self, act: Callable[[], object]) -> None:
         """Do something for a button: an exception in a callback is shown nowhere by Jupyter."""

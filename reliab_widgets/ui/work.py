@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import inspect
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
@@ -171,14 +170,3 @@ class Work:
         explorer.settings.assign(explorer.start)
         explorer.adapt()
         explorer.refresh()
-
-
-def aside(
-    explorer: Explorer, part: str, work: Callable[[], Any], then: Callable[[Any], object]
-) -> None:
-    """Do ``then(work())`` in the background for a part of the page, after what runs now."""
-
-    def done(job: worker.Job) -> None:
-        explorer.guard(lambda: then(work()))
-
-    worker.submit((explorer.runner.owner, part), done)
