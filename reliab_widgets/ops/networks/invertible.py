@@ -14,6 +14,7 @@ from torch.nn.functional import conv2d, conv_transpose2d, cross_entropy
 from ...core.wording import problem
 from .tuning import Batch, Run, half
 
+SIDE = 32  # pixels of an image
 STEPS = 40
 """Of the fixed point; an error becomes ``bound`` times as large in each, at most."""
 FIRST = 50  # rounds of power iteration on new weights; in training each step adds one
@@ -72,7 +73,8 @@ class BoundedConv2d(nn.Conv2d):
             for _ in range(rounds):
                 there = conv2d(self.direction, self.weight, padding=self.margin)
                 back = conv_transpose2d(there, self.weight, padding=self.margin)
-                self.direction.copy_(back / back.norm())
+                if length := back.norm():  # weights that are all 0 stretch nothing
+                    self.direction.copy_(back / length)
 
     def reset_parameters(self) -> None:
         """Draw new weights."""
@@ -165,7 +167,7 @@ class InvertibleResNet(nn.Module):
         bound: float = 0.9,
     ) -> None:
         super().__init__()
-        channels, side = 3, 32
+        channels, side = 3, SIDE
         self.stages = nn.Sequential()
         for count in blocks:
             channels, side = 4 * channels, side // 2
@@ -190,7 +192,7 @@ class InvertibleResNet(nn.Module):
 
         Images of latents that are those of no image in [0, 1] may be outside of it.
         """
-        side = 32 // 2 ** len(self.stages)
+        side = SIDE // 2 ** len(self.stages)
         x = latent.view(len(latent), -1, side, side)
         for stage in reversed(list(self.stages)):
             for block in reversed(list(stage.children())):
@@ -239,15 +241,16 @@ def latent_adversarial(
     mean: Tensor,
     std: Tensor,
     epsilon: float = 8 / 255,
-    margin: float = 5.0,
-    steps: int = 8,
+    margin: float = 20.0,
+    steps: int = 4,
 ) -> Tensor:
     """Return the cross-entropy of images that were changed where the classes are decided.
 
     Each latent vector is led over the boundary to the class that comes next, by ``margin``, then
     back to an image by ``steps`` of the inverse; the change is clipped to ``epsilon`` in the
-    L-infinity norm, in pixel units, and the image to [0, 1]. ``mean`` and ``std`` (C, 1, 1) are
-    those of the network's input.
+    L-infinity norm, in pixel units, and the image to [0, 1]. A large margin makes the clipped
+    change as large as it may be, and few steps are enough for it. ``mean`` and ``std`` (C, 1, 1)
+    are those of the network's input.
     """
     model, head = run.model, run.head
     if not isinstance(model, InvertibleResNet) or head is None:
