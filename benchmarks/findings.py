@@ -1,4 +1,4 @@
-"""`make findings`: measure all five classifiers; docs/findings.md is written from what is found.
+"""`make findings`: measure the classifiers; docs/findings.md and docs/claims.md tell of it.
 
 The lessons show two small networks, so that they stay quick; what they say about the five rests on
 these tables. Each table of each network is kept as soon as it is there, in docs/findings.
@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 
 import reliab_widgets as rw
+from benchmarks import claims
 from reliab_widgets.zoo import cifar10, samples
 
 HOME = Path(__file__).parents[1] / "docs"
@@ -143,6 +144,57 @@ def gradients(subject: rw.Subject, data: Path) -> Rows:
         }
 
 
+def settings(subject: rw.Subject, data: Path) -> Rows:
+    """Other settings of two methods against the usual ones, the first 3 test images answered right.
+
+    Spearman's correlation of maps with baseline "mean": RISE with 1,600 masks (of a grid of 4 x 4)
+    and with other grids; occlusion (window 8, stride 4) with other windows and strides. Ceiling: of
+    two halves of the masks, or 1 where nothing is drawn.
+    """
+    found = subject[:60]
+    right = np.flatnonzero(found.logits.argmax(1).numpy() == found.labels.numpy())[:3].tolist()
+    for method, others in (
+        ("rise", {"grid": (2, 8), "masks": (100, 400)}),
+        ("occlusion", {"window": (4, 16), "stride": (2, 8)}),
+    ):
+        result = rw.saliency(
+            found,
+            index=right,
+            method=method,
+            masks=1600,
+            baselines=("mean",),
+            hyper=others,
+            points=2,
+        )
+        ceiling = float(np.nan_to_num(result.ceiling()[0], nan=1.0))
+        for place, words in enumerate(result.hyper[1:], 1):
+            yield {
+                "method": method,
+                "setting": words,
+                "agreement": result.agree()[0, place],
+                "ceiling": ceiling,
+            }
+
+
+def calibrations(subject: rw.Subject, data: Path) -> Rows:
+    """Temperatures fitted on 2,000 validation images, reported on 2,000 test images.
+
+    None, one, one for each of 10 bins of the confidence, and these fitted on mirrored and shifted
+    images too. ECE (15 bins of equal width) with its 95 % interval; the mean ECE that a perfectly
+    calibrated network would show; NLL in nats.
+    """
+    for method in ("none", "temperature", "binwise", "binwise-augmented"):
+        result = rw.reliability(subject, method=method)
+        summary = result.summary()
+        yield {
+            "method": method,
+            **{key: summary.loc["ece", of] for key, of in (("ece", "after"), ("low", "low"))},
+            "high": summary.loc["ece", "high"],
+            "floor": result.ece_floor,
+            "nll": summary.loc["nll", "after"],
+        }
+
+
 def oracle(subject: rw.Subject, data: Path) -> Rows:
     """Scores of filters against what their removal does to the loss of validation images.
 
@@ -249,46 +301,68 @@ def tuning(subject: rw.Subject, data: Path) -> Rows:
 TABLES: dict[str, Callable[[rw.Subject, Path], Rows]] = {
     table.__name__: table
     for table in (
-        attacks, denoisers, masks, gradients, oracle, removal, temperatures, tuning,
+        attacks, denoisers, masks, gradients, settings, calibrations, oracle, removal,
+        temperatures, tuning,
     )
 }  # fmt: skip
+BESIDES = {"calibrations": ("vgg-overfit", "resnet20-overfit")}
+"""Networks that a table is about, beside the five classifiers."""
 
 
 def main() -> None:
     """Measure what is asked for, or what is missing, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tables", nargs="*", help=f"of {', '.join(TABLES)}; by default all")
-    parser.add_argument("--networks", nargs="*", default=rw.zoo.classifiers())
+    parser.add_argument("--networks", nargs="*", help="by default those that a table is about")
     parser.add_argument("--data", type=Path, default=Path("data"), help="where CIFAR-10 is")
     chosen = parser.parse_args()
-    for name in chosen.networks:
-        for table in chosen.tables or TABLES:
+    for table in chosen.tables or TABLES:
+        for name in chosen.networks or _networks(table):
             kept = HOME / "findings" / f"{table}-{name}.csv"
             if not kept.exists():
                 kept.parent.mkdir(exist_ok=True)
                 frame = pd.DataFrame(TABLES[table](rw.demo(name), chosen.data))
                 frame.to_csv(kept, index=False, float_format="%.4g")
+                claims.note(kept.parent, kept.name, TABLES[table])
                 print(kept.name, flush=True)
     (HOME / "findings.md").write_text(page(), encoding="utf-8")
+    (HOME / "claims.md").write_text(claims.page(kept_of), encoding="utf-8")
+
+
+def kept_of(table: str) -> dict[str, pd.DataFrame]:
+    """Read what is kept of a table, by network."""
+    return {
+        network: pd.read_csv(kept, keep_default_na=False)
+        for network in _networks(table)
+        if (kept := HOME / "findings" / f"{table}-{network}.csv").exists()
+    }
+
+
+def stale() -> list[str]:
+    """Name files of findings that other code measured than what stands here now."""
+    known = claims.measured_by(HOME / "findings")
+    now = {name: claims.fingerprint(table) for name, table in TABLES.items()}
+    files = sorted((HOME / "findings").glob("*.csv"))
+    return [file.name for file in files if known.get(file.name) != now.get(file.name.split("-")[0])]
 
 
 def page() -> str:
     """All tables that are kept, below one another, each with what its function says of it."""
     text = [
-        "# What was measured on the five classifiers\n",
+        "# What was measured on the classifiers\n",
         "Written by `make findings`; the numbers are in `findings/`, one file for each table and "
         "network. Accuracies and shares are in per unit.\n",
     ]
     for name, table in TABLES.items():
-        parts = {
-            network: pd.read_csv(kept, keep_default_na=False)
-            for network in rw.zoo.classifiers()
-            if (kept := HOME / "findings" / f"{name}-{network}.csv").exists()
-        }
+        parts = kept_of(name)
         if parts:
             said = "\n".join(line.strip() for line in (table.__doc__ or "").splitlines())
             text += [f"## {name.capitalize()}\n", said, _markdown(parts)]
     return "\n".join(text)
+
+
+def _networks(table: str) -> tuple[str, ...]:
+    return (*rw.zoo.classifiers(), *BESIDES.get(table, ()))
 
 
 def _markdown(parts: dict[str, pd.DataFrame]) -> str:

@@ -11,19 +11,31 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save
 from torch import nn
 
 from reliab_widgets import zoo
 from reliab_widgets.core.subject import Subject
 from reliab_widgets.ops.calibration import metrics as calibration
-from reliab_widgets.zoo import checkpoints, cifar10, fashion, publish, samples, train, weights
+from reliab_widgets.zoo import (
+    checkpoints,
+    cifar10,
+    datasets,
+    fashion,
+    publish,
+    samples,
+    train,
+    weights,
+)
 from reliab_widgets.zoo.architectures import ARCHITECTURES
 from reliab_widgets.zoo.cifar10 import Images
-from reliab_widgets.zoo.recipes import CLASSIFIERS, NETWORKS, RECIPES, Recipe, made_by
+from reliab_widgets.zoo.recipes import CLASSIFIERS, NETWORKS, NUMBERS, RECIPES, Recipe, made_by
+from reliab_widgets.zoo.worlds import road, specks
 
 SPLITS = ("validation", "test")
 BOX = [name for name in RECIPES if (weights.WEIGHTS / f"{name}.json").exists()]
-TRAINED = [name for name in NETWORKS if name in BOX]
+TRAINED = [name for name in NETWORKS if name in BOX and NETWORKS[name].objective not in NUMBERS]
+OF_WORLDS = [name for name in NETWORKS if name in BOX and NETWORKS[name].data in datasets.WORLDS]
 
 
 def facts():
@@ -273,8 +285,9 @@ def test_network_does_what_its_record_says(name):
     subject = zoo.demo(name)
     probabilities = calibration.softmax(subject.logits.numpy())
     confidence, hit = probabilities.max(1), probabilities.argmax(1) == subject.labels.numpy()
+    assert len(hit) == expected["n"]
     # Other machines round differently: one image near a boundary may fall on the other side.
-    assert abs(hit.sum() - 2000 * expected["accuracy"]) < 1.5
+    assert abs(hit.sum() - len(hit) * expected["accuracy"]) < 1.5
     ece = calibration.ece(confidence, hit, np.linspace(0, 1, 16))
     assert ece == pytest.approx(expected["ece"], abs=0.001)
 
@@ -318,6 +331,13 @@ def test_shipped_images_are_like_all_of_them(name):
     assert abs(shipped["ece"] - full["ece"]) <= 2 * shipped["ece_se"]
 
 
+@pytest.mark.parametrize("name", OF_WORLDS)
+def test_networks_of_small_worlds_leave_linear_models_behind(name):
+    record = weights.record(name)
+    seen = publish.left(record["results"]["test"])
+    assert seen <= publish.MARGIN * publish.left(record["linear"])
+
+
 @pytest.mark.parametrize("name", [name for name in TRAINED if "overfit" in name])
 def test_overfitted_twins_are_over_confident(name):
     record = weights.record(name)
@@ -337,6 +357,16 @@ def test_guided_denoiser_restores_answers_of_its_guide():
     record = weights.record("guided")
     found = record["denoises"][record["recipe"]["guide"]]
     assert found["bim, after"]["accuracy"] >= found["bim, before"]["accuracy"] + 0.25
+
+
+def test_model_card_says_what_is_in_the_box_and_what_is_not():
+    card = publish.card()
+    said = card.split("## In the box")[1].split("Images:")[0]
+    there, missing = said.split("Not here")
+    assert [name for name in RECIPES if f"`{name}`" in there] == BOX
+    assert [name for name in RECIPES if f"`{name}` (" in missing] == [
+        name for name in RECIPES if name not in BOX
+    ]
 
 
 def test_model_card_is_that_of_the_records():
@@ -419,7 +449,8 @@ def test_unknown_split_lists_both():
 def test_names_are_the_recipes_and_an_untrained_twin_of_each_architecture():
     assert {recipe.architecture for recipe in RECIPES.values()} == set(ARCHITECTURES)
     dilated = {f"mobilenet-dilated-{place}" for place in (1, 2, 3)}
-    architectures = {*CLASSIFIERS, "resnet20-dropout", "vit", "mobilenet", *dilated}
+    drawn = {"resnet20-dropout", "resnet20-meanfield", "resnet20-meanfield-both"}
+    architectures = {*CLASSIFIERS, *drawn, "vit", "invertible", "mobilenet", *dilated}
     assert set(zoo.names()) - set(TRAINED) == {f"{name}-untrained" for name in architectures}
     assert set(TRAINED) <= set(zoo.names())
 
@@ -436,6 +467,72 @@ def test_untrained_twin_is_where_training_begins(architecture):
     torch.manual_seed(0)
     expected = ARCHITECTURES[architecture]().state_dict()
     assert_same_state(weights.untrained(architecture).state_dict(), expected)
+
+
+@pytest.fixture
+def as_if_shipped(copied_weights, monkeypatch):
+    """Let the weights of an untrained network be in the box under another name."""
+    monkeypatch.setattr(zoo, "_WEIGHTS", copied_weights)
+    zoo._pair.cache_clear()
+
+    def ship(name):
+        state = weights.untrained(RECIPES[name].architecture).state_dict()
+        content = save({key: value.contiguous() for key, value in state.items()})
+        (copied_weights / f"{name}.safetensors").write_bytes(content)
+        record = {"sha256": hashlib.sha256(content).hexdigest()}
+        (copied_weights / f"{name}.json").write_text(json.dumps(record))
+
+    yield ship
+    zoo._pair.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("name", "of", "n"), [("fashion", "fashion", 1000), ("specks", "specks", 1000)]
+)
+def test_demo_shows_what_a_network_was_trained_for(as_if_shipped, name, of, n):
+    as_if_shipped(name)
+    assert name in zoo.names()
+    subject = zoo.demo(name)
+    assert (len(subject), len(subject.validation)) == (n, n)
+    assert subject.classes == {"fashion": fashion.CLASSES, "specks": specks.CLASSES}[of]
+    assert subject.mean == pytest.approx({"fashion": fashion.MEAN, "specks": (0.5,) * 3}[of])
+    for split, part in (("test", subject), ("validation", subject.validation)):
+        images = samples.load(split, of)
+        assert torch.equal(part.images, samples.as_images(images.pixels))
+        assert part.labels.tolist() == images.labels.tolist()
+    with pytest.raises(ValueError, match=r"got 1500\. Pass n= from 1 to 1,000"):
+        zoo.demo(name, n=1500)
+
+
+def test_networks_that_give_numbers_are_loaded_alone(as_if_shipped):
+    as_if_shipped("steering")
+    assert "steering" not in zoo.names()
+    model = zoo.network("steering")
+    assert not model.training
+    assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 1)
+    with pytest.raises(ValueError, match=r"no such network: got 'depth'\. Choose name="):
+        zoo.network("depth")
+
+
+def test_images_of_a_world_are_not_those_that_are_trained_on():
+    parts = [samples.load(split, "specks").pixels for split in SPLITS]
+    parts.append(datasets.DATA["specks"](None).train.pixels[:1000])
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        both = np.concatenate([parts[one], parts[other]]).reshape(2000, -1)
+        assert len(np.unique(both, axis=0)) == 2000
+
+
+def test_subsets_have_the_counts_they_should(monkeypatch, tmp_path):
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(10), 5000))
+    pixels = np.arange(50_000, dtype=np.uint16).view(np.uint8).reshape(-1, 1, 1, 2)
+    monkeypatch.setattr(cifar10, "read", lambda data, part: Images(pixels, labels))
+    whole = datasets.DATA["cifar10"](tmp_path)
+    for of, counts in (("balanced", [1000] * 10), ("unbalanced", [1800] * 5 + [200] * 5)):
+        data = datasets.DATA[f"cifar10-{of}"](tmp_path)
+        assert np.bincount(data.train.labels).tolist() == counts
+        assert len(data.train.pixels) == 10_000
+        assert set(map(bytes, data.train.pixels)) < set(map(bytes, whole.train.pixels))
+        np.testing.assert_array_equal(data.held_out.pixels, whole.held_out.pixels)
 
 
 def test_all_networks_share_the_images():
@@ -555,6 +652,50 @@ def test_finished_training_is_published(tiny_recipe, tmp_path, monkeypatch):
         assert history["outputs"].shape == (3, 10, 10)
         assert history["labels"].tolist() == list(range(10))
     assert f"| `tiny` | {record['precision']} | {record['bytes']:,} |" in publish.card()
+
+
+@pytest.mark.parametrize("kind", ["road", "specks"])
+def test_networks_of_small_worlds_are_published_beside_a_linear_model(kind, tmp_path, monkeypatch):
+    make, numbers = {"road": (road.make, True), "specks": (specks.make, False)}[kind]
+    monkeypatch.setattr(weights, "WEIGHTS", tmp_path / "weights")
+    monkeypatch.setitem(datasets.WORLDS, kind, (make, 60, 30))
+    recipe = Recipe(
+        {"road": "steering", "specks": "specks"}[kind],
+        epochs=1,
+        batch=20,
+        augment=False,
+        objective="squares" if numbers else "cross-entropy",
+        data=kind,
+        optimiser="adamw",
+        peak_rate=1e-3,
+    )
+    for table in (RECIPES, NETWORKS):
+        monkeypatch.setitem(table, "tiny", recipe)
+    trained("tiny", tmp_path)
+    assert publish.publish("tiny", tmp_path, tmp_path).startswith("tiny: published")
+    record = weights.record("tiny")
+    found, linear = record["results"]["test"], record["linear"]
+    assert found["n"] == linear["n"] == 30
+    assert (tmp_path / "weights" / "tiny.npz").exists() == (not numbers)
+    images = datasets.reported(kind, tmp_path)
+    z = publish.outputs(weights.load("tiny"), images.pixels, kind)
+    if numbers:
+        assert found["rmse"] == pytest.approx(np.sqrt(((z - images.labels) ** 2).mean()))
+        # An error of what never changes is the spread of the targets: both know a little more.
+        assert linear["rmse"] < 1.2 * images.labels.std()
+    else:
+        assert found["accuracy"] == (z.argmax(1) == images.labels).mean()
+        assert record["results"]["test, shipped"]["n"] == 30
+    row = f"| `tiny` | {kind} | 30 | {'RMSE' if numbers else 'wrong'} | {publish.left(found):.4f} |"
+    assert row in publish.card()
+
+
+def test_errors_by_hand():
+    images = Images(np.empty(0), np.array([[1.0], [3.0], [0.0], [0.0]]))
+    seen = publish.errors(np.zeros((4, 1)), images)
+    # Squares are 1, 9, 0, 0: their mean is 2.5, their deviation the root of 57 / 3.
+    assert seen["rmse"] == pytest.approx(2.5**0.5)
+    assert seen["rmse_se"] == pytest.approx(19**0.5 / 2 / (2 * 2.5**0.5))
 
 
 def test_unfinished_training_is_left_out(tiny_recipe, tmp_path, monkeypatch):

@@ -6,24 +6,25 @@ from typing import TYPE_CHECKING, Annotated
 
 from ..core.analysis import checked
 from ..core.knobs import Auto, Choice, Whole
+from ..core.wording import problem
 from ..ops.defences.catalogue import denoiser, denoisers
-from .recipes import CLASSIFIERS, NETWORKS
+from .recipes import CLASSIFIERS, NETWORKS, NUMBERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from ..core.subject import Subject
 
-__all__ = ["classifiers", "demo", "denoiser", "denoisers", "names"]
+__all__ = ["classifiers", "demo", "denoiser", "denoisers", "names", "network"]
 
 _UNTRAINED = "-untrained"
 _WEIGHTS = Path(__file__).parent / "weights"
 
 
 def names() -> tuple[str, ...]:
-    """List what ``demo`` can load: every trained network, and each architecture untrained.
+    """List what ``demo`` can load: every trained classifier, and each architecture untrained.
 
     Returns
     -------
@@ -34,7 +35,7 @@ def names() -> tuple[str, ...]:
     >>> names()
     ('vgg', ..., 'googlenet-untrained', ...)
     """
-    trained = _in_the_box(NETWORKS)
+    trained = (name for name in _in_the_box(NETWORKS) if NETWORKS[name].objective not in NUMBERS)
     recipes = (recipe for recipe in NETWORKS.values() if recipe.data == "cifar10")
     architectures = dict.fromkeys(recipe.architecture for recipe in recipes)
     return (*trained, *(architecture + _UNTRAINED for architecture in architectures))
@@ -66,8 +67,9 @@ def demo(
         One of ``names()``. ``-overfit`` was trained without augmentation and weight decay and is
         over-confident; ``-untrained`` has the random weights that training would begin with.
     split : {"test", "validation"}
-        Which 2,000 images of CIFAR-10, 200 of each class. No network was trained on either. What
-        is fitted belongs on the validation images, what is reported on the test images.
+        Which images of what the network was trained for: 2,000 of CIFAR-10, 1,000 of Fashion-MNIST
+        or of specks, as many of each class. No network was trained on either. What is fitted
+        belongs on the validation images, what is reported on the test images.
     n : int, optional
         Only the first n of them; they are in no particular order.
 
@@ -92,7 +94,41 @@ def demo(
     subject = test if split == "test" else validation
     if n is None:
         return subject
+    if n > len(subject):
+        fix = f"Pass n= from 1 to {len(subject):,}"
+        raise ValueError(problem("there are not so many images of this kind", f"got {n}", fix))
     return subject[:n]
+
+
+@checked
+def network(
+    name: Annotated[str, Choice(lambda _: _in_the_box(NETWORKS), what="network")],
+) -> "nn.Module":
+    """Give a trained network alone, in eval mode; also those whose outputs are numbers.
+
+    Parameters
+    ----------
+    name : str
+        Of a recipe whose weights are in the box.
+
+    Returns
+    -------
+    torch.nn.Module
+        A new one each time. It takes images scaled as ``datasets.SOURCES`` says for its data.
+
+    Raises
+    ------
+    ValueError
+        No such network, or a file of the package is damaged.
+
+    Examples
+    --------
+    >>> type(network("resnet20")).__name__
+    'ResNet20'
+    """
+    from . import weights
+
+    return weights.load(name)
 
 
 def _in_the_box(known: "Iterable[str]") -> tuple[str, ...]:
@@ -104,18 +140,18 @@ def _pair(name: str) -> "tuple[Subject, Subject]":
     import torch
 
     from ..core.subject import Subject
-    from . import cifar10, weights
+    from . import datasets, weights
 
-    architecture = name.removesuffix(_UNTRAINED)
-    model = weights.load(name) if name in NETWORKS else weights.untrained(architecture)
+    trained = name in NETWORKS
+    model = weights.load(name) if trained else weights.untrained(name.removesuffix(_UNTRAINED))
+    of = datasets.source(NETWORKS[name].data if trained else "cifar10")
+    mean, std, classes = datasets.SOURCES[of]
     # Enough to study the network by; the rest was verified by its checksum.
-    few = (part[:16] for part in _images("test"))
-    studied = Subject(
-        model, *few, mean=cifar10.MEAN, std=cifar10.STD, classes=cifar10.CLASSES, name=name
-    )
+    few = (part[:16] for part in _images("test", of))
+    studied = Subject(model, *few, mean=mean, std=std, classes=classes, name=name)
 
     def on(split: str, **words: str) -> "Subject":
-        images, labels = _images(split)
+        images, labels = _images(split, of)
         return studied.replaced(
             images=images,
             labels=labels,
@@ -132,11 +168,11 @@ def _pair(name: str) -> "tuple[Subject, Subject]":
 
 
 @cache
-def _images(split: str) -> "tuple[Tensor, Tensor]":
-    """Give images and labels, which all networks share: 25 MB a split."""
+def _images(split: str, of: str) -> "tuple[Tensor, Tensor]":
+    """Give images and labels, which all networks share: 25 MB a split of CIFAR-10."""
     import torch
 
     from . import samples
 
-    pixels, labels = samples.load(split)
+    pixels, labels = samples.load(split, of)
     return samples.as_images(pixels), torch.from_numpy(labels)

@@ -14,6 +14,8 @@ from torchvision.models.vision_transformer import ConvStemConfig, VisionTransfor
 
 from ..ops.defences.unet import UNet
 from ..ops.networks.blocks import ConvNormReLU, initialise
+from ..ops.networks.invertible import InvertibleResNet
+from ..ops.networks.stochastic import stochastic
 
 
 class VGG11(nn.Module):
@@ -340,6 +342,13 @@ class Depth(nn.Module):
         return self.out(self.up2(torch.cat([x, large], 1) if self.skips else x))
 
 
+def _mean_field(head: bool) -> nn.Module:
+    """Build a ResNet-20 whose convolutions draw their weights, and the last layer too if asked."""
+    model = ResNet20()
+    drawn = (nn.Conv2d, nn.Linear) if head else nn.Conv2d
+    return stochastic(model, [name for name, m in model.named_modules() if isinstance(m, drawn)])
+
+
 def _stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:
     downsample = None
     if stride != 1 or inputs != outputs:
@@ -368,6 +377,9 @@ ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
     "googlenet": GoogLeNet,
     "vit": ViT,
     "resnet20-dropout": partial(ResNet20, dropout=0.1),
+    "resnet20-meanfield": partial(_mean_field, head=False),
+    "resnet20-meanfield-both": partial(_mean_field, head=True),
+    "invertible": InvertibleResNet,
     "mobilenet": MobileNet,
     **{f"mobilenet-dilated-{place}": partial(MobileNet, dilated=place) for place in (1, 2, 3)},
     "specks": partial(Small, 3),

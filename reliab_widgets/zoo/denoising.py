@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import l1_loss, mse_loss
 
 from ..core.subject import Subject
+from ..ops.networks.tuning import half
 from . import cifar10, samples, weights
 from .cifar10 import Images
 from .recipes import CLASSIFIERS, DenoiserRecipe
@@ -51,7 +52,7 @@ class Denoising:
         """Give the loss of a batch, and what to write into the log."""
         x, which = self._pairs[batch].float(), batch % len(self._clean)
         clean = self._clean[which]
-        with torch.autocast(x.device.type, torch.bfloat16):
+        with half(x.device):
             denoised = self._model(x.contiguous(memory_format=torch.channels_last)).float()
             pixels = mse_loss(denoised, clean)
             if self._guide is None:

@@ -22,10 +22,10 @@ from ..ops.attacks.adversary import attack
 from ..ops.attacks.noise import signs
 from ..ops.calibration import bins, calibrators
 from ..ops.calibration import metrics as calibration
-from . import checkpoints, cifar10, datasets, demo, fashion, samples, weights
+from . import checkpoints, datasets, demo, fashion, samples, weights
 from .cifar10 import Images
-from .datasets import DATA
-from .recipes import CLASSIFIERS, DENOISERS, NETWORKS, RECIPES, Recipe, made_by
+from .datasets import DATA, SOURCES, WORLDS, Data
+from .recipes import CLASSIFIERS, DENOISERS, NETWORKS, NUMBERS, RECIPES, Recipe, made_by
 from .worlds import object as things
 from .worlds import road, scenes, specks
 
@@ -39,7 +39,12 @@ EPOCHS = 16
 PAGES = (fashion, specks, road, scenes, things)
 """What is written about data in their modules belongs into the card too."""
 HALF_IF_BELOW = 0.0005
-"""Half precision is shipped if it changes the accuracy on the test images by less than this."""
+"""Half precision is shipped if it changes the accuracy on the test images by less than this, or the
+error by a smaller part of it."""
+MARGIN = 0.8
+"""What a network of a small world may leave of a linear model's error, at most."""
+RIDGES = (1.0, 10.0, 100.0, 1000.0, 10000.0)
+"""Penalties of a linear model; the best one on validation images counts."""
 
 
 def publish(name: str, data: Path, work: Path, kept: Path = checkpoints.KEPT) -> str:
@@ -58,17 +63,18 @@ def publish(name: str, data: Path, work: Path, kept: Path = checkpoints.KEPT) ->
     full = {key: tensor.contiguous() for key, tensor in saved["model"].items()}
     model.load_state_dict(full)
     if isinstance(recipe, Recipe):
-        if recipe.data not in samples.SOURCES:
-            return f"{name}: left out, what it does on {recipe.data} is not measured here"
-        precision, shipped = _precision(model, full, recipe.data, data)
+        images, test = DATA[recipe.data](data), datasets.reported(recipe.data, data)
+        precision, shipped = _precision(model, full, recipe, test)
         model.load_state_dict(shipped)
-        measures = _classifies(model, recipe.data, data)
-        held_out = datasets.watched(DATA[recipe.data](data).held_out)
-        besides = {key: value.numpy() for key, value in saved.get("objective", {}).items()}
-        _write_history(name, saved["history"].numpy(), held_out.labels, besides)
+        measures = _does(model, recipe, images, test)
+        if len(saved["history"]):
+            labels = datasets.watched(images.held_out).labels
+            besides = {key: value.numpy() for key, value in saved.get("objective", {}).items()}
+            _write_history(name, saved["history"].numpy(), labels, besides)
     else:
         precision, shipped = "float32", full
         measures = {"denoises": {of: _denoises(model, of) for of in CLASSIFIERS}}
+        test = samples.load("test")
     content = safetensors.torch.save(shipped)
 
     weights.WEIGHTS.mkdir(exist_ok=True)
@@ -77,7 +83,7 @@ def publish(name: str, data: Path, work: Path, kept: Path = checkpoints.KEPT) ->
         "name": name,
         "recipe": made_by(recipe),
         "parameters": sum(p.numel() for p in model.parameters()),
-        "multiply_adds": multiply_adds(model),
+        "multiply_adds": multiply_adds(model, test.pixels.shape[1]),
         "seconds": round(sum(epoch["seconds"] for epoch in log)),
         "hardware": list(dict.fromkeys(epoch["hardware"] for epoch in log)),
         **measures,
@@ -111,41 +117,94 @@ def _write_history(
 
 
 def _precision(
-    model: nn.Module, full: dict[str, Tensor], of: str, data: Path
+    model: nn.Module, full: dict[str, Tensor], recipe: Recipe, test: Images
 ) -> tuple[str, dict[str, Tensor]]:
     """Choose half precision on disk if that changes next to nothing."""
-    test = datasets.part(of, data, "test")
-    right = accuracy(model, test, of)
+
+    def quality() -> float:
+        found = outputs(model, test.pixels, recipe.data)
+        if recipe.objective in NUMBERS:
+            return float(np.log(errors(found, test)["rmse"]))
+        return float((found.argmax(1) == test.labels).mean())
+
+    before = quality()
     half = {key: t.half() if t.is_floating_point() else t for key, t in full.items()}
     model.load_state_dict(half)
-    fine = abs(accuracy(model, test, of) - right) < HALF_IF_BELOW
+    fine = abs(quality() - before) < HALF_IF_BELOW
     return ("float16", half) if fine else ("float32", full)
 
 
-def _classifies(model: nn.Module, of: str, data: Path) -> dict:
-    """Measure what a classifier does on every split of a data set, and under attack."""
-    train, test = datasets.part(of, data, "train"), datasets.part(of, data, "test")
-    fit_on, shipped = samples.load("validation", of), samples.load("test", of)
-    temperature = calibrators.fit_temperature(logits(model, fit_on.pixels, of), fit_on.labels)
+def _does(model: nn.Module, recipe: Recipe, images: Data, test: Images) -> dict:
+    """Measure a network; in a small world a linear model of the pixels too."""
+    numbers = recipe.objective in NUMBERS
+    linear = {}
+    if recipe.data in WORLDS:
+        guess = _linear(images, test)
+        if numbers:
+            linear = {"linear": errors(guess, test)}
+        else:
+            right = float((guess.argmax(1) == test.labels).mean())
+            linear = {"linear": {"n": len(test.labels), "accuracy": right}}
+    if not numbers:
+        return _classifies(model, recipe.data, images, test) | linear
+    results = {
+        title: errors(outputs(model, part.pixels, recipe.data), part)
+        for title, part in (("test", test), ("validation", images.held_out))
+    }
+    return {"results": results} | linear
+
+
+def errors(found: np.ndarray, images: Images) -> dict:
+    """Give the root of the mean squared error over images, with its standard error."""
+    squares = ((found - images.labels) ** 2).reshape(len(found), -1).mean(1)
+    n, rmse = len(squares), float(np.sqrt(squares.mean()))
+    return {"n": n, "rmse": rmse, "rmse_se": float(squares.std(ddof=1) / n**0.5 / (2 * rmse))}
+
+
+def _linear(images: Data, test: Images) -> np.ndarray:
+    """Fit a linear model of the pixels to the training images and give its answers on others."""
+    from sklearn.linear_model import Ridge
+
+    def targets(part: Images) -> np.ndarray:
+        if part.labels.ndim == 1:
+            return np.eye(int(images.train.labels.max()) + 1)[part.labels]
+        return part.labels.reshape(len(part.labels), -1)
+
+    train, held_out, seen = (
+        part.pixels.reshape(len(part.pixels), -1).astype(np.float32) / 255
+        for part in (images.train, images.held_out, test)
+    )
+    models = [Ridge(penalty).fit(train, targets(images.train)) for penalty in RIDGES]
+    wanted = targets(images.held_out)
+    errors = [np.square(m.predict(held_out).reshape(wanted.shape) - wanted).mean() for m in models]
+    answers = models[int(np.argmin(errors))].predict(seen)
+    return answers.reshape(test.labels.shape if test.labels.ndim > 1 else (len(seen), -1))
+
+
+def _classifies(model: nn.Module, of: str, images: Data, test: Images) -> dict:
+    """Measure what a classifier does on every split of its data, and under attack."""
+    source = datasets.source(of)
+    fit_on, shipped = samples.load("validation", source), samples.load("test", source)
+    temperature = calibrators.fit_temperature(outputs(model, fit_on.pixels, of), fit_on.labels)
     results = {}
-    for title, images in {
+    for title, part in {
         "test": test,
         "test, shipped": shipped,
-        "validation": train.part(cifar10.validation_indices(train.labels)),
+        "validation": images.held_out,
     }.items():
-        z = logits(model, images.pixels, of)
-        results[title] = measured(calibration.softmax(z), images.labels)
+        z = outputs(model, part.pixels, of)
+        results[title] = measured(calibration.softmax(z), part.labels)
         # The temperature is fitted on some of the validation images: no figure for those.
         if title != "validation":
-            results[title]["calibrated"] = measured(temperature(z), images.labels)
-    seen = train.part(cifar10.training_indices(train.labels))
-    probabilities = calibration.softmax(logits(model, seen.pixels, of))
+            results[title]["calibrated"] = measured(temperature(z), part.labels)
+    seen = images.train
+    probabilities = calibration.softmax(outputs(model, seen.pixels, of))
     subject = Subject(
         model,
         samples.as_images(shipped.pixels),
         shipped.labels,
-        mean=samples.SOURCES[of].mean,
-        std=samples.SOURCES[of].std,
+        mean=images.mean,
+        std=images.std,
     )
     n = len(subject)
     noisy = signs(subject.images, torch.arange(n), torch.full((n,), EPSILON))
@@ -192,15 +251,10 @@ def _right(subject: Subject) -> dict:
     return {"n": n, "accuracy": share, "accuracy_se": (share * (1 - share) / n) ** 0.5}
 
 
-def accuracy(model: nn.Module, images: Images, of: str = "cifar10") -> float:
-    """Share of ``images`` that ``model`` gets right."""
-    return float((logits(model, images.pixels, of).argmax(1) == images.labels).mean())
-
-
-def logits(model: nn.Module, pixels: np.ndarray, of: str = "cifar10") -> np.ndarray:
-    """Run ``model`` on uint8 images ``(N, 32, 32, 3)``; logits ``(N, 10)`` as float64."""
-    mean = torch.tensor(samples.SOURCES[of].mean).view(1, 3, 1, 1)
-    std = torch.tensor(samples.SOURCES[of].std).view(1, 3, 1, 1)
+def outputs(model: nn.Module, pixels: np.ndarray, of: str = "cifar10") -> np.ndarray:
+    """Run ``model`` on uint8 images ``(N, H, W, 3)`` of some data; what it gives, as float64."""
+    scale = SOURCES[datasets.source(of)]
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in scale[:2])
     done: list[Tensor] = []
     with torch.inference_mode():
         batches = torch.from_numpy(pixels).permute(0, 3, 1, 2).split(250)
@@ -230,16 +284,17 @@ def measured(probabilities: np.ndarray, labels: np.ndarray) -> dict:
     }
 
 
-def multiply_adds(model: nn.Module) -> int:
+def multiply_adds(model: nn.Module, side: int = 32) -> int:
     """Count the multiply-adds of convolutions and linear layers for one image."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(torch.zeros(1, 3, 32, 32))
+        model(torch.zeros(1, 3, side, side))
     return counter.get_total_flops() // 2  # torch counts a multiply-add as two operations
 
 
 def card() -> str:
     """Write the model card from the records in the box."""
-    records = [weights.record(name) for name in NETWORKS if weights.shipped(name)]
+    networks = [weights.record(name) for name in NETWORKS if weights.shipped(name)]
+    records = [r for r in networks if "temperature" in r]
     trained = [
         [
             f"`{r['name']}`",
@@ -256,10 +311,10 @@ def card() -> str:
             r["recipe"]["seed"],
             f"{r['seconds'] / 60:.0f} min",
             "; ".join(r["hardware"]),
-            f"{r['training_loss']:.4f}",
-            f"{r['training_accuracy']:.2%}",
+            f"{r['training_loss']:.4f}" if "temperature" in r else "–",
+            f"{r['training_accuracy']:.2%}" if "temperature" in r else "–",
         ]
-        for r in records
+        for r in networks
     ]
     measures = [
         [
@@ -284,6 +339,20 @@ def card() -> str:
         ]
         for r in records
     ]
+    worlds = [
+        [
+            f"`{r['name']}`",
+            r["recipe"]["data"],
+            f"{r['linear']['n']:,}",
+            "RMSE" if "rmse" in r["linear"] else "wrong",
+            f"{left(r['results']['test']):.4f}",
+            f"{left(r['linear']):.4f}",
+            f"{left(r['results']['test']) / left(r['linear']):.0%}",
+        ]
+        for r in networks
+        if "linear" in r
+    ]
+    hardened = [f"`{r['name']}`" for r in records if _attacked(r["recipe"])]
     whole = [r["results"]["test"]["accuracy"] for r in records if r["name"] in CLASSIFIERS]
     cleaners = [weights.record(name) for name in DENOISERS if weights.shipped(name)]
     learnt = [
@@ -324,7 +393,7 @@ def card() -> str:
             f"{r['temperature']:.4f}" if "temperature" in r else "–",
             f"`{r['sha256']}`",
         ]
-        for r in (*records, *cleaners)
+        for r in (*networks, *cleaners)
     ]
     return _CARD.format(
         origin=samples.ORIGIN,
@@ -337,12 +406,43 @@ def card() -> str:
         measures=_rows(measures),
         average=_AVERAGE.format(len(whole), 100 * np.mean(whole)) if whole else "",
         attacked=_rows(attacked),
+        hardened=f"Trained on attacked images: {', '.join(hardened)}; the others were not"
+        if hardened
+        else "None of them was trained to withstand attacks",
+        box=_box(),
+        worlds=_WORLDS.format(rows=_rows(worlds), margin=MARGIN) if worlds else "",
         denoisers=_DENOISERS.format(learnt=_rows(learnt), denoised=_rows(denoised))
         if cleaners
         else "",
         files=_rows(files),
         pages="\n".join(f"## {_page(module)}" for module in PAGES),
     )
+
+
+def left(figures: dict) -> float:
+    """Give the error of a network or of a linear model, whatever it is measured by."""
+    return figures["rmse"] if "rmse" in figures else 1 - figures["accuracy"]
+
+
+def _attacked(recipe: dict) -> bool:
+    return "epsilon" in recipe.get("settings", {})
+
+
+def _box() -> str:
+    """Say which weights are in the box, and what the others cost."""
+    there = [f"`{name}`" for name in RECIPES if weights.shipped(name)]
+    missing = [
+        f"`{name}` ({recipe.hours:g} h)"
+        for name, recipe in RECIPES.items()
+        if not weights.shipped(name)
+    ]
+    text = f"Weights of {len(there)} of {len(RECIPES)} recipes are here: {', '.join(there)}."
+    if missing:
+        text += (
+            f"\n\nNot here, and trained by `make zoo MODEL=NAME`, with hours of one core: "
+            f"{', '.join(missing)}."
+        )
+    return text
 
 
 def _page(module: ModuleType) -> str:
@@ -356,6 +456,19 @@ _CARD = """\
 
 Written by `python -m reliab_widgets.zoo.publish` from the records in `weights/`: change it there.
 For teaching and for trying methods. Nothing here is fit to decide anything about the world.
+
+## In the box
+
+{box}
+
+Images: 2,000 + 2,000 of CIFAR-10 and 1,000 + 1,000 of Fashion-MNIST, for validation and for test;
+the whole data sets are not here (`make data` fetches them). Images of the small worlds (specks,
+road, scenes, object) are drawn when they are asked for.
+
+`rw.demo(NAME)` gives a classifier with its images, `rw.zoo.network(NAME)` any network alone: those
+that give numbers are no Subjects yet. Networks named `meanfield` draw their weights; all figures
+are those of one draw, seed 0. What a training recorded of its outputs lies in `weights/NAME.npz`;
+the first seven trainings recorded none.
 
 ## Data
 
@@ -377,15 +490,16 @@ in the original files. No network is trained on a validation or test image.
 
 ## Training
 
-SGD with Nesterov momentum 0.9 on one cycle: the learning rate rises to its peak in the first fifth
-of the steps, then falls to almost zero. Cross-entropy without label smoothing, bf16 autocast.
+SGD with Nesterov momentum 0.9, or AdamW where it is named, on one cycle: the learning rate rises to
+its peak in the first fifth of the steps, then falls to almost zero. No label smoothing, bf16
+autocast.
 Augmentation means random crops out of 4 black pixels of padding, and random horizontal flips. The
 first epochs of some networks, the small ones, see random crops of 24 x 24 pixels without padding,
 which takes half the time. `make zoo` repeats it all.
 
 Normalisation with the channel means and deviations of the training file is not part of the
 networks: the Subject does it. The final loss and accuracy are those of the shipped weights on all
-45,000 training images without augmentation, batch norm in eval mode; what each epoch gave is in
+training images without augmentation, batch norm in eval mode; what each epoch gave is in
 `weights/NAME.json`.
 
 | network | architecture | parameters | multiply-adds | epochs | small | batch | peak rate \
@@ -417,10 +531,9 @@ or down by chance.
 |---|--:|--:|--:|--:|--:|
 {attacked}
 
-None of them was trained to withstand attacks. These attacks are weak ones: what is left is no
-robustness.
+{hardened}. These attacks are weak ones: what is left is no robustness.
 
-{denoisers}{pages}
+{worlds}{denoisers}{pages}
 ## Filters
 
 `rw.zoo.denoiser` has some that learnt nothing: `median` (3 × 3), `gaussian` (0.5 pixels), `jpeg`
@@ -438,6 +551,21 @@ Half precision on disk where that changes the accuracy on the 10,000 test images
 
 _AVERAGE = """
 The {} that were trained to be good are right on {:.2f} % of the 10,000 test images, on average.
+"""
+
+_WORLDS = """\
+## In small worlds
+
+The error on test images of a world, drawn with another seed than those trained on, beside that of
+a linear model of the pixels: ridge regression on the same training images, the penalty chosen on
+validation images. RMSE is in the unit of the target (steering; metres; shares of the side), wrong
+is the share of wrong answers. A network has learnt something if at most {margin:.0%} of the linear
+model's error is left.
+
+| network | world | n | error | network | linear model | left |
+|---|---|--:|---|--:|--:|--:|
+{rows}
+
 """
 
 _DENOISERS = """\
@@ -471,6 +599,8 @@ def _learnt(recipe: dict) -> str:
     """Say what a network learnt, on which data, and where it began."""
     settings = ", ".join(f"{key} {value:.4g}" for key, value in recipe["settings"].items())
     words = recipe["objective"] + (f" ({settings})" if settings else "")
+    if recipe["optimiser"] != "sgd":
+        words += ", AdamW"
     if recipe["data"] != "cifar10":
         words += f" on {recipe['data']}"
     return words + (f", from `{recipe['start']}`" if recipe["start"] else "")
@@ -488,14 +618,14 @@ def main() -> None:
     """Write images, finished networks and the model card into the package."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(RECIPES))
-    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of CIFAR-10")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the data sets")
     parser.add_argument("--work", type=Path, default=checkpoints.WORK, help="checkpoints")
     parser.add_argument("--images", action="store_true", help="write the images anew")
     arguments = parser.parse_args()
     for name in arguments.names:
         if name not in RECIPES:
             parser.error(f"no recipe {name!r}; there are {', '.join(RECIPES)}")
-    for of in samples.SOURCES:
+    for of in samples.SHEETS:
         if arguments.images or not (samples.DATA / f"{of}.json").exists():
             samples.write(arguments.data, of)
             print(f"images of {of} written to {samples.DATA}")

@@ -22,8 +22,8 @@ class Recipe:
         Random crops, those of 32 x 32 pixels out of 4 black pixels of padding, and random
         horizontal flips.
     objective : str
-        A name in ``ops.networks.tuning.OBJECTIVES``; "squares" or "selective" where targets are
-        numbers.
+        A name in ``ops.networks.tuning.OBJECTIVES``, "gated", "mean-field" or "latent"; one of
+        ``NUMBERS`` where targets are numbers.
     settings : dict
         Its keywords.
     data : str
@@ -55,6 +55,8 @@ class Recipe:
     megabytes: float = field(default=0.0, kw_only=True)
 
 
+NUMBERS = ("squares", "selective")
+"""Objectives whose targets are numbers and not classes."""
 CLASSIFIERS = ("vgg", "resnet20", "densenet", "mobilenetv2", "googlenet")
 NETWORKS = {
     "vgg": Recipe("vgg", epochs=80, hours=1.4, megabytes=3.0),
@@ -164,6 +166,67 @@ NETWORKS = {
     "resnet20-gated-plain": Recipe(
         "resnet20", epochs=15, peak_rate=0.05, start="resnet20", hours=1.1, megabytes=0.6
     ),
+    # The spread of a weight grows for thousands of steps: the rate is Adam's, which are all alike.
+    **{
+        name: Recipe(
+            name,
+            epochs=5,
+            peak_rate=1e-3,
+            weight_decay=0.0,
+            optimiser="adamw",
+            objective="mean-field",
+            start="resnet20",
+            hours=0.2,
+            megabytes=1.1,
+        )
+        for name in ("resnet20-meanfield", "resnet20-meanfield-both")
+    },
+    "invertible": Recipe(
+        "invertible",
+        epochs=40,
+        peak_rate=3e-3,
+        weight_decay=0.01,
+        optimiser="adamw",
+        hours=0.9,
+        megabytes=0.5,
+    ),
+    # A step of the first takes four times as long as a plain one, of the second 2.5 times.
+    **{
+        f"invertible-{kind}": Recipe(
+            "invertible",
+            epochs=6,
+            peak_rate=1e-3,
+            weight_decay=0.01,
+            optimiser="adamw",
+            objective=objective,
+            settings=settings,
+            start="invertible",
+            hours=hours,
+            megabytes=0.5,
+        )
+        for kind, objective, settings, hours in (
+            ("pgd", "adversarial", {"epsilon": 8 / 255, "step": 4 / 255, "steps": 3}, 0.5),
+            ("latent", "latent", {"epsilon": 8 / 255, "margin": 20.0, "steps": 4}, 0.35),
+        )
+    },
+    # Outputs of these are studied: no augmentation, so that what is learnt is learnt by heart.
+    **{
+        f"subset-{kind}": Recipe(
+            "resnet20",
+            epochs=20,
+            peak_rate=0.1,
+            augment=False,
+            data=data,
+            start=start,
+            hours=0.15,
+            megabytes=0.6,
+        )
+        for kind, data, start in (
+            ("balanced", "cifar10-balanced", None),
+            ("unbalanced", "cifar10-unbalanced", None),
+            ("transfer", "cifar10-balanced", "fashion-scratch"),
+        )
+    },
     **{
         f"{architecture}-seed{seed}" if seed else architecture: Recipe(
             architecture, epochs=15, small=9, seed=seed, hours=0.4, megabytes=0.5

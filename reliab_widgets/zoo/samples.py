@@ -1,4 +1,7 @@
-"""The images in the box: some of CIFAR-10's and Fashion-MNIST's validation and test images."""
+"""The images in the box: some of CIFAR-10's and Fashion-MNIST's validation and test images.
+
+Those of the small world of specks are drawn when they are asked for.
+"""
 
 import json
 from collections.abc import Callable
@@ -9,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from ..ops.networks.files import damaged, facts_of
-from . import cifar10, fashion
+from . import cifar10, datasets, fashion
 from .cifar10 import Images
 
 if TYPE_CHECKING:
@@ -34,38 +37,29 @@ TERMS = (
 )
 
 
-class Source(NamedTuple):
+class Sheets(NamedTuple):
     """A data set that some images of are in the box, and what is said about it there."""
 
     dataset: str
     read: Callable[[Path, str], Images]
-    classes: tuple[str, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
     files: str
     origin: str
     citation: str
     terms: str
 
 
-SOURCES = {
-    "cifar10": Source(
+SHEETS = {
+    "cifar10": Sheets(
         "CIFAR-10",
         lambda data, part: cifar10.read(data, part),  # looked up late, for tests
-        cifar10.CLASSES,
-        cifar10.MEAN,
-        cifar10.STD,
         "{}.webp",
         ORIGIN,
         CITATION,
         TERMS,
     ),
-    "fashion": Source(
+    "fashion": Sheets(
         "Fashion-MNIST",
         lambda data, part: fashion.read(data, part),
-        fashion.CLASSES,
-        fashion.MEAN,
-        fashion.STD,
         "fashion-{}.webp",
         "https://github.com/zalandoresearch/fashion-mnist",
         "Han Xiao, Kashif Rasul, Roland Vollgraf. Fashion-MNIST: a novel image dataset for "
@@ -74,6 +68,8 @@ SOURCES = {
     ),
 }
 """By the names that recipes have for data sets."""
+SHOWN = 1000
+"""Images of a small world in a split."""
 
 
 def load(split: str, of: str = "cifar10") -> Images:
@@ -83,8 +79,9 @@ def load(split: str, of: str = "cifar10") -> Images:
     ----------
     split : str
         Which images.
-    of : {"cifar10", "fashion"}
-        Of which data set: 2,000 or 1,000 in a split, all of 32 x 32 pixels and three channels.
+    of : str
+        Of which data: 2,000 of "cifar10" in a split, 1,000 of "fashion" and of a small world, all
+        of three channels and, but for scenes, 32 x 32 pixels.
 
     Raises
     ------
@@ -97,6 +94,9 @@ def load(split: str, of: str = "cifar10") -> Images:
     >>> images.pixels.shape, images.labels[:3]
     ((2000, 32, 32, 3), array([3, 8, 8]))
     """
+    if of in datasets.WORLDS:
+        images = datasets.made(of, split)
+        return images.part(np.arange(min(SHOWN, len(images.labels))))
     facts = facts_of(DATA / f"{of}.json")[split]
     labels = np.asarray(facts["labels"], dtype=np.int64)
     path = DATA / facts["file"]
@@ -115,15 +115,15 @@ def load(split: str, of: str = "cifar10") -> Images:
 def write(data: Path, of: str = "cifar10") -> None:
     """Choose images from a full data set in the folder ``data`` and write them to the box."""
     DATA.mkdir(exist_ok=True)
-    source = SOURCES[of]
+    source, scale = SHEETS[of], datasets.SOURCES[of]
     facts: dict[str, object] = {
         "dataset": source.dataset,
         "origin": source.origin,
         "citation": source.citation,
         "terms": source.terms,
-        "classes": source.classes,
-        "mean": source.mean,
-        "std": source.std,
+        "classes": scale.classes,
+        "mean": scale.mean,
+        "std": scale.std,
         "layout": f"images, row by row, {COLUMNS} in a row",
         "indices": "places in the original file, counted from 0 over all its batches in order",
         "sha256": "of the pixels (image, row, column, channel) followed by the labels, a byte each",

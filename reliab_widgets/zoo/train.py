@@ -17,12 +17,14 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..ops.networks.gates import Gated
+from ..ops.networks.invertible import latent_adversarial
 from ..ops.networks.selectivity import selective
-from ..ops.networks.tuning import OBJECTIVES, Batch, Run, attacked, groups, squares
+from ..ops.networks.stochastic import RHO, elbo
+from ..ops.networks.tuning import OBJECTIVES, Batch, Run, attacked, groups, half, squares
 from . import checkpoints, weights
 from .architectures import ARCHITECTURES
 from .cifar10 import Images
-from .datasets import DATA, Data, watched
+from .datasets import DATA, Data, source, watched
 from .denoising import Denoising
 from .recipes import RECIPES, Recipe
 
@@ -157,6 +159,8 @@ _OBJECTIVES: dict[str, Callable[..., Any]] = {
     "squares": squares,
     "selective": selective,
     "gated": Gated,
+    "mean-field": elbo,
+    "latent": latent_adversarial,
 }
 
 
@@ -182,7 +186,7 @@ class _Task:
         self._run = Run(model, self._logits)
         self.items = len(data.train.labels)
         rate, decay = recipe.peak_rate, recipe.weight_decay
-        self.objective = _objective(recipe, self._run.head, device)
+        self.objective = self._objective(device)
         trained = groups(model, self.objective, rate)
         self.optimiser: torch.optim.Optimizer
         if recipe.optimiser == "adamw":
@@ -225,19 +229,21 @@ class _Task:
         levels = (logits.softmax(1) * LEVELS).floor().clamp(max=LEVELS - 1)
         return measured, [levels.byte().cpu()]
 
+    def _objective(self, device: torch.device) -> Callable[[Run, Batch], Tensor]:
+        recipe, head = self._recipe, self._run.head
+        made = _OBJECTIVES[recipe.objective]
+        if recipe.objective == "gated" and head is not None:
+            return made(head.in_features, head.out_features, **recipe.settings).to(device)
+        known: dict[str, dict[str, Any]] = {
+            "mean-field": {"images": self.items},
+            "latent": {"mean": self._mean[0], "std": self._std[0]},
+        }
+        return partial(made, **recipe.settings, **known.get(recipe.objective, {}))
+
     def _logits(self, images: Tensor) -> Tensor:
         x = (images - self._mean) / self._std
         with half(x.device):
             return self._model(x.contiguous(memory_format=torch.channels_last)).float()
-
-
-def _objective(
-    recipe: Recipe, head: nn.Linear | None, device: torch.device
-) -> Callable[[Run, Batch], Tensor]:
-    made = _OBJECTIVES[recipe.objective]
-    if recipe.objective == "gated" and head is not None:
-        return made(head.in_features, head.out_features, **recipe.settings).to(device)
-    return partial(made, **recipe.settings)
 
 
 def _begin_with(start: str, model: nn.Module, data: str) -> None:
@@ -248,10 +254,11 @@ def _begin_with(start: str, model: nn.Module, data: str) -> None:
             f"`make zoo MODEL={start}` trains and publishes it."
         )
     state = weights.load(start).state_dict()
-    if data != RECIPES[start].data:
+    if source(data) != source(RECIPES[start].data):
         head = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)][-1]
         state |= {k: v for k, v in model.state_dict().items() if k.startswith(f"{head}.")}
-    model.load_state_dict(state)
+    new = {name for name in model.state_dict() if name.endswith(RHO)}  # there is no spread yet
+    model.load_state_dict({name: model.state_dict()[name] for name in new} | state)
 
 
 def _right(logits: Tensor, labels: Tensor) -> float:
@@ -293,12 +300,6 @@ def _spare_strided_depthwise(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, nn.Conv2d) and module.groups > 1 and max(module.stride) > 1:
             module.forward = float32(module)  # type: ignore[method-assign, assignment]
-
-
-def half(device: torch.device) -> torch.autocast:
-    """Compute in bf16 inside the block; a CPU without AVX-512 would take ten times as long."""
-    slow = device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX2"
-    return torch.autocast(device.type, torch.bfloat16, enabled=not slow)
 
 
 def _hardware(device: torch.device, threads: int) -> str:
