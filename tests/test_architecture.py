@@ -28,6 +28,8 @@ CORE = [
         "analysis",
         "batching",
         "validation",
+        "readings",
+        "opaque",
         "network",
         "datasets",
         "capabilities",

@@ -257,7 +257,7 @@ class ClassOf(Kind):
         elif is_whole(value) and 0 <= value < len(classes):
             return int(value)
         known = [*self.words, *classes]
-        few = [*map(repr, known[:12]), *(["..."] if len(known) > 12 else [])]
+        few = [*map(repr, known[:10]), *(["..."] if len(known) > 10 else [])]
         fix = f"{nearest(value, known)}Choose {name}= from {', '.join(few)}"
         fix += f", or pass an index from 0 to {len(classes) - 1}"
         raise ValueError(problem(f"there is no such {name}", f"got {_seen(value)}", fix))

@@ -19,7 +19,8 @@ from .capabilities import Report, report
 from .datasets import sample
 from .engine import Progress, Tick, stream, ticking
 from .knobs import Auto, Own, Seed, Text, Whole
-from .network import Network, Output, nonfinite, tensor_bytes
+from .network import Network, Output, tensor_bytes
+from .readings import check_finite
 from .validation import (
     check_apart,
     check_classes,
@@ -278,16 +279,14 @@ class Subject:
             self.network.accept(images.detach())
         if not (images.requires_grad and torch.is_grad_enabled()):
             return self.network.infer(images.detach())
-        if not self.network.gradients:
-            raise ValueError(
-                problem(
-                    f"gradients are blocked inside {type(self.model).__name__}.forward (detach, "
-                    "no_grad, numpy or argmax)",
-                    "the logits of images that require gradients do not require any",
-                    "Remove what blocks them from model=; reliability works without",
-                )
-            )
-        return self.network.logits(images)
+        try:
+            logits = self.network.logits(images)
+        except Exception:
+            self.network.check_gradients()  # what blocks them may refuse tensors that carry them
+            raise
+        if not logits.requires_grad:
+            self.network.check_gradients()
+        return logits
 
     def report(self) -> Report:
         """Say what the model allows: gradients, kind of output, layers, batch size.
@@ -379,9 +378,7 @@ class Subject:
                         evaluation.add(torch.from_numpy(part))
                         tick(evaluation.done, total)
             logits = evaluation.logits()
-        broken = int((~logits.isfinite().all(1)).sum())
-        if broken:
-            raise ValueError(nonfinite(broken, total))
+        check_finite(logits, "evaluated")
         return logits
 
     # --- relatives ----------------------------------------------------------------------------
@@ -627,7 +624,8 @@ def _logits_of(subject: Subject, span: tuple[Transform | None, int, int]) -> np.
             fix = "Pass transform= as a function (images, indices) -> images"
             raise ValueError(problem("transform must keep the shape of the images", seen, fix))
         images = changed
-    return subject.network.infer(images).cpu().numpy()
+    # One image that cannot be answered must not take the answers of the others with it.
+    return subject.network.infer(images, checked=False).cpu().numpy()
 
 
 def _call(start: str, given: dict[str, Any]) -> str:

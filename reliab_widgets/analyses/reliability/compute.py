@@ -10,6 +10,7 @@ import numpy as np
 from ...core.analysis import analysis
 from ...core.engine import Progress, ticking
 from ...core.knobs import AnotherSubject, Auto, Choice, ClassOf, Real, Seed, Whole
+from ...core.selection import halves
 from ...core.subject import Subject
 from ...core.validation import check_apart
 from ...core.wording import problem
@@ -215,21 +216,14 @@ def _split(
     if not needs_fit:
         words = f"all {len(subject):,} reported, nothing fitted"
         return _Split(subject, everything[:0], everything, words)
-    generator = np.random.default_rng(seed)
     if given is not None:
         # What is fitted is fitted on the answers of the subject's own network.
         given = given.on(subject.network)
-        fitted, reported = generator.permutation(len(given)), everything
+        fitted, reported = np.random.default_rng(seed).permutation(len(given)), everything
         where = "others"
     else:
-        if len(subject) < 2:
-            happened = "a calibration needs one image to be fitted on and another to be reported"
-            fix = "Give more images, or another Subject as calibration_set="
-            raise ValueError(problem(happened, f"{subject.name} has {len(subject)}", fix))
-        order = generator.permutation(len(subject))
-        half = len(order) // 2
-        given, fitted, reported = subject, order[:half], np.sort(order[half:])
-        where = f"of the other half (split by seed {seed})"
+        given = subject
+        fitted, reported, where = halves(subject, seed)
     fitted = fitted[:most]
     words = f"{len(reported):,} reported, fitted on {len(fitted):,} {where}"
     return _Split(given, np.sort(fitted), reported, words)
