@@ -31,6 +31,7 @@ CORE = [
         "readings",
         "opaque",
         "network",
+        "recorded",
         "datasets",
         "capabilities",
         "subject",

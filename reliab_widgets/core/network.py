@@ -59,6 +59,8 @@ class Network:
         What was adapted, in plain words.
     """
 
+    recorded = False  # whether there are only answers, see `recorded`
+
     @torch.inference_mode(False)
     def __init__(
         self,

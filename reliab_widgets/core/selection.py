@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -116,8 +117,11 @@ def halves(subject: Subject, seed: int) -> tuple[np.ndarray, np.ndarray, str]:
     [4, 5]
     """
     order = np.random.default_rng(seed).permutation(len(subject))
-    names = pictures(subject.images)
-    copies: dict[bytes, list[int]] = {}
+    # Of recorded logits nobody knows which belong to the same picture.
+    names: Sequence[Any] = range(len(order))
+    if not subject.network.recorded:
+        names = pictures(subject.images)
+    copies: dict[Any, list[int]] = {}
     for position in order:
         copies.setdefault(names[position], []).append(position)
     if len(copies) < 2:
