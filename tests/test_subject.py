@@ -846,7 +846,7 @@ def test_report_gives_reasons() -> None:
             return super().forward(x.detach())
 
     text = str(make(Blind()).report())
-    assert "✗ gradients: something inside its forward cuts them off" in text
+    assert "✗ gradients: something in it cuts them off" in text
     assert "✓ logits: made from probabilities" in text
     assert "✗ conv layers: no torch.nn.Conv2d runs" in text
     assert "✗ prunable layers: none but the one" in text

@@ -7,7 +7,7 @@ import hashlib
 import re
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -53,6 +53,8 @@ class Network:
         What the model gives: "logits", or a key of ``readings.NOTES``.
     classes : int
         The number of columns of the logits.
+    blocked : str
+        Why the logits have no gradient with respect to the images; empty if they have one.
     draws : bool
         Whether the model draws random numbers: then every pass is seeded alike.
     notes : tuple of str
@@ -86,7 +88,6 @@ class Network:
         self._shapes: set[tuple[int, ...]] = {tuple(images.shape[1:])}
         self.draws = False
         self._columns = 0
-        self._image = images[:1].clone()  # to try things with
         with own_generators(), torch.no_grad(), threads(1):
             self._study(images[:FEW])
         self.notes = tuple(self._notes)
@@ -232,7 +233,13 @@ class Network:
 
         check_finite(scores, "tried")
         self._columns = scores.shape[1]
-        self.kind = self._understood(images, scores)
+        end = self._differentiate(images[:1])
+
+        def far() -> Tensor:
+            inputs = 100 * self.normalised(2 * images - 1)
+            return self.pick(self.model(inputs), len(images))
+
+        self.kind = kind(scores, end, self.model, far)
         self.classes = max(2, self._columns)
 
         if drawn:
@@ -335,32 +342,23 @@ class Network:
             )
         return picked
 
-    def _understood(self, images: Tensor, scores: Tensor) -> str:
-        """Tell what the scores of a few images are."""
-
-        def of(inputs: Tensor) -> Tensor:
-            return self.pick(self.model(inputs), len(inputs))
-
-        # What blocks gradients may refuse tensors that carry them.
-        with suppress(Exception), torch.enable_grad():
-            scores = of(self.normalised(images.clone().requires_grad_()))
-        return kind(scores, self.model, lambda: of(100 * self.normalised(2 * images - 1)))
-
-    @cached_property
-    def blocked(self) -> str:
-        """Why the logits have no gradient with respect to the images; empty if they have one."""
-        inside = "something inside its forward cuts them off (detach, no_grad, numpy or argmax)"
-        image = self._image.clone().requires_grad_()
-        with torch.inference_mode(False), torch.enable_grad():
+    def _differentiate(self, image: Tensor) -> Any:
+        """Find out whether gradients reach an image, and return the end of the graph to it."""
+        self.blocked = "something in it cuts them off (detach, no_grad, numpy or argmax)"
+        end = None
+        with torch.enable_grad():
             try:
-                logits = self.logits(image)
-                if not logits.requires_grad:
-                    return inside
-                (found,) = torch.autograd.grad(logits.sum(), image, allow_unused=True)
-            except Exception as error:
+                pixels = image.clone().requires_grad_()
+                scores = self.pick(self.model(self.normalised(pixels)), 1)
+                end = scores.grad_fn
+                if end is not None:
+                    (found,) = torch.autograd.grad(scores.sum(), pixels, allow_unused=True)
+                    if found is not None:
+                        self.blocked = ""
+            except Exception as error:  # what blocks gradients may refuse tensors that carry them
                 told = (str(error).splitlines() or [""])[0].partition(". ")[0].rstrip(".")
-                return f"{type(error).__name__}: {told[:200]}"
-        return inside if found is None else ""
+                self.blocked = f"{type(error).__name__}: {told[:200]}"
+        return end
 
     @property
     def gradients(self) -> bool:

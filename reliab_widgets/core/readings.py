@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -85,16 +85,18 @@ def nonfinite(numbers: tuple[int, ...], images: str, one: str = "image") -> str:
     )
 
 
-def kind(scores: Tensor, model: nn.Module, strange: Any) -> str:
+def kind(scores: Tensor, end: Any, model: nn.Module, far: Callable[[], Tensor]) -> str:
     """Tell what (n, K) scores are, by their values and by the function that made them.
 
     Parameters
     ----------
     scores : Tensor
-        Of a few images, with their graph if there is one.
+        Of a few images.
+    end : torch.autograd.graph.Node, optional
+        The function that made such scores, where gradients were recorded.
     model : torch.nn.Module
         What gave them.
-    strange : callable
+    far : callable
         Gives the scores of images far outside [0, 1].
 
     Returns
@@ -110,7 +112,7 @@ def kind(scores: Tensor, model: nn.Module, strange: Any) -> str:
     Examples
     --------
     >>> import torch
-    >>> kind(torch.tensor([[0.5, 0.5]]), nn.Identity(), None)
+    >>> kind(torch.tensor([[0.5, 0.5]]), None, nn.Identity(), lambda: torch.zeros(1, 2))
     'probabilities'
     """
     alone = scores.shape[1] == 1
@@ -118,7 +120,7 @@ def kind(scores: Tensor, model: nn.Module, strange: Any) -> str:
         return "one logit" if alone else "logits"
     if not alone and bool(((scores.sum(1) - 1).abs() < 1e-3).all()):
         return "probabilities"
-    makers = set(_makers(scores.grad_fn))
+    makers = set(_makers(end))
     if makers and all(map(_SUMS_UP.match, makers)):
         return "one logit" if alone else "logits"
     squashed = bool(makers) and all(map(_SQUASHES.match, makers))
@@ -128,8 +130,8 @@ def kind(scores: Tensor, model: nn.Module, strange: Any) -> str:
         return "probabilities" if makers == {"Softmax"} else "sigmoids"
     if not alone:
         return "logits"
-    far = strange()
-    if not bool(((far >= 0) & (far <= 1)).all()):
+    values = far()
+    if not bool(((values >= 0) & (values <= 1)).all()):
         return "one logit"
     raise ValueError(
         problem(
