@@ -220,7 +220,7 @@ def test_what_is_no_denoiser_is_refused(denoiser: Any, kind: type, words: str) -
         ({"attack": "cw"}, "'fgsm', 'bim', 'mim', 'pgd', 'pgd-l2', 'deepfool', or pass a function"),
         ({"epsilon": "big"}, "epsilon must be"),
         ({"epsilon": 0}, "epsilon must be a number above 0.*epsilon="),
-        ({"epsilon": 8}, "epsilon must be a number above 0 and at most 1: got 8.*8 / 255"),
+        ({"epsilon": 8}, "epsilon is more than the range of a pixel: got 8 .*8 / 255"),
         ({"epsilon": math.nan}, "epsilon must be"),
         ({"steps": 0}, "steps must be a whole number"),
         ({"steps": 2.5}, "steps must be a whole number"),
@@ -384,5 +384,5 @@ def test_without_a_ball_there_is_no_epsilon(method: Any) -> None:
 
 
 def test_its_limit_is_checked_by_its_own_name() -> None:
-    with pytest.raises(ValueError, match=r"limit must be a number above 0 and at most 1.*limit="):
+    with pytest.raises(ValueError, match=r"limit is more than the range.*32.*limit="):
         rw.smallest_epsilon(bright([0.3]), limit=32)

@@ -324,11 +324,12 @@ def test_one_probability_gives_its_logit() -> None:
     assert any("two columns (0, logit p)" in note for note in subject.notes)
 
 
-def test_several_sigmoids_are_pointed_out() -> None:
+def test_several_sigmoids_are_undone() -> None:
     subject = make(models.ManySigmoids())
-    assert any("pass output=torch.logit" in note for note in subject.notes)
-    undone = make(models.ManySigmoids(), output=torch.logit)
-    torch.testing.assert_close(undone.logits, brightness_logits(MEANS))
+    assert any("logit p is used" in note for note in subject.notes)
+    torch.testing.assert_close(subject.logits, brightness_logits(MEANS))
+    same = make(models.ManySigmoids(), output=torch.logit)
+    torch.testing.assert_close(same.logits, subject.logits)
 
 
 def test_a_model_that_draws_is_said_and_does_not_advance_the_users_generator() -> None:
@@ -845,7 +846,7 @@ def test_report_gives_reasons() -> None:
             return super().forward(x.detach())
 
     text = str(make(Blind()).report())
-    assert "✗ gradients: blocked inside forward" in text
+    assert "✗ gradients: something in it cuts them off" in text
     assert "✓ logits: made from probabilities" in text
     assert "✗ conv layers: no torch.nn.Conv2d runs" in text
     assert "✗ prunable layers: none but the one" in text
@@ -911,7 +912,11 @@ BAD_IMAGES = [
         ValueError,
         r"infinity.*1 of 7 images, first at 4",
     ),
-    ((GOOD * 255).long(), TypeError, r"neither uint8 nor floats.*int64 from 0 to 255.*torch.uint8"),
+    (
+        (GOOD * 255).long(),
+        TypeError,
+        r"neither uint8, uint16 nor floats.*int64 from 0 to 255.*images / 255",
+    ),
     ([GOOD[0], GOOD[1, :, :4]], TypeError, r"cannot be made one array.*list.*of one size"),
     (TensorDataset(GOOD), TypeError, r"a data set.*TensorDataset.*\.from_dataset"),
     ("pictures.png", TypeError, r"cannot be made one array.*str"),
@@ -1003,7 +1008,7 @@ BAD_OPTIONS = [
     (
         {"model": models.Squeezed()},
         ValueError,
-        r"must be logits.*\(1,\).*output=lambda y: y\[:, None\]",
+        r"must be logits.*\(1,\).*output=lambda y: y\.reshape\(-1, 1\)",
     ),
     ({"model": models.NotATensor()}, ValueError, r"not a tensor.*ndarray.*output="),
     (

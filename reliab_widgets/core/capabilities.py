@@ -17,7 +17,9 @@ class Report:
     Attributes
     ----------
     gradients : bool
-        Whether logits can be differentiated with respect to the pixels.
+        Whether logits can be differentiated with respect to the pixels: one backward pass was made.
+    blocked : str
+        Why not; empty if they can.
     output : str
         What the model gives: "logits", "probabilities", "one logit" or "one probability".
     conv_layers, hookable_layers, prunable_layers : tuple of str
@@ -36,6 +38,7 @@ class Report:
     """
 
     gradients: bool
+    blocked: str
     output: str
     conv_layers: tuple[str, ...]
     hookable_layers: tuple[str, ...]
@@ -53,7 +56,7 @@ class Report:
             ("hookable layers", self.hookable_layers, "no named layer runs: nothing inside to see"),
             ("prunable layers", self.prunable_layers, "none but the one that makes the logits"),
         )
-        blocked = "blocked inside forward: saliency and attacks need them"
+        blocked = f"{self.blocked}; attacks need them, most of saliency and pruning too"
         lines = [
             _line(self.gradients, "gradients", "" if self.gradients else blocked),
             _line(True, "logits", "" if self.output == "logits" else f"made from {self.output}"),
@@ -78,6 +81,7 @@ def report(network: Network, image: Tensor, notes: tuple[str, ...]) -> Report:
     plan = network.plan(tuple(image.shape[1:]))
     return Report(
         gradients=network.gradients,
+        blocked=network.blocked,
         output=network.kind,
         conv_layers=tuple(name for name in ran if isinstance(modules[name], nn.Conv2d)),
         hookable_layers=tuple(ran),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -13,7 +14,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from .batching import own_generators
+from .validation import rescaled
 from .wording import problem, shape
+
+OTHERS = "transform=lambda image: torch.as_tensor(np.array(image)){}"
 
 
 @dataclass(frozen=True)
@@ -51,10 +55,17 @@ def sample(
         for index, item in _items(dataset, n, seed):
             picture, label = _pair(item, index)
             pictures.append(_to_tensor(transform(picture) if transform else picture, index))
-            labels.append(label.tolist() if isinstance(label, Tensor | np.ndarray) else label)
+            if isinstance(label, Tensor | np.ndarray):
+                label = label.item() if math.prod(label.shape) == 1 else label.tolist()
+            labels.append(label)
     if len(pictures) < n:
         notes.append(f"the data set has only {len(pictures)} items: all are used")
     images = _stacked(pictures)
+    if not images.is_floating_point():
+        kind = images.dtype
+        images, note = rescaled(images, OTHERS)
+        if kind != torch.uint8:  # which every picture is that says nothing else
+            notes.append(note)
 
     mean = std = None
     found = [*_normalisations(transform)]
@@ -108,14 +119,15 @@ def _pair(item: Any, index: int) -> tuple[Any, Any]:
 
 
 def _to_tensor(picture: Any, index: int) -> Tensor:
-    """Bring a PIL image, array or tensor to C x H x W floats, whole numbers scaled to 0-1."""
+    """Bring a PIL image, array or tensor to C x H x W, in the numbers that it has."""
     if hasattr(picture, "getbands"):  # PIL, which need not be installed to say so
-        grey = picture.mode in ("1", "L", "I;16")
-        picture = np.array(picture.convert("L" if grey else "RGB"))
+        if picture.mode[0] not in "IF":  # 16 and 32 bits: convert() would make them white
+            picture = picture.convert("L" if picture.mode in ("1", "L") else "RGB")
+        picture = np.array(picture)
     if isinstance(picture, np.ndarray):
         if picture.ndim == 3 and picture.shape[-1] in (1, 3, 4) and picture.shape[0] > 4:
             picture = picture.transpose(2, 0, 1)
-        picture = torch.from_numpy(np.array(picture))
+        picture = torch.from_numpy(picture.astype(picture.dtype.newbyteorder("=")))
     if not isinstance(picture, Tensor) or picture.ndim not in (2, 3):
         seen = f"item {index} holds a {type(picture).__name__}"
         seen += f" of {tuple(picture.shape)}" if isinstance(picture, Tensor) else ""
@@ -124,7 +136,7 @@ def _to_tensor(picture: Any, index: int) -> Tensor:
     picture = picture.detach().as_subclass(Tensor).cpu()
     if picture.ndim == 2:
         picture = picture[None]
-    return picture.float() / 255 if picture.dtype == torch.uint8 else picture.float()
+    return picture.float() if picture.is_floating_point() else picture
 
 
 def _stacked(pictures: list[Tensor]) -> Tensor:
@@ -141,6 +153,11 @@ def _stacked(pictures: list[Tensor]) -> Tensor:
                 'and image.convert("RGB") where some are grey',
             )
         )
+    kinds = list(dict.fromkeys(picture.dtype for picture in pictures))
+    if len(kinds) > 1:
+        seen = f"got {' and '.join(str(kind).removeprefix('torch.') for kind in kinds[:2])}"
+        fix = "Pass transform= that gives all of one kind, floats in [0, 1]"
+        raise ValueError(problem("the images of the data set differ in kind", seen, fix))
     return torch.stack(pictures)
 
 

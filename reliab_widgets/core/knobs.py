@@ -257,7 +257,7 @@ class ClassOf(Kind):
         elif is_whole(value) and 0 <= value < len(classes):
             return int(value)
         known = [*self.words, *classes]
-        few = [*map(repr, known[:12]), *(["..."] if len(known) > 12 else [])]
+        few = [*map(repr, known[:10]), *(["..."] if len(known) > 10 else [])]
         fix = f"{nearest(value, known)}Choose {name}= from {', '.join(few)}"
         fix += f", or pass an index from 0 to {len(classes) - 1}"
         raise ValueError(problem(f"there is no such {name}", f"got {_seen(value)}", fix))
@@ -406,7 +406,10 @@ class AnotherSubject(Kind):
     """A Subject beside the examined one, such as a calibration set."""
 
     def check(self, name: str, value: Any, about: Any) -> Any:
-        """Return it as it is."""
+        """Return it as it is; among recorded logits, a pair of logits and labels is one too."""
+        known = getattr(about, "network", None)
+        if known is not None and known.recorded and isinstance(value, tuple) and len(value) == 2:
+            return about.from_logits(*value, classes=about.classes)
         if not (hasattr(value, "fingerprint") and hasattr(value, "network")):
             fix = f"Pass {name}=rw.Subject(model, images, labels)"
             seen = f"got {type(value).__name__}"

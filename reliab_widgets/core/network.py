@@ -6,7 +6,7 @@ import copy
 import hashlib
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -25,8 +25,10 @@ from .batching import (
     threads,
     trace,
 )
+from .opaque import opaque
+from .readings import NOTES, check_finite, entries, kind, listed
 from .validation import check_channels, check_device, diagnose, unexplained
-from .wording import problem, shape
+from .wording import problem
 
 Output: TypeAlias = str | int | Callable[[Any], Tensor] | None
 
@@ -48,16 +50,18 @@ class Network:
     Attributes
     ----------
     kind : str
-        What the model gives: "logits", "probabilities", "one logit" or "one probability".
+        What the model gives: "logits", or a key of ``readings.NOTES``.
     classes : int
         The number of columns of the logits.
-    gradients : bool
-        Whether the logits can be differentiated with respect to the images.
+    blocked : str
+        Why the logits have no gradient with respect to the images; empty if they have one.
     draws : bool
         Whether the model draws random numbers: then every pass is seeded alike.
     notes : tuple of str
         What was adapted, in plain words.
     """
+
+    recorded = False  # whether there are only answers, see `recorded`
 
     @torch.inference_mode(False)
     def __init__(
@@ -91,7 +95,18 @@ class Network:
     # --- from pixels to logits ----------------------------------------------------------------
 
     def logits(self, images: Tensor, channels_last: bool = False) -> Tensor:
-        """Return (n, K) logits of (n, C, H, W) images in one pass, as autograd is set."""
+        """Return (n, K) logits of (n, C, H, W) images in one pass, as autograd is set.
+
+        Raises
+        ------
+        NonFinite
+            The model gives NaN or infinity.
+        """
+        logits = self._pass(images, channels_last)
+        check_finite(logits)
+        return logits
+
+    def _pass(self, images: Tensor, channels_last: bool) -> Tensor:
         inputs = self.normalised(images)
         if channels_last:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
@@ -99,14 +114,22 @@ class Network:
             scores = self.pick(self.model(inputs), len(images)).float()
         if self.kind == "probabilities":
             return scores.clamp_min(torch.finfo(scores.dtype).tiny).log()
-        if self.kind == "one probability":
+        if self.kind in ("sigmoids", "one probability"):
             scores = scores.logit(torch.finfo(scores.dtype).eps)
         if self._columns == 1:
             return torch.cat([torch.zeros_like(scores), scores], 1)
         return scores
 
-    def infer(self, images: Tensor) -> Tensor:
-        """Return (n, K) logits without gradients, in batches that fit; safe from any thread."""
+    def infer(self, images: Tensor, *, checked: bool = True) -> Tensor:
+        """Return (n, K) logits without gradients, in batches that fit; safe from any thread.
+
+        Parameters
+        ----------
+        images : Tensor
+            (n, C, H, W) in pixel units.
+        checked : bool
+            Whether NaN or infinity is refused, as by `logits`.
+        """
         size = tuple(images.shape[1:])
         if len(images) == 0:
             return torch.empty(0, self.classes, device=self.device)
@@ -114,10 +137,12 @@ class Network:
         plan = Plan(1) if alone else self.plan(size)  # one image is not worth a probe
         # Both settings belong to the thread, so they are made here and not by who asks.
         with torch.inference_mode(False), torch.no_grad():
-            logits, worked = in_batches(self.logits, images, plan)
+            logits, worked = in_batches(self._pass, images, plan)
         if worked.batch < plan.batch:
             with self.lock:
                 self._plans[size] = min(worked, self._plans[size], key=lambda plan: plan.batch)
+        if checked:
+            check_finite(logits)
         return logits
 
     def plan(self, size: tuple[int, ...]) -> Plan:
@@ -206,12 +231,15 @@ class Network:
         scores = self.pick(self.model(self.normalised(images)), len(images))
         drawn = not all(map(torch.equal, before, [generator.get_state() for generator in draws]))
 
-        broken = int((~scores.isfinite().all(1)).sum())
-        if broken:
-            raise ValueError(nonfinite(broken, len(images), "tried"))
+        check_finite(scores, "tried")
         self._columns = scores.shape[1]
-        self.gradients, last = self._differentiated(images[:1])
-        self.kind = _kind(scores, last.startswith("Sigmoid") or _ends_in_sigmoid(self.model))
+        end = self._differentiate(images[:1])
+
+        def far() -> Tensor:
+            inputs = 100 * self.normalised(2 * images - 1)
+            return self.pick(self.model(inputs), len(images))
+
+        self.kind = kind(scores, end, self.model, far)
         self.classes = max(2, self._columns)
 
         if drawn:
@@ -227,7 +255,7 @@ class Network:
             drawn = True
         self.draws = drawn
         if self.kind != "logits":
-            self._notes.append(_READINGS[self.kind])
+            self._notes.append(NOTES[self.kind])
         elif ((scores >= 0) & (scores <= 1)).all():
             self._notes.append(
                 "all outputs lie in 0-1 but do not sum to 1: taken as logits; if they are "
@@ -252,19 +280,19 @@ class Network:
         """Settle which part of a dict or tuple is meant."""
         if self.output is not None or isinstance(raw, Tensor):
             return
-        entries = _entries(raw)
-        if not entries:
+        parts = entries(raw)
+        if not parts:
             return
-        tables = [k for k, v in entries.items() if isinstance(v, Tensor) and v.ndim == 2]
-        named = [key for key in ("logits", "out") if key in entries]
+        tables = [k for k, v in parts.items() if isinstance(v, Tensor) and v.ndim == 2]
+        named = [key for key in ("logits", "out") if key in parts]
         if not named and len(tables) != 1:
             raise ValueError(
                 problem(
                     f"the model's output is a {type(raw).__name__} and it is not clear which part "
                     "holds the logits",
-                    f"it has {_listed(entries)}",
+                    f"it has {listed(parts)}",
                     "Name it, e.g. output="
-                    + repr(next(iter(entries)))
+                    + repr(next(iter(parts)))
                     + ", or pass output= as a function of the model's output",
                 )
             )
@@ -280,15 +308,15 @@ class Network:
         if callable(self.output):
             picked = self.output(raw)
         elif self.output is not None:
-            entries = _entries(raw)
-            keys = list(entries)
+            parts = entries(raw)
+            keys = list(parts)
             if isinstance(self.output, int) and -len(keys) <= self.output < len(keys):
-                picked = entries[keys[self.output]]
-            elif self.output in entries:
-                picked = entries[self.output]
+                picked = parts[keys[self.output]]
+            elif self.output in parts:
+                picked = parts[self.output]
             else:
                 fix = "Pass one of these as output=" if keys else "Leave output= away"
-                given = _listed(entries) or f"one {type(raw).__name__}"
+                given = listed(parts) or f"one {type(raw).__name__}"
                 seen = f"got output={self.output!r}, the model gives {given}"
                 raise ValueError(problem("output is not part of what the model gives", seen, fix))
         if not isinstance(picked, Tensor):
@@ -300,10 +328,11 @@ class Network:
             or len(picked) != count
             or picked.shape[1] != (self._columns or picked.shape[1])
         ):
-            fix = {
-                1: "Pass output=lambda y: y[:, None] if it is one logit per image",
-                4: "Pass output=lambda y: y.mean((2, 3)) if it is a map of logits",
-            }.get(picked.ndim, "Pass output= as a function that makes logits of it")
+            fix = "Pass output= as a function that makes logits of it"
+            if picked.ndim < 2:  # squeeze() takes away too much of one image
+                fix = f"Pass output=lambda y: y.reshape(-1, {max(1, picked.numel() // count)})"
+            elif picked.ndim == 4:
+                fix = "Pass output=lambda y: y.mean((2, 3)) if it is a map of logits"
             raise ValueError(
                 problem(
                     "the model's output must be logits, (N, K)",
@@ -313,14 +342,41 @@ class Network:
             )
         return picked
 
-    def _differentiated(self, image: Tensor) -> tuple[bool, str]:
-        """Tell whether gradients reach the image, and which function was the last of the model."""
+    def _differentiate(self, image: Tensor) -> Any:
+        """Find out whether gradients reach an image, and return the end of the graph to it."""
+        self.blocked = "something in it cuts them off (detach, no_grad, numpy or argmax)"
+        end = None
         with torch.enable_grad():
             try:
-                scores = self.pick(self.model(self.normalised(image.clone().requires_grad_())), 1)
-            except RuntimeError:  # what blocks gradients may also refuse tensors that carry them
-                return False, ""
-        return scores.requires_grad, type(scores.grad_fn).__name__
+                pixels = image.clone().requires_grad_()
+                scores = self.pick(self.model(self.normalised(pixels)), 1)
+                end = scores.grad_fn
+                if end is not None:
+                    (found,) = torch.autograd.grad(scores.sum(), pixels, allow_unused=True)
+                    if found is not None:
+                        self.blocked = ""
+            except Exception as error:  # what blocks gradients may refuse tensors that carry them
+                told = (str(error).splitlines() or [""])[0].partition(". ")[0].rstrip(".")
+                self.blocked = f"{type(error).__name__}: {told[:200]}"
+        return end
+
+    @property
+    def gradients(self) -> bool:
+        """Whether the logits can be differentiated with respect to the images."""
+        return not self.blocked
+
+    def check_gradients(self) -> None:
+        """Refuse what needs gradients where there are none.
+
+        Raises
+        ------
+        ValueError
+            There are none; it says why.
+        """
+        if self.blocked:
+            happened = f"gradients are blocked inside {type(self.model).__name__}.forward"
+            fix = "Remove what blocks them from model=; reliability works without"
+            raise ValueError(problem(happened, self.blocked, fix))
 
     # --- identity -----------------------------------------------------------------------------
 
@@ -352,27 +408,14 @@ class Network:
         self.__dict__.update(state, lock=threading.RLock(), _plans={})
 
 
-_READINGS = {
-    "probabilities": "the model ends in softmax: log-probabilities are used as logits",
-    "one logit": "the model gives one logit z: two columns (0, z) are used",
-    "one probability": "the model gives one probability p: two columns (0, logit p) are used",
-}
-
-
-def nonfinite(broken: int, total: int, verb: str = "evaluated") -> str:
-    """Say that the model gave NaN, in the three parts of every error."""
-    return problem(
-        "the model's output holds NaN or infinity",
-        f"for {broken} of the {total} images {verb}",
-        "Check the weights of model= and the numbers in mean= and std=; "
-        "torch.isfinite finds the layer where it begins",
-    )
-
-
 def tensor_bytes(tensor: Tensor) -> bytes:
     """Return a tensor's kind, shape and values as bytes, whatever its memory format and device."""
-    values = tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
-    return f"{tensor.dtype} {tuple(tensor.shape)}".encode() + values
+    values = tensor.detach().cpu()
+    if values.is_quantized:
+        values = values.dequantize()
+    values = values.to_dense().contiguous().flatten().view(torch.uint8)
+    kind = f"{tensor.dtype} {tuple(tensor.shape)}"
+    return kind.encode() + values.numpy().tobytes()
 
 
 def _snapshot(model: Any) -> tuple[nn.Module, list[str]]:
@@ -401,8 +444,11 @@ def _snapshot(model: Any) -> tuple[nn.Module, list[str]]:
         for value in vars(module).values()
         if isinstance(value, Tensor) and not value.is_leaf
     }
+    scripted = opaque(model)
+    if scripted:
+        notes.append("TorchScript in the model runs, but its layers cannot be seen or changed")
     try:
-        copied = copy.deepcopy(model, derived)
+        copied = copy.deepcopy(model, {**derived, **scripted})
     except Exception as error:
         first_line = (str(error).splitlines() or [""])[0].rstrip(".")
         raise ValueError(
@@ -413,7 +459,8 @@ def _snapshot(model: Any) -> tuple[nn.Module, list[str]]:
                 "graphs), or write its __deepcopy__",
             )
         ) from error
-    if any(module.training for module in model.modules()):
+    # A frozen script has no such attribute.
+    if any(getattr(module, "training", False) for module in model.modules()):
         notes.append("the model was in train mode; the copy is evaluated in eval mode")
     floats = {t.dtype for t in [*copied.parameters(), *copied.buffers()] if t.is_floating_point()}
     if floats - {torch.float32}:
@@ -428,31 +475,3 @@ def _snapshot(model: Any) -> tuple[nn.Module, list[str]]:
         parameter.requires_grad_(False)
         parameter.grad = None
     return copied, notes
-
-
-def _kind(scores: Tensor, sigmoid: bool) -> str:
-    inside = bool(((scores >= 0) & (scores <= 1)).all())
-    if scores.shape[1] == 1:
-        return "one probability" if inside and sigmoid else "one logit"
-    if inside and bool(((scores.sum(1) - 1).abs() < 1e-3).all()):
-        return "probabilities"
-    return "logits"
-
-
-def _ends_in_sigmoid(model: nn.Module) -> bool:
-    return isinstance(list(model.modules())[-1], nn.Sigmoid)
-
-
-def _entries(raw: Any) -> dict[Any, Any]:
-    if isinstance(raw, Mapping):
-        return dict(raw)
-    if hasattr(raw, "_asdict"):
-        return raw._asdict()
-    return dict(enumerate(raw)) if isinstance(raw, tuple | list) else {}
-
-
-def _listed(entries: Mapping[Any, Any]) -> str:
-    return ", ".join(
-        f"{key!r} ({shape(value.shape) if isinstance(value, Tensor) else type(value).__name__})"
-        for key, value in entries.items()
-    )

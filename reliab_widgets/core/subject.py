@@ -19,7 +19,9 @@ from .capabilities import Report, report
 from .datasets import sample
 from .engine import Progress, Tick, stream, ticking
 from .knobs import Auto, Own, Seed, Text, Whole
-from .network import Network, Output, nonfinite, tensor_bytes
+from .network import Network, Output, tensor_bytes
+from .readings import check_finite
+from .recorded import Recorded, check_logits
 from .validation import (
     check_apart,
     check_classes,
@@ -211,6 +213,79 @@ class Subject:
             code=_call(f"rw.Subject.from_dataset(model, dataset, n={n}, seed={seed}", given),
         )
 
+    @classmethod
+    @checked
+    def from_logits(
+        cls,
+        logits: Any,
+        labels: Any,
+        *,
+        classes: Any = None,
+        name: Annotated[str | None, Auto(Text())] = None,
+        validation: Any = None,
+    ) -> Subject:
+        """Take logits that were computed elsewhere, where there is no model at hand.
+
+        Parameters
+        ----------
+        logits : array_like
+            (N, K), tensor or numpy array.
+        labels : array_like of int
+            (N,) class numbers from 0.
+        classes : sequence of str or dict, optional
+            K names.
+        name : str, optional
+            What to call it in tables and pictures.
+        validation : tuple of array_like, optional
+            Logits (n, K) and labels (n,) of other images, for what is fitted; where there are
+            none, `rw.reliability` divides the logits.
+
+        Returns
+        -------
+        Subject
+            For `rw.reliability` and its widget, where another calibration set is such a pair too.
+            Its images are placeholders; what needs a network or images says so.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If something cannot be used, such as probabilities instead of logits.
+
+        Examples
+        --------
+        >>> subject = Subject.from_logits([[2.0, 0.0], [0.0, 1.0], [3.0, 0.0]], [0, 1, 1])
+        >>> subject
+        Subject('logits': 3 recorded answers, 2 classes)
+        """
+        table = check_logits(logits)
+        count = table.shape[1]
+        numbers = check_labels(labels, len(table))
+        check_label_range(numbers, count)
+        given = {"classes": classes if classes is None else check_classes(classes, count)}
+        new = object.__new__(cls)
+        network = Recorded(count)
+        new.__dict__.update(
+            images=torch.full((1, 1, 8, 8), 0.5).expand(len(table), -1, -1, -1),
+            labels=numbers,
+            classes=check_classes(classes, count),
+            name=name or "logits",
+            notes=network.notes,
+            validation=None,
+            code=_call("rw.Subject.from_logits(logits, labels", given | {"name": name}),
+            network=network,
+            positions=torch.arange(len(table), device="cpu"),
+            _evaluations={None: _Evaluation(table)},
+        )
+        if validation is None:
+            return new
+        if not isinstance(validation, tuple | list) or len(validation) != 2:
+            seen = f"got {type(validation).__name__}"
+            fix = "Pass validation=(logits, labels) of other images"
+            raise TypeError(problem("validation is not a pair", seen, fix))
+        fitted = cls.from_logits(*validation, classes=new.classes, name=f"{new.name} (validation)")
+        code = new.code.removesuffix(")") + ", validation=validation)"
+        return new.replaced(validation=fitted.on(network), code=code)
+
     # --- the network --------------------------------------------------------------------------
 
     @property
@@ -278,16 +353,14 @@ class Subject:
             self.network.accept(images.detach())
         if not (images.requires_grad and torch.is_grad_enabled()):
             return self.network.infer(images.detach())
-        if not self.network.gradients:
-            raise ValueError(
-                problem(
-                    f"gradients are blocked inside {type(self.model).__name__}.forward (detach, "
-                    "no_grad, numpy or argmax)",
-                    "the logits of images that require gradients do not require any",
-                    "Remove what blocks them from model=; reliability works without",
-                )
-            )
-        return self.network.logits(images)
+        try:
+            logits = self.network.logits(images)
+        except Exception:
+            self.network.check_gradients()  # what blocks them may refuse tensors that carry them
+            raise
+        if not logits.requires_grad:
+            self.network.check_gradients()
+        return logits
 
     def report(self) -> Report:
         """Say what the model allows: gradients, kind of output, layers, batch size.
@@ -379,9 +452,7 @@ class Subject:
                         evaluation.add(torch.from_numpy(part))
                         tick(evaluation.done, total)
             logits = evaluation.logits()
-        broken = int((~logits.isfinite().all(1)).sum())
-        if broken:
-            raise ValueError(nonfinite(broken, total))
+        check_finite(logits, "evaluated")
         return logits
 
     # --- relatives ----------------------------------------------------------------------------
@@ -469,9 +540,10 @@ class Subject:
             seen = f"got {len(validation.classes)} and {len(self.classes)} classes"
             fix = "Pass validation= made with the same model"
             raise ValueError(problem("validation has other classes", seen, fix))
-        check_apart(validation.images, self.images, "validation")
+        if not self.network.recorded:
+            check_apart(validation.images, self.images, "validation")
+            self.network.accept(validation.images)
         code = code or f"{self.code}.with_validation({validation.code})"
-        self.network.accept(validation.images)
         return self.replaced(validation=validation.on(self.network), code=code)
 
     def __getitem__(self, key: Any) -> Subject:
@@ -526,6 +598,12 @@ class Subject:
         (False, True)
         """
         words = {"name": name or self.name, "code": code or self.code}
+        if network.recorded != self.network.recorded:
+            seen = "one of the two has logits only"
+            fix = "Pass Subjects that are both made by rw.Subject, or both by from_logits"
+            raise ValueError(problem("the network has no answers to these images", seen, fix))
+        if network.recorded:
+            return self.replaced(**words, network=network, _evaluations=self._evaluations)
         if network is self.network:
             return self if name is code is None else self.replaced(**words)
         validation = None if self.validation is None else self.validation.on(network)
@@ -537,7 +615,7 @@ class Subject:
     def fingerprint(self) -> str:
         """Hash (sha256, hex) over all that decides a result: network, images, labels, classes."""
         digest = hashlib.sha256(self.network.digest)
-        for tensor in (self.images, self.labels):
+        for tensor in (self.logits if self.network.recorded else self.images, self.labels):
             digest.update(tensor_bytes(tensor))
         digest.update(repr(self.classes).encode())
         # A transform may draw its noise by index, so a part is not the same as a set of its own.
@@ -549,6 +627,9 @@ class Subject:
         return len(self.images)
 
     def __repr__(self) -> str:
+        if self.network.recorded:
+            many = f"{len(self):,} recorded answer{'s' * (len(self) != 1)}"
+            return f"Subject({self.name!r}: {many}, {len(self.classes)} classes)"
         return (
             f"Subject({self.name!r}: {len(self)} image{'s' * (len(self) != 1)} of "
             f"{shape(self.images.shape[1:])}, {len(self.classes)} classes, on {self.device})"
@@ -564,6 +645,8 @@ class Subject:
         raise AttributeError(f"a Subject is frozen: {name!r} cannot be deleted. Make another one.")
 
     def __getstate__(self) -> dict[str, Any]:
+        if self.network.recorded:
+            return self.__dict__
         # A view drags all of its storage into the pickle.
         return {**self.__dict__, "images": self.images.clone()}
 
@@ -627,7 +710,8 @@ def _logits_of(subject: Subject, span: tuple[Transform | None, int, int]) -> np.
             fix = "Pass transform= as a function (images, indices) -> images"
             raise ValueError(problem("transform must keep the shape of the images", seen, fix))
         images = changed
-    return subject.network.infer(images).cpu().numpy()
+    # One image that cannot be answered must not take the answers of the others with it.
+    return subject.network.infer(images, checked=False).cpu().numpy()
 
 
 def _call(start: str, given: dict[str, Any]) -> str:

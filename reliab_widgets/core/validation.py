@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Set
+from contextlib import suppress
+from hashlib import blake2b
 from numbers import Real
 from typing import Any
 
@@ -12,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from .knobs import is_whole
 from .wording import problem, shape
 
 TOLERANCE = 1e-4  # outside [0, 1]: the rounding of a resize or of undoing a normalisation
@@ -32,20 +35,59 @@ def check_images(given: Any) -> tuple[Tensor, tuple[str, ...]]:
     """
     images = _tensor(given)
     _check_layout(images)
-    if images.dtype == torch.uint8:
-        return images.cpu().float() / 255, ("uint8 images were scaled from 0-255 to 0-1",)
     if not images.is_floating_point():
-        raise TypeError(
-            problem(
-                "images are neither uint8 nor floats",
-                f"got {_dtype(images)} from {images.min()} to {images.max()}",
-                "Pass images=images.to(torch.uint8) if they are pixels of 0 to 255, "
-                "images=images.float() if they are 0 and 1",
-            )
-        )
+        scaled, note = rescaled(images)
+        return scaled, (note,)
     images = images.detach().to("cpu", torch.float32, copy=True).contiguous()
     _check_range(images)
     return images.clamp_(0, 1), ()
+
+
+def rescaled(images: Tensor, wish: str = "images=images{}") -> tuple[Tensor, str]:
+    """Bring whole numbers to floats in [0, 1] by the range of their kind, and say so.
+
+    Parameters
+    ----------
+    images : Tensor
+        Of uint8, uint16 or bool.
+    wish : str
+        How a user would pass other ones, with a place for what to do with them.
+
+    Raises
+    ------
+    TypeError
+        They are of a kind whose range is no range of pixels.
+    ValueError
+        They use so little of their range that another one must be meant.
+
+    Examples
+    --------
+    >>> rescaled(torch.tensor([0, 51], dtype=torch.uint8))
+    (tensor([0.0000, 0.2000]), 'uint8 images were scaled from 0-255 to 0-1')
+    """
+    values = images.detach().cpu().numpy()
+    if images.dtype == torch.bool:
+        return torch.from_numpy(values.astype(np.float32)), "bool images are black and white"
+    low, high = values.min(), values.max()
+    seen, most = f"got {_dtype(images)} from {low} to {high}", _RANGES.get(images.dtype)
+    if most is None:
+        fix = f"Pass {wish.format('.float()')} if they are 0 and 1"
+        if high > 1:
+            white = 255 if high < 256 else 4095 if high < 4096 else 65535
+            fix = f"Pass {wish.format(f' / {white}')} if {white} is white"
+        raise TypeError(problem("images are neither uint8, uint16 nor floats", seen, fix))
+    if most == 255 and high == 1:
+        fix = f"Pass {wish.format('.float()')} if 1 is white, {wish.format(' / 255')} if 255 is"
+        raise ValueError(problem("images may be black and white, or almost black", seen, fix))
+    if most == 65535 and 0 < high < 4096:
+        white = 4095 if high > 255 else 255
+        fix = f"Pass {wish.format(f' / {white}')} if {white} is white, else divide by 65535"
+        raise ValueError(problem("images use little of their 16 bits", seen, fix))
+    scaled = torch.from_numpy(values.astype(np.float32) / np.float32(most))
+    return scaled, f"{_dtype(images)} images were scaled from 0-{most} to 0-1"
+
+
+_RANGES = {torch.uint8: 255, torch.uint16: 65535}
 
 
 def _tensor(given: Any) -> Tensor:
@@ -57,7 +99,8 @@ def _tensor(given: Any) -> Tensor:
     try:
         if isinstance(given, list | tuple) and given and isinstance(given[0], Tensor):
             return torch.stack(list(given)).detach()
-        return torch.from_numpy(np.array(given))
+        array = np.array(given)
+        return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(
             problem(
@@ -79,8 +122,15 @@ def _check_layout(images: Tensor) -> None:
             fix = "For one image of C x H x W pass images=images[None] and labels=[label]"
         elif images.ndim == 3 and size[-1] in (1, 3, 4):
             fix = "For one image of H x W x C pass images=images.transpose(2, 0, 1)[None] (numpy)"
-        else:
+        elif images.ndim == 3:
             fix = "For grey images of N x H x W pass images=images[:, None]"
+        elif images.ndim == 2 and (side := math.isqrt(size[1])) ** 2 == size[1]:
+            fix = f"For flat grey images pass images=images.reshape(-1, 1, {side}, {side})"
+        elif images.ndim == 5 and 1 in size[1:]:
+            axis = 1 + size[1:].index(1)
+            fix = f"If that axis means nothing, pass images=images.squeeze({axis})"
+        else:
+            fix = "Pass images= as one tensor or numpy array with channels, rows and columns"
         raise ValueError(
             problem("images must be N x C x H x W", f"got {len(size)} dimensions, {size}", fix)
         )
@@ -108,7 +158,12 @@ def _check_range(images: Tensor) -> None:
     low, high = images.min().item(), images.max().item()
     if low >= -TOLERANCE and high <= 1 + TOLERANCE:
         return
-    if low >= 0:
+    if low >= -0.5 and high <= 1.5:
+        fix = (
+            "If a resize overshot, pass images=images.clamp(0, 1) (torch) or images.clip(0, 1) "
+            "(numpy)"
+        )
+    elif low >= 0:
         fix = "If they are pixels of 0 to 255, pass images=images / 255"
     elif low >= -1 - TOLERANCE and high <= 1 + TOLERANCE:
         fix = (
@@ -208,16 +263,21 @@ def check_label_range(labels: Tensor, count: int) -> None:
         )
 
 
-def check_classes(given: Sequence[str] | None, count: int) -> tuple[str, ...]:
+def check_classes(given: Iterable[str] | Mapping[Any, Any] | None, count: int) -> tuple[str, ...]:
     """Return one name per class: the given ones, or the class numbers.
 
     Examples
     --------
-    >>> check_classes(None, 3)
-    ('0', '1', '2')
+    >>> check_classes(None, 3), check_classes({"dog": 1, "cat": 0}, 2)
+    (('0', '1', '2'), ('cat', 'dog'))
     """
     if given is None:
         return tuple(map(str, range(count)))
+    if isinstance(given, Mapping):
+        return _in_order(given, count)
+    if isinstance(given, Set):
+        seen, fix = f"got a {type(given).__name__}", "Pass classes= as a list, in order of outputs"
+        raise TypeError(problem("classes in a set have no order", seen, fix))
     listed = not isinstance(given, str) and isinstance(given, Iterable)
     names = tuple(map(str, given)) if listed else ()
     if len(names) != count:
@@ -232,6 +292,26 @@ def check_classes(given: Sequence[str] | None, count: int) -> tuple[str, ...]:
     return names
 
 
+def _in_order(given: Mapping[Any, Any], count: int) -> tuple[str, ...]:
+    """Bring {index: name} or {name: index} into the order of the indices."""
+    for pairs in (list(given.items()), [(index, name) for name, index in given.items()]):
+        # JSON turns whole numbers that are keys into texts.
+        numbers = [
+            int(index) if is_whole(index) or (isinstance(index, str) and index.isdecimal()) else -1
+            for index, _ in pairs
+        ]
+        if sorted(numbers) == list(range(count)):
+            return tuple(str(pairs[numbers.index(index)][1]) for index in range(count))
+    raise ValueError(
+        problem(
+            "classes must have one name per class",
+            f"got a dict of {len(given)}, the model has {count} classes",
+            f"Pass classes= as {{index: name}} or {{name: index}} with every index of 0 to "
+            f"{count - 1} once",
+        )
+    )
+
+
 def check_channels(
     mean: Any, std: Any, channels: int
 ) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
@@ -239,7 +319,7 @@ def check_channels(
 
     Examples
     --------
-    >>> check_channels(0.5, (0.25, 0.25, 0.25), channels=3)
+    >>> check_channels(0.5, torch.full((3, 1, 1), 0.25), channels=3)
     ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     """
     if mean is None and std is None:
@@ -250,11 +330,11 @@ def check_channels(
         raise ValueError(problem("mean and std go together", f"only {given}= was given", fix))
     values = []
     for name, given in (("mean", mean), ("std", std)):
-        numbers = (
-            [float(given)] * channels if isinstance(given, Real) else [float(x) for x in given]
-        )
-        seen = f"got {tuple(round(number, 4) for number in numbers)}"
-        if len(numbers) != channels:
+        numbers, seen = _channels(name, given)
+        if numbers.ndim == 0:
+            numbers = np.repeat(numbers, channels)
+        # Shapes that broadcast over images, such as (1, C, 1, 1), mean the same.
+        if not numbers.size == max(numbers.shape) == channels:
             fix = f"Pass {name}= with {channels} numbers, or one plain number for all"
             raise ValueError(
                 problem(
@@ -263,14 +343,31 @@ def check_channels(
                     fix,
                 )
             )
-        if not all(map(math.isfinite, numbers)) or (name == "std" and min(numbers) <= 0):
+        if not np.isfinite(numbers).all() or (name == "std" and numbers.min() <= 0):
             fix = f"Pass {name}= as finite numbers" + (" above 0" if name == "std" else "")
             raise ValueError(problem(f"{name} cannot be used to normalise", seen, fix))
-        if max(map(abs, numbers)) > 1.5:
+        if np.abs(numbers).max() > 1.5:
             fix = f"If they are in units of 0 to 255, pass {name}= divided by 255"
             raise ValueError(problem(f"{name} must be in pixel units of 0 to 1", seen, fix))
-        values.append(tuple(numbers))
+        values.append(tuple(numbers.flatten().tolist()))
     return values[0], values[1]
+
+
+def _channels(name: str, given: Any) -> tuple[np.ndarray, str]:
+    """Return numbers as an array and in words."""
+    numbers: np.ndarray | None = None
+    with suppress(TypeError, ValueError, RuntimeError):
+        if isinstance(given, Tensor):
+            given = given.detach().cpu().numpy()
+        numbers = np.array(
+            given if hasattr(given, "__array__") or isinstance(given, Real) else [*given]
+        )
+    if numbers is None or numbers.dtype.kind not in "fiu":
+        fix = f"Pass {name}= as numbers, one per channel"
+        raise TypeError(problem(f"{name} is no numbers", f"got {given!r}", fix))
+    seen = tuple(round(float(number), 4) for number in numbers.flat[:10])
+    layout = f" of shape {numbers.shape}" if numbers.ndim > 1 else ""
+    return numbers.astype(float), f"got {seen}{layout}"
 
 
 def check_device(given: Any, model: nn.Module) -> torch.device:
@@ -351,8 +448,8 @@ def check_apart(fitted: Tensor, reported: Tensor, argument: str) -> None:
     ValueError
         If they share an image.
     """
-    seen = {image.numpy().tobytes() for image in reported}
-    shared = sum(image.numpy().tobytes() in seen for image in fitted)
+    seen = set(pictures(reported))
+    shared = sum(picture in seen for picture in pictures(fitted))
     if shared:
         raise ValueError(
             problem(
@@ -362,6 +459,18 @@ def check_apart(fitted: Tensor, reported: Tensor, argument: str) -> None:
                 "images divided",
             )
         )
+
+
+def pictures(images: Tensor) -> list[bytes]:
+    """Return a short name for each of (n, C, H, W) images, the same for the same picture.
+
+    Examples
+    --------
+    >>> one, two, other = pictures(torch.tensor([0.5, 0.5, 0.25]).view(3, 1, 1, 1))
+    >>> one == two, one == other
+    (True, False)
+    """
+    return [blake2b(image.numpy().tobytes(), digest_size=16).digest() for image in images]
 
 
 def diagnose(model: nn.Module, run: Callable[[Tensor], object], image: Tensor) -> ValueError | None:

@@ -13,7 +13,7 @@ from ...core.analysis import analysis
 from ...core.batching import threads
 from ...core.engine import Progress, sweep
 from ...core.knobs import Seed
-from ...core.selection import choose, spans
+from ...core.selection import choose, naming, spans
 from ...core.subject import Subject
 from ...core.wording import problem, shape
 from ...ops.attacks.adversary import Adversary, adversary
@@ -68,7 +68,7 @@ def propagation(
         ``"none"``, or a function ``(model, images, labels) -> images``, of another library for
         instance; the model it is given is a module from images in [0, 1] to logits.
     epsilon : float
-        Radius of the ball in pixel units, above 0 and at most 1: the most that a pixel may change,
+        Radius of the ball in pixel units, above 0: the most that a pixel may change, at most 1, or
         for ``"pgd-l2"`` the L2 norm of the whole change. ``"deepfool"`` has no ball.
     steps : int
         How many, for DeepFool the most; ``"fgsm"`` always has one.
@@ -132,7 +132,8 @@ def propagation(
     index = choose(subject, wanted, correct_only=correct_only, target=target, seed=seed)
     items = [Item(positions, number == 0) for number, positions in enumerate(spans(subject, index))]
     case = Case(opponent, found)
-    parts = sweep(examine, case, items, executor=executor, progress=progress)
+    with naming(image=(subject[index], index)):
+        parts = sweep(examine, case, items, executor=executor, progress=progress)
 
     logits = np.concatenate([part.logits for part in parts], axis=1)
     truth = subject.labels.numpy()[index]

@@ -23,6 +23,7 @@ from ...core.knobs import (
     is_whole,
     positions,
 )
+from ...core.selection import halves, naming
 from ...core.subject import Subject
 from ...core.validation import check_apart
 from ...core.wording import problem
@@ -178,7 +179,11 @@ def pruning(
         (finetune, explain, attacked, timed, seed),
     )
     fractions = np.unique([0.0, *levels])
-    with _unfinished(asked) as known, ticking(progress) as tick:
+    numbers = range(len(split.fitted))
+    seen = naming(
+        image=(split.reported, split.positions), calibration_image=(split.fitted, numbers)
+    )
+    with seen, _unfinished(asked) as known, ticking(progress) as tick:
         for so_far in measured(case, fractions, known, executor, tick):
             if partial is not None and len(so_far.levels) < len(fractions):
                 partial(_result(subject, split, case, so_far))
@@ -296,14 +301,8 @@ def _split(
     fitted = given if given is not None else subject.validation
     where = "others"
     if fitted is None:
-        if len(subject) < 2:
-            fix = "Pass more images=, or calibration_set= as another Subject"
-            seen = f"{subject.name} has {len(subject)}"
-            raise ValueError(problem("two images are needed, one to rank on", seen, fix))
-        order = np.random.default_rng(seed).permutation(len(subject))
-        half = len(order) // 2
-        fitted, everything = subject[np.sort(order[:half])], np.sort(order[half:])
-        where = f"of the other half (split by seed {seed})"
+        chosen, everything, where = halves(subject, seed)
+        fitted = subject[np.sort(chosen)]
     chosen = _chosen("images", images, REPORTED, len(everything), seed)
     few = _chosen("calibration_images", calibration_images, RANKED, len(fitted), seed)
     words = f"{len(chosen):,} reported, ranked and fitted on {len(few):,} {where}"

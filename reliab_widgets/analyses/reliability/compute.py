@@ -10,6 +10,7 @@ import numpy as np
 from ...core.analysis import analysis
 from ...core.engine import Progress, ticking
 from ...core.knobs import AnotherSubject, Auto, Choice, ClassOf, Real, Seed, Whole
+from ...core.selection import halves
 from ...core.subject import Subject
 from ...core.validation import check_apart
 from ...core.wording import problem
@@ -49,6 +50,11 @@ def _fewer(subject: Subject) -> tuple[int, ...]:
     return (*(n for n in (50, 100, 200, 300, 500, 1000) if n < most), most)
 
 
+def _corruptions(subject: Subject) -> tuple[str, ...]:
+    """Return those that there are images for."""
+    return ("clean",) if subject.network.recorded else severities.names()
+
+
 FEWER = Whole(1, 10**9, "None fits on all", stops=_fewer)
 
 
@@ -64,7 +70,7 @@ def reliability(
     label: Annotated[str | int, ClassOf(("top", "all"))] = "top",
     calibration_bins: Annotated[int, Whole(1, 100, MANY, slider=(2, 50))] = 10,
     calibration_images: Annotated[int | None, Auto(FEWER)] = None,
-    corruption: Annotated[str, Choice(severities.names())] = "clean",
+    corruption: Annotated[str, Choice(severities.names(), offers=_corruptions)] = "clean",
     interval: Annotated[float, Real(above=0, below=1, why="0.95 is usual", stops=LEVELS)] = 0.95,
     seed: Seed = 0,
     executor: Any = None,
@@ -138,9 +144,9 @@ def reliability(
         fix = "Leave one of the two out"
         raise ValueError(problem("a temperature goes with method='temperature' only", seen, fix))
     needs_fit = method != "none" and temperature is None
-    if calibration_set is not None:
+    if calibration_set is not None and not subject.network.recorded:
         check_apart(calibration_set.images, subject.images, "calibration_set")
-    elif needs_fit:
+    elif calibration_set is None and needs_fit:
         calibration_set = subject.validation
     split = _split(subject, calibration_set, needs_fit, calibration_images, seed)
     copies = (None, *moves.FLIP_AND_SHIFTS) if method == "binwise-augmented" else (None,)
@@ -215,21 +221,14 @@ def _split(
     if not needs_fit:
         words = f"all {len(subject):,} reported, nothing fitted"
         return _Split(subject, everything[:0], everything, words)
-    generator = np.random.default_rng(seed)
     if given is not None:
         # What is fitted is fitted on the answers of the subject's own network.
         given = given.on(subject.network)
-        fitted, reported = generator.permutation(len(given)), everything
+        fitted, reported = np.random.default_rng(seed).permutation(len(given)), everything
         where = "others"
     else:
-        if len(subject) < 2:
-            happened = "a calibration needs one image to be fitted on and another to be reported"
-            fix = "Give more images, or another Subject as calibration_set="
-            raise ValueError(problem(happened, f"{subject.name} has {len(subject)}", fix))
-        order = generator.permutation(len(subject))
-        half = len(order) // 2
-        given, fitted, reported = subject, order[:half], np.sort(order[half:])
-        where = f"of the other half (split by seed {seed})"
+        given = subject
+        fitted, reported, where = halves(subject, seed)
     fitted = fitted[:most]
     words = f"{len(reported):,} reported, fitted on {len(fitted):,} {where}"
     return _Split(given, np.sort(fitted), reported, words)

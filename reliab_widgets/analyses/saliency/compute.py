@@ -14,6 +14,7 @@ import torch
 from ...core.analysis import analysis
 from ...core.engine import Progress, Tick, stream, ticking
 from ...core.knobs import Auto, Choice, ClassOf, Positions, Seed, Whole
+from ...core.selection import naming
 from ...core.subject import Subject
 from ...core.wording import problem
 from ...ops.attribution import methods as of
@@ -179,7 +180,7 @@ def saliency(
     )
     spans = sum(len(one.spans) for one in (*work.explainers, work.explainers[0]))
     total = len(chosen) * (1 + spans + len(work.deletion.spans(work.orders)) + 1)
-    with ticking(progress) as tick:
+    with ticking(progress) as tick, naming(image=(subject[chosen], chosen)):
         stages = _Stages(executor, tick, total)
         ask = _Questions(stages, work, chosen, target, score)
         found = _explained(stages, work, ask, keep=True)

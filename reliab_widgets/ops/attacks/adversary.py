@@ -15,7 +15,7 @@ from ...core.batching import threads
 from ...core.engine import Progress, sweep
 from ...core.knobs import Knob, Seed
 from ...core.network import Network
-from ...core.selection import spans
+from ...core.selection import naming, spans
 from ...core.subject import Subject
 from ...core.wording import grey_levels
 from ..defences.denoiser import Denoise, Denoiser, safe
@@ -122,8 +122,7 @@ def adversary(subject: Subject, attack: Attack, denoiser: Denoise, knowledge: st
         The network blocks gradients that the attack needs; the denoiser cannot be used.
     """
     if isinstance(attack.method, str) and attack.method != "none":
-        with torch.inference_mode(False), torch.enable_grad():
-            subject.predict(subject.images[:1].clone().requires_grad_())  # says what blocks them
+        subject.network.check_gradients()
     threads = subject.plan.threads
     return Adversary(subject, attack, safe(denoiser, subject), knowledge, threads)
 
@@ -157,7 +156,7 @@ def attack(
         ``"fgsm"``, ``"bim"``, ``"mim"``, ``"pgd"``, ``"pgd-l2"``, ``"deepfool"``, ``"none"``, or a
         function ``(model, images, labels) -> images``.
     epsilon : float
-        Radius of the ball in pixel units, above 0 and at most 1: the most that a pixel may change,
+        Radius of the ball in pixel units, above 0: the most that a pixel may change, at most 1, or
         for ``"pgd-l2"`` the L2 norm of the whole change. ``"deepfool"`` has no ball.
     steps : int
         How many, for DeepFool the most; ``"fgsm"`` always has one.
@@ -200,7 +199,8 @@ def attack(
     how = Attack(attack, epsilon, steps, step_size, restarts, target, seed)
     opponent = adversary(subject, how, denoiser, knowledge)
     items = spans(subject, np.arange(len(subject)))
-    parts = sweep(_attacked, opponent, items, executor=executor, progress=progress)
+    with naming(image=(subject, range(len(subject)))):
+        parts = sweep(_attacked, opponent, items, executor=executor, progress=progress)
     name = f"{subject.name}, {how.name}"
     if how.norm:
         name += f" {grey_levels(epsilon, how.norm)}"

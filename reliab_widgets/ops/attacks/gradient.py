@@ -89,7 +89,7 @@ class Attack:
     Raises
     ------
     ValueError
-        A function of the user's is given a target.
+        A function of the user's is given a target; an epsilon above 1 does not bound an L2 norm.
 
     Notes
     -----
@@ -121,6 +121,10 @@ class Attack:
             fix = "Leave target= away, or give the function its target yourself"
             seen = f"got target={self.target!r} with {self.name}"
             raise ValueError(problem("a function of yours cannot be given a target", seen, fix))
+        if self.norm != "L2" and self.epsilon > 1:
+            fix = 'Pass it in pixel units, 8 / 255 for eight grey levels, or attack="pgd-l2"'
+            seen = f"got {self.epsilon:g} with attack={self.name!r}"
+            raise ValueError(problem("epsilon is more than the range of a pixel", seen, fix))
 
     @property
     def name(self) -> str:

@@ -17,7 +17,7 @@ EPSILONS = {
 KNOWLEDGE = ("grey-box", "white-box")
 _OFFERED = ("bim", "fgsm", "mim", "pgd", "pgd-l2", "deepfool", "none")
 _PIXELS = "in pixel units, 8 / 255 for eight grey levels"
-_BALL = Real(above=0, most=1, why=_PIXELS, stops=EPSILONS["Linf"])
+_BALL = Real(above=0, why=_PIXELS, stops=EPSILONS["Linf"])
 _STRIDE = Real(above=0, why="in pixel units, or None", stops=EPSILONS["Linf"][:8])
 
 AttackMethod: TypeAlias = Annotated[

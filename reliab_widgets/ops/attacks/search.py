@@ -14,11 +14,11 @@ from ...core.batching import threads
 from ...core.engine import Progress, stream, ticking
 from ...core.knobs import Seed
 from ...core.result import Record
-from ...core.selection import choose, spans
+from ...core.selection import choose, naming, spans
 from ...core.subject import Subject
 from ...core.wording import grey_levels, problem
 from .adversary import Adversary, Seen, adversary
-from .gradient import Attack
+from .gradient import NORMS, Attack
 from .knobs import (
     AttackMethod,
     CorrectOnly,
@@ -164,6 +164,9 @@ def smallest_epsilon(
     >>> len(found.epsilon), round(found.resolution, 2)
     (1, 1.09)
     """
+    if isinstance(attack, str) and NORMS[attack] == "Linf" and limit > 1:
+        seen, fix = f"got {limit:g}", 'Pass limit= in pixel units, at most 1, or attack="pgd-l2"'
+        raise ValueError(problem("limit is more than the range of a pixel", seen, fix))
     how = Attack(attack, limit, steps, None, restarts, target, seed)
     opponent = adversary(subject, how, denoiser, knowledge)
     if not how.norm:
@@ -173,7 +176,7 @@ def smallest_epsilon(
     index = choose(subject, wanted, correct_only=correct_only, target=target, seed=seed)
     low, high = np.full(len(index), limit / SPAN), np.full(len(index), np.inf)
     rounds = 1 + HALVINGS
-    with ticking(progress) as tick:
+    with ticking(progress) as tick, naming(image=(subject[index], index)):
         for turn in range(rounds):
             before = turn * len(index)
             tick(before, rounds * len(index))

@@ -99,6 +99,7 @@ def gradients(
             (slopes,) = torch.autograd.grad(values.sum(), inputs, materialize_grads=True)
         return torch.cat([values.detach()[:, None], slopes.flatten(1)], 1).cpu().double()
 
+    subject.network.check_gradients()
     rows, _ = in_batches(run, images, plan)
     return rows[:, 0], rows[:, 1:].unflatten(1, images.shape[1:])
 

@@ -17,6 +17,7 @@ from ...core.batching import memory_budget, threads
 from ...core.engine import Progress, sweep
 from ...core.knobs import Choice
 from ...core.result import Record
+from ...core.selection import naming
 from ...core.subject import Subject
 from ...core.wording import problem
 from ..statistics.agreement import spearman
@@ -160,7 +161,8 @@ def oracle(subject: Subject, *, executor: Any = None, progress: Progress = None)
     groups = range(len(found.groups))
     items = [(start, stop, group) for start, stop in spans for group in groups]
     case = _Case(subject, found)
-    parts = sweep(_without, case, items, executor=executor, progress=progress)
+    with naming(image=(subject, range(len(subject)))):
+        parts = sweep(_without, case, items, executor=executor, progress=progress)
     rows = [parts[i : i + len(groups)] for i in range(0, len(parts), len(groups))]
     loss = np.concatenate([row[0][0] for row in rows])
     # Units are numbered group by group.
