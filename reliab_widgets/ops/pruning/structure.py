@@ -6,7 +6,7 @@ outputs are added, or several of one layer where their outputs are multiplied.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -22,12 +22,14 @@ from ...core.wording import problem
 from .counting import operations, places
 from .gates import Gates
 from .plain import plain_weights
-from .ties import CUT, NORMS, STAYS, Tie, channelwise, ties, width
+from .ties import CUT, LOST, NORMS, STAYS, Tie, channelwise, ties, why_not, width
+from .trials import tried
 
 _FOUND: WeakKeyDictionary[Network, dict[tuple[int, ...], Structure]] = WeakKeyDictionary()
 _CLOSE = 1e-5  # logits of the masked and of the cut network, relative to the largest
 _ROUNDED = 1e-4  # the same where it cannot be tried in float64
-_TRIED = 4  # images for which they are compared
+_ODD = "without its filters the network does not do what it does when they are silent"
+_TRIED = 2  # images for which they are compared
 
 
 @dataclass(frozen=True)
@@ -221,13 +223,28 @@ def _find(subject: Subject) -> Structure:
     image = subject.images[:1]
     # Hooks on the original would see passes of other threads.
     bare = network.copied(plain_weights, shared=True)
-    kept, tied = ties(bare, image)
     frame = _Frame(network, bare, image)
-    odd = "without its filters the network does not do what it does when they are silent"
-    for tie in _faulty(lambda some: _sound(subject, frame.filled(some, {})), kept):
-        # Something between the layers is more than the graph can see.
+
+    def sound(some: list[Tie]) -> bool:
+        return _sound(subject, frame.filled(some, {}))
+
+    kept, tied = ties(bare, image)
+    for tie in _faulty(sound, kept):  # something between the layers is more than the graph can see
         kept.remove(tie)
-        tied |= dict.fromkeys(tie.outputs, odd)
+        tied |= dict.fromkeys(tie.outputs, _ODD)
+    lost = {name for name, reason in tied.items() if reason.startswith((LOST, _ODD))}
+    modules = dict(bare.model.named_modules())
+    again = [
+        tie
+        for tie in (tried(bare, image, frame.order, lost) if lost else ())
+        if not why_not(tie, modules, frame.order)
+    ]
+    for tie in _faulty(sound, again):
+        again.remove(tie)
+        tied |= dict.fromkeys(tie.outputs, _ODD)
+    kept += again
+    kept.sort(key=lambda tie: min(map(frame.order.index, tie.outputs)))
+    tied = {name: why for name, why in tied.items() if not any(name in t.outputs for t in kept)}
     made = frame.filled(kept, tied)
     if not len(made):
         raise ValueError(_nothing(network.model, tied))
@@ -328,8 +345,8 @@ class _Frame:
         modules = dict(bare.model.named_modules())
         evaluated = places(bare, image)
         self._spare = _parameters(network.model) - _parameters(bare.model)
-        self._order = [name for name in bare.trace(image) if isinstance(modules[name], CUT)]
-        self._layers = [_layer(name, modules[name], evaluated[name]) for name in self._order]
+        self.order = [name for name in bare.trace(image) if isinstance(modules[name], CUT)]
+        self._layers = [_layer(name, modules[name], evaluated[name]) for name in self.order]
         self._scales = [
             Scale(
                 name=name,
@@ -372,7 +389,7 @@ class _Frame:
             )
             for layer in self._layers
         )
-        groups = tuple(tuple(sorted(tie.outputs, key=self._order.index)) for tie in some)
+        groups = tuple(tuple(sorted(tie.outputs, key=self.order.index)) for tie in some)
         return Structure(
             layers=layers,
             groups=groups,
@@ -421,21 +438,21 @@ def _faulty(sound: Callable[[list[Tie]], bool], some: list[Tie]) -> list[Tie]:
     return first + second + _faulty(sound, left)
 
 
-def _halves(found: Structure) -> tuple[np.ndarray, np.ndarray]:
-    """Draw about half the units of each group, an odd number; return them, and the others."""
-    first, second = np.zeros((2, len(found)), dtype=bool)
+def _drawn(found: Structure) -> Iterator[np.ndarray]:
+    """Draw about half the units of each group, and the others; then an odd number."""
     generator = np.random.default_rng(0)
-    for number in range(len(found.groups)):
-        units = generator.permutation(np.flatnonzero(found.group == number))
-        count = len(units) // 2
-        count -= count > 1 and count % 2 == 0  # two halves of a view would fit by chance
-        first[units[:count]], second[units[count:]] = True, True
-    return first, second
+    for odd in (0, 1):  # a view in two or four parts would fit an even number by chance
+        first, second = np.zeros((2, len(found)), dtype=bool)
+        for number in range(len(found.groups)):
+            units = generator.permutation(np.flatnonzero(found.group == number))
+            count = min(len(units) // 2 | odd, len(units) - 1)
+            first[units[:count]], second[units[count:]] = True, True
+        yield from (first, second)
 
 
 def _sound(subject: Subject, found: Structure) -> bool:
     """Tell whether cutting some units does what silencing them does, whichever they are."""
-    return all(_agrees(subject, found, removed) for removed in _halves(found))
+    return all(_agrees(subject, found, removed) for removed in _drawn(found))
 
 
 def _agrees(subject: Subject, found: Structure, removed: np.ndarray) -> bool:
@@ -482,7 +499,7 @@ def _counted(subject: Subject, found: Structure) -> Structure:
         return operations(network, subject.images[:1]) - bare.cost(removed)[1]
 
     products[-1] = whole = rest(np.zeros(len(found), dtype=bool))
-    some, _ = _halves(found)
+    some = next(_drawn(found))
     if whole and rest(some) != whole:
         for number in range(len(found.groups)):
             one = some & (found.group == number)

@@ -15,12 +15,13 @@ from torch import Tensor, nn
 
 from ...core.batching import own_generators
 from ...core.network import Network
-from ...core.wording import problem
 
 STAYS = -1
 """Instead of a unit: this channel is never removed."""
 CUT = (nn.Conv2d, nn.Linear)
 """Layers that lose filters."""
+LOST = "its channels cannot be followed"
+"""How the reason begins where the graph fails."""
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
 """Norms of each channel by itself."""
 
@@ -63,11 +64,6 @@ def ties(network: Network, image: Tensor) -> tuple[list[Tie], dict[str, str]]:
     dict
         From the name of a layer to the reason why none of its filters can go.
 
-    Raises
-    ------
-    ValueError
-        There is no graph.
-
     Notes
     -----
     Fang et al. 2023, "DepGraph: towards any structural pruning", arXiv 2301.12900.
@@ -77,6 +73,8 @@ def ties(network: Network, image: Tensor) -> tuple[list[Tie], dict[str, str]]:
     found: list[Tie] = []
     tied: dict[str, str] = {}
     with _graph(network, image) as graph:
+        if isinstance(graph, str):
+            return [], dict.fromkeys(order, f"{LOST}: {graph}")
         for name in order:
             if name in tied or any(name in tie.outputs for tie in found):
                 continue
@@ -84,7 +82,7 @@ def ties(network: Network, image: Tensor) -> tuple[list[Tie], dict[str, str]]:
                 tied[name] = "no layer reads its outputs"
                 continue
             tie = _tie(graph, name, modules)
-            reason = tie.reason or _reason(tie, modules, order)
+            reason = tie.reason or why_not(tie, modules, order)
             if reason:
                 tied |= dict.fromkeys(tie.outputs, reason)
             else:
@@ -97,7 +95,7 @@ def ties(network: Network, image: Tensor) -> tuple[list[Tie], dict[str, str]]:
                     other = claims.setdefault((name, channel), tie)
                     if other is not tie:
                         for one in (tie, other):
-                            one.reason = f"{name} reads its channels and others as the same"
+                            one.reason = f"{LOST} to {name}"
     for tie in found:
         if tie.reason:
             tied |= dict.fromkeys(tie.outputs, tie.reason)
@@ -133,7 +131,7 @@ def channelwise(module: nn.Module) -> bool:
 
 @contextmanager
 def _graph(network: Network, image: Tensor) -> Iterator[Any]:
-    """Trace a network; gradients are on, generators untouched."""
+    """Trace a network, or say why not; gradients are on, generators untouched."""
 
     def run(model: nn.Module, image: Tensor) -> list[Tensor]:
         inputs = network.normalised(image).requires_grad_()
@@ -155,9 +153,8 @@ def _graph(network: Network, image: Tensor) -> Iterator[Any]:
         try:
             graph.build_dependency(network.model, image, forward_fn=run, verbose=False)
         except Exception as error:  # whatever a network does that the graph does not know
-            seen = f"torch-pruning stopped with {type(error).__name__}: {error}"
-            fix = "Pass a model= of plain modules whose forward works on tensors"
-            raise ValueError(problem("ties between layers cannot be found", seen, fix)) from error
+            yield f"torch-pruning stopped with {type(error).__name__}: {error}"
+            return
         try:
             yield graph
         finally:
@@ -198,7 +195,7 @@ def _tie(graph: Any, root: str, modules: dict[str, nn.Module]) -> Tie:
         known = tables[table][names[module]]
         for channel, start in idxs:
             if start is None or not 0 <= channel < width(module, table == "inputs"):
-                alone.reason = f"its channels cannot be followed to {names[module]}"
+                alone.reason = f"{LOST} to {names[module]}"
                 continue
             # What one channel depends on goes together: the factors of a product, for instance.
             a, b = unit(known.setdefault(channel, start)), unit(start)
@@ -263,8 +260,8 @@ def _tied_to(node: Any, names: dict[nn.Module, str]) -> str:
     return f"tied to {names[node.module]}, a{'n' * (kind[0] in 'AEIOU')} {kind}"
 
 
-def _reason(tie: Tie, modules: dict[str, nn.Module], order: list[str]) -> str:
-    """Say why it cannot be cut, or nothing."""
+def why_not(tie: Tie, modules: dict[str, nn.Module], order: list[str]) -> str:
+    """Say why something cannot be cut, or nothing."""
     if not tie.inputs:
         last = order[-1] in tie.outputs
         return "its outputs are the answer" if last else "no layer reads its outputs"
