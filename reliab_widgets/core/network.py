@@ -450,7 +450,7 @@ def _snapshot(model: Any) -> tuple[nn.Module, list[str]]:
 
 def _unwrapped(model: Any) -> tuple[Any, list[str]]:
     """Return what is inside of compiled and parallel models, and what was around it."""
-    wrappers = []
+    wrappers: list[str] = []
     while True:
         if isinstance(getattr(model, "_orig_mod", None), nn.Module):
             model, wrapper = model._orig_mod, "torch.compile"

@@ -176,7 +176,7 @@ def spatial_layers(subject: Subject) -> dict[str, tuple[int, int]]:
         if all(len(one) == 3 for one in uses):
             first = 0 if channels_last(subject, name, uses[-1]) else 1
             if all(one[first] * one[first + 1] > 1 for one in uses):
-                found[name] = uses[-1][first : first + 2]
+                found[name] = (uses[-1][first], uses[-1][first + 1])
     return found
 
 

@@ -121,7 +121,7 @@ class Gates:
             self._see.clear()
 
 
-def _hook(see: list[See], units: Tensor, axis: int) -> Callable[[nn.Module, Any], Any]:
+def _hook(see: list[See], units: Tensor, axis: int) -> Callable[[nn.Module, Any, Any], Any]:
     def hook(module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
         if not see:
             return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 from torch.nn.utils import parametrize, prune
 from torch.nn.utils.spectral_norm import SpectralNorm
@@ -27,13 +29,14 @@ def plain_weights(model: nn.Module) -> None:
     for module in list(model.modules()):
         made: dict[str, Tensor] = {}
         if parametrize.is_parametrized(module):
-            made = {name: getattr(module, name) for name in module.parametrizations}
+            names: Any = module.parametrizations
+            made = {name: getattr(module, name) for name in names}
             del module.parametrizations
             module.__class__ = type(module).__bases__[0]
         for key, hook in list(module._forward_pre_hooks.items()):
             if isinstance(hook, (WeightNorm, SpectralNorm, prune.BasePruningMethod)):
                 hook(module, ())
-                name = getattr(hook, "_tensor_name", None) or hook.name
+                name = getattr(hook, "_tensor_name", "") or getattr(hook, "name", "")
                 made[name] = getattr(module, name)
                 del module._forward_pre_hooks[key]
                 delattr(module, name)

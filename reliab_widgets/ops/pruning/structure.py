@@ -310,8 +310,11 @@ def _narrow(module: Any, outputs: Tensor, inputs: Tensor | None) -> None:
         return
     rows = outputs.nonzero()[:, 0]
     for name, value in module.named_parameters(recurse=False):
-        wide = value.ndim > 1 and inputs is not None
-        left = value.detach()[(rows[:, None], inputs.nonzero()[:, 0]) if wide else rows]
+        left = value.detach()
+        if value.ndim > 1 and inputs is not None:  # both at once: one copy, not two
+            left = left[rows[:, None], inputs.nonzero()[:, 0]]
+        else:
+            left = left[rows]
         setattr(module, name, nn.Parameter(left, requires_grad=False))
     for name, value in module.named_buffers(recurse=False):
         if value.ndim:  # one number counts batches

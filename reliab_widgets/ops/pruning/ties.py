@@ -91,7 +91,7 @@ def ties(network: Network, image: Tensor) -> tuple[list[Tie], dict[str, str]]:
         claims: dict[tuple[str, int], Tie] = {}
         for tie in found:
             for name, units in getattr(tie, table).items():
-                for channel in np.flatnonzero(units >= 0):
+                for channel in np.flatnonzero(units >= 0).tolist():
                     other = claims.setdefault((name, channel), tie)
                     if other is not tie:
                         for one in (tie, other):
