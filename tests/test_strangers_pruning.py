@@ -195,3 +195,16 @@ def test_the_size_is_that_of_a_file() -> None:
     model = rw.demo("resnet20").model
     written = save({name: value.clone() for name, value in model.state_dict().items()})
     assert size_on_disk(model) == len(written)
+
+
+def test_gates_have_the_subject_s_weights_and_what_is_cut_has_its_own() -> None:
+    """A large network is in memory once for both, and once more where it was cut."""
+    subject = subject_of(chain())
+    found = structure(subject)
+    weights = {one.data_ptr() for one in subject.model.parameters()}
+    shared = subject.network.copied(shared=True).model
+    assert {one.data_ptr() for one in shared.parameters()} == weights
+    smaller = cut(subject, found, found.channel == 0).model
+    assert not weights & {one.data_ptr() for one in smaller.parameters()}
+    same = cut(subject, found, np.zeros(len(found), dtype=bool)).model
+    assert not weights & {one.data_ptr() for one in same.parameters()}
