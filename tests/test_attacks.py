@@ -134,6 +134,16 @@ def test_deepfool_on_a_linear_model_is_the_distance_to_the_nearest_boundary(labe
     assert torch.equal(attacked.trajectory[1], attacked.trajectory[-1])  # one step was enough
 
 
+def test_deepfool_leaves_an_exact_tie() -> None:
+    """Where all logits are equal the first is the answer."""
+    image = torch.full((1, 1, 2, 2), 0.5)
+    attack = Attack("deepfool", steps=5)
+    attacked = attack(lambda images: linear(images) - linear(image), image, torch.tensor([0]))
+    assert attacked.success.all()
+    assert attacked.trajectory[-1].argmax().item() != 0
+    assert 0 < (attacked.images - image).norm() < 1e-3
+
+
 def test_targeted_attacks_reach_their_class() -> None:
     image = pixels(0.6, 0.6, 0.4, 0.4)
     assert linear(image).argsort(descending=True).tolist() == [[0, 1, 2]]

@@ -11,16 +11,23 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
+import reliab_widgets as rw
 from reliab_widgets import Subject
 from reliab_widgets.core.batching import Plan
 from reliab_widgets.ops.attribution.baselines import Baseline, baselines
 from reliab_widgets.ops.attribution.deletion import Deletion, random_ranks, ranks
 from reliab_widgets.ops.attribution.explainer import Explainer, Maps
-from reliab_widgets.ops.attribution.foreign import check_layer, spatial_layers
+from reliab_widgets.ops.attribution.foreign import (
+    channels_last,
+    check_layer,
+    foreign_map,
+    spatial_layers,
+)
 from reliab_widgets.ops.attribution.methods import Method, methods
 from reliab_widgets.ops.attribution.scores import SCORES, gradients, scores, targets
-from reliab_widgets.ops.networks.untrained import untrained
-from tests.models import Blocked, flat_images
+from reliab_widgets.ops.networks.untrained import has_signal, untrained
+from tests import strangers
+from tests.models import Blocked, Views, flat_images
 
 IMAGES = torch.rand(5, 3, 8, 8, generator=torch.Generator().manual_seed(1))
 TARGET = 2
@@ -575,6 +582,61 @@ def test_hyper_must_be_a_dict() -> None:
         methods("ig", small(), [3])  # type: ignore[arg-type]
 
 
+# --- networks of strangers ---
+
+
+def test_gradcam_reads_channels_where_they_are() -> None:
+    """A block of linear layers on (n, H, W, C)."""
+    images = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    subject = Subject(strangers.draw(strangers.ChannelsLast()), images, [0, 1])
+    assert spatial_layers(subject) == {"embed": (4, 4), "block.1": (4, 4), "block.2": (4, 4)}
+    ours = explained_image(subject, Method("gradcam", layer="block.1"))
+    seen: list[Tensor] = []
+    hook = subject.model.block[1].register_forward_hook(lambda _m, _i, out: seen.append(out))
+    value = subject.model(images[:1].clone().requires_grad_())[0, 2]
+    hook.remove()
+    (slope,) = torch.autograd.grad(value, seen[0])
+    expected = (slope.mean((1, 2), keepdim=True) * seen[0]).sum(3).detach()
+    expected = nn.functional.interpolate(expected[None], (8, 8), mode="bilinear")[0, 0]
+    np.testing.assert_allclose(ours, expected.numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("shape", "last"),
+    [((16, 4, 4), False), ((4, 4, 16), True), ((4, 4, 4), True), ((4, 4, 5), False)],
+)
+def test_which_axis_holds_channels(shape: tuple[int, ...], last: bool) -> None:
+    """By the image's proportions, by the layers' widths, and by what the layer itself is."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 16), nn.Linear(16, 4))
+    subject = Subject(model, torch.rand(2, 3, 8, 8), [0, 1])
+    assert channels_last(subject, "2", shape) == last
+
+
+def test_gradcam_under_autocast_is_that_of_32_bits() -> None:
+    images = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    net = strangers.draw(strangers.chain())
+    wide = explained_image(Subject(net, images, [0, 1]), Method("gradcam", layer="2"))
+    half = Subject(strangers.InBFloat16(net), images, [0, 1])
+    narrow = explained_image(half, Method("gradcam", layer="net.2"))
+    assert np.abs(narrow - wide).max() < 2**-6 * np.abs(wide).max()
+
+
+def explained_image(subject: Subject, method: Method) -> np.ndarray:
+    image = subject.images[0]
+    return foreign_map(subject, method, image, 0 * image, 2, "logit", 4)
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_one_channel_has_one_memory_format(last: bool) -> None:
+    """Strides over one channel may say either, and `view` accepts but one."""
+    subject = Subject(Views(), torch.rand(2, 1, 8, 8), [0, 1])
+    for images in (
+        torch.rand(2, 8, 8, 1).permute(0, 3, 1, 2),
+        torch.rand(1, 1, 8, 8).expand(2, -1, -1, -1),
+    ):
+        subject.network.logits(images.clone().requires_grad_(), last).sum().backward()
+
+
 # --- the untrained network ------------------------------------------------------------------------
 
 
@@ -595,6 +657,37 @@ def test_the_untrained_network_has_other_weights_and_nothing_else_changes() -> N
     # It takes images in pixel units, as the subject does.
     expected = control.model((IMAGES - torch.tensor([0.4, 0.5, 0.6]).view(3, 1, 1)) / 0.2)
     torch.testing.assert_close(control.predict(IMAGES), expected)
+
+
+def deep(norm: bool, layers: int = 40) -> nn.Module:
+    """So deep that, with first weights, all images get one answer."""
+    steps: list[nn.Module] = [nn.Conv2d(3, 8, 3, padding=1)]
+    for _ in range(layers):
+        steps += [nn.Conv2d(8, 8, 3, padding=1), *[nn.BatchNorm2d(8)] * norm, nn.SiLU()]
+    return nn.Sequential(*steps, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)).eval()
+
+
+@pytest.mark.parametrize("norm", [True, False])
+def test_the_untrained_network_has_a_signal(norm: bool) -> None:
+    model = deep(norm)
+    subject = Subject(model, torch.rand(4, 3, 8, 8), [0, 1, 2, 3])
+    assert not has_signal(subject)
+    control = untrained(subject)
+    assert has_signal(control)
+    assert control.logits.std(0).mean() > 0.01
+    assert torch.equal(control.logits, untrained(subject).logits)
+    norms = [module for module in control.model.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert not control.model.training
+    assert all(norm.momentum == 0.1 and not norm.training for norm in norms)
+
+
+def test_where_no_control_has_a_signal_the_result_says_so() -> None:
+    subject = Subject(strangers.OnlyTrained(), torch.rand(2, 3, 8, 8), [0, 1])
+    assert has_signal(subject)
+    assert not has_signal(untrained(subject))
+    result = rw.saliency(subject, index=0, points=2, steps=4)
+    assert any("of the untrained network" in note for note in result.notes)
+    assert "none, for an untrained network's maps are constant" in str(result)
 
 
 class OwnParameters(nn.Module):

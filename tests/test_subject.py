@@ -233,6 +233,25 @@ def test_a_model_that_works_in_place_does_not_reach_the_pictures() -> None:
     assert torch.equal(image.detach(), flat_images([0.5]))
 
 
+def test_wrappers_inside_are_taken_off() -> None:
+    model = Brightness()
+    model.conv = torch.compile(model.conv, backend="eager")  # type: ignore[assignment]
+    model.fc = nn.DataParallel(torch.compile(model.fc, backend="eager"))  # type: ignore[assignment]
+    subject = make(model)
+    assert [type(module) for module in subject.model.children()] == [
+        nn.Conv2d,
+        nn.ReLU,
+        nn.AdaptiveAvgPool2d,
+        nn.Linear,
+    ]
+    assert type(model.fc) is nn.DataParallel  # the user's own is left as it is
+    assert subject.notes[0] == (
+        "taken off, the layers inside are used: torch.compile of conv, DataParallel of fc, "
+        "torch.compile of fc"
+    )
+    torch.testing.assert_close(subject.logits, brightness_logits(MEANS))
+
+
 def test_wrappers_are_taken_off() -> None:
     compiled = torch.compile(Brightness())
     subject = make(nn.DataParallel(compiled))

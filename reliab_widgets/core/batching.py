@@ -194,7 +194,7 @@ def _power_of_two(value: float) -> int:
 
 
 def trace(model: nn.Module, run: Callable[[], object]) -> dict[str, int]:
-    """Name the leaf modules that take part in a pass, in order, with the bytes of their output.
+    """Name the `leaves` that take part in a pass, in order, with the bytes of their output.
 
     Parameters
     ----------
@@ -222,12 +222,9 @@ def trace(model: nn.Module, run: Callable[[], object]) -> dict[str, int]:
         if threading.get_ident() == me and isinstance(output, Tensor):
             sizes[name] = sizes.get(name, 0) + output.nbytes
 
-    leaves = [
-        (name, module) for name, module in model.named_modules() if not any(module.children())
-    ]
     handles = [
         module.register_forward_hook(lambda _m, _i, output, name=name: note(name, output))
-        for name, module in leaves
+        for name, module in leaves(model).items()
     ]
     try:
         run()
@@ -235,6 +232,25 @@ def trace(model: nn.Module, run: Callable[[], object]) -> dict[str, int]:
         for handle in handles:
             handle.remove()
     return sizes
+
+
+def leaves(model: nn.Module) -> dict[str, nn.Module]:
+    """Return the modules without children, and convolutions and linear layers, whatever is inside.
+
+    Examples
+    --------
+    >>> layer = nn.utils.parametrizations.weight_norm(nn.Linear(2, 3))
+    >>> list(leaves(nn.Sequential(layer, nn.ReLU())))
+    ['0', '1']
+    """
+    whole = {module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)}
+    inside = {child for module in whole for child in module.modules() if child is not module}
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if module in whole or not any(module.children())
+        if module not in inside
+    }
 
 
 # --- what the machine gives -------------------------------------------------------------------

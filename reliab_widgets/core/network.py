@@ -6,7 +6,7 @@ import copy
 import hashlib
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -83,6 +83,7 @@ class Network:
             fix = "Pass output= as a key, a position, or a function of the model's output"
             raise TypeError(problem("output cannot pick anything", seen, fix))
         self.output: Output = output
+        self.dtype = torch.float32
         self.lock = threading.RLock()
         self._plans: dict[tuple[int, ...], Plan] = {}
         self._shapes: set[tuple[int, ...]] = {tuple(images.shape[1:])}
@@ -108,10 +109,13 @@ class Network:
 
     def _pass(self, images: Tensor, channels_last: bool) -> Tensor:
         inputs = self.normalised(images)
-        if channels_last:
+        if channels_last and images.shape[1] > 1:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
+        elif images.shape[1] == 1 or images.shape[2:] == (1, 1):
+            # Strides over one channel say nothing, but convolutions take a format from them.
+            inputs = inputs.clone(memory_format=torch.contiguous_format)
         with self._isolated():
-            scores = self.pick(self.model(inputs), len(images)).float()
+            scores = self.pick(self.model(inputs), len(images)).to(self.dtype)
         if self.kind == "probabilities":
             return scores.clamp_min(torch.finfo(scores.dtype).tiny).log()
         if self.kind in ("sigmoids", "one probability"):
@@ -164,7 +168,9 @@ class Network:
         with self.lock, torch.no_grad():
             return trace(self.model, lambda: self.logits(image))
 
-    def copied(self, change: Callable[[nn.Module], object] = lambda model: None) -> Network:
+    def copied(
+        self, change: Callable[[nn.Module], object] = lambda model: None, *, shared: bool = False
+    ) -> Network:
         """Return this network with a copy of its model, changed as told.
 
         Parameters
@@ -172,6 +178,9 @@ class Network:
         change : callable, optional
             Is given the copy of the model and changes it in place. Inputs and outputs must stay of
             their shapes: the copy is run and read like the original.
+        shared : bool
+            Whether the copy has the very parameters of the original, which saves memory; then
+            ``change`` may replace parameters, but not write into them.
 
         Examples
         --------
@@ -181,9 +190,23 @@ class Network:
         """
         network = object.__new__(Network)
         # The plan is shared too: what the original was probed for fits its copy.
-        network.__dict__.update(self.__dict__, model=copy.deepcopy(self.model))
+        known = {id(one): one for one in self.model.parameters()} if shared else {}
+        network.__dict__.update(self.__dict__, model=copy.deepcopy(self.model, known))
         network.__dict__.pop("digest", None)
         change(network.model)
+        return network
+
+    def doubled(self) -> Network:
+        """Return this network with a copy of its model that computes in float64.
+
+        Examples
+        --------
+        >>> network = Network(nn.Flatten(), torch.rand(1, 1, 2, 2))
+        >>> network.doubled().logits(torch.rand(1, 1, 2, 2)).dtype
+        torch.float64
+        """
+        network = self.copied(nn.Module.double)
+        network.dtype = torch.float64
         return network
 
     def accept(self, images: Tensor) -> None:
@@ -205,11 +228,11 @@ class Network:
 
     def normalised(self, images: Tensor) -> Tensor:
         """Return (n, C, H, W) images as the model expects them, on its device."""
-        images = images.to(self.device, torch.float32)
+        images = images.to(self.device, self.dtype)
         if self.mean is None or self.std is None:
             return images.clone()  # a model that works in place must not reach the pictures
         mean, std = (
-            torch.tensor(x, dtype=torch.float32, device=self.device).view(-1, 1, 1)
+            torch.tensor(x, dtype=self.dtype, device=self.device).view(-1, 1, 1)
             for x in (self.mean, self.std)
         )
         return (images - mean) / std
@@ -420,15 +443,8 @@ def tensor_bytes(tensor: Tensor) -> bytes:
 
 def _snapshot(model: Any) -> tuple[nn.Module, list[str]]:
     """Copy a model into eval mode without gradients, and say in words what was changed."""
-    notes = []
-    while True:
-        if isinstance(getattr(model, "_orig_mod", None), nn.Module):
-            model, wrapper = model._orig_mod, "torch.compile"
-        elif isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
-            model, wrapper = model.module, type(model).__name__
-        else:
-            break
-        notes.append(f"{wrapper} was taken off: the network inside is used")
+    model, wrappers = _unwrapped(model)
+    notes = [f"{wrapper} was taken off: the network inside is used" for wrapper in wrappers]
     if not isinstance(model, nn.Module):
         raise TypeError(
             problem(
@@ -459,6 +475,8 @@ def _snapshot(model: Any) -> tuple[nn.Module, list[str]]:
                 "graphs), or write its __deepcopy__",
             )
         ) from error
+    if inside := list(_unwrap_children(copied)):
+        notes.append(f"taken off, the layers inside are used: {', '.join(inside)}")
     # A frozen script has no such attribute.
     if any(getattr(module, "training", False) for module in model.modules()):
         notes.append("the model was in train mode; the copy is evaluated in eval mode")
@@ -475,3 +493,28 @@ def _snapshot(model: Any) -> tuple[nn.Module, list[str]]:
         parameter.requires_grad_(False)
         parameter.grad = None
     return copied, notes
+
+
+def _unwrapped(model: Any) -> tuple[Any, list[str]]:
+    """Return what is inside of compiled and parallel models, and what was around it."""
+    wrappers: list[str] = []
+    while True:
+        if isinstance(getattr(model, "_orig_mod", None), nn.Module):
+            model, wrapper = model._orig_mod, "torch.compile"
+        elif isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            model, wrapper = model.module, type(model).__name__
+        else:
+            return model, wrappers
+        wrappers.append(wrapper)
+
+
+def _unwrap_children(module: nn.Module, prefix: str = "") -> Iterator[str]:
+    """Take the same off all parts of a model, and say of which."""
+    for name, child in list(module._modules.items()):  # one that has two names, twice
+        if child is None:
+            continue
+        inner, wrappers = _unwrapped(child)
+        if wrappers:
+            setattr(module, name, inner)
+        yield from (f"{wrapper} of {prefix}{name}" for wrapper in wrappers)
+        yield from _unwrap_children(inner, f"{prefix}{name}.")

@@ -41,7 +41,7 @@ REPORTED, RANKED = 512, 500
 
 
 def _offered(subject: Subject) -> tuple[str, ...]:
-    scales = ("bn-scale",) if structure(subject).scales else ()
+    scales = ("bn-scale",) if any(scale.norm for scale in structure(subject).scales) else ()
     return ("taylor", "taylor-fg", "taylor-so", "weight", *scales, "random", "magnitude")
 
 
@@ -228,7 +228,11 @@ def _result(subject: Subject, split: _Split, case: Case, so_far: Measured) -> Pr
         drift=np.array([one.drift for one in main]),
         drift_untrained=control,
         robust=np.array([one.robust for one in main]),
-        notes=_notes(found, levels, removed[0], case.scope, case.criterion),
+        notes=(
+            *_notes(found, levels, removed[0], case.scope, case.criterion),
+            *["no control by an untrained network: its answers do not depend on the image"]
+            * bool(np.isnan(control).any()),
+        ),
     )
     result.remember(subject, [one.tuned for one in main] if case.finetune else None)
     return result

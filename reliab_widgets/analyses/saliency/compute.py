@@ -29,7 +29,7 @@ from ...ops.attribution.baselines import (
 from ...ops.attribution.deletion import RANDOM, Deletion, random_ranks, ranks
 from ...ops.attribution.explainer import Explainer, Maps, Part
 from ...ops.attribution.scores import SCORES, TARGETS, scores, targets
-from ...ops.networks.untrained import untrained
+from ...ops.networks.untrained import has_signal, untrained
 from ...ops.statistics.agreement import agreement
 from .result import FILLS, Saliency
 
@@ -186,8 +186,11 @@ def saliency(
         found = _explained(stages, work, ask, keep=True)
         maps = np.stack([[one.maps for one in image] for image in found])
         _check_zero(maps, ask, subject, score)
-        control = replace(work, subject=untrained(subject, seed), explainers=work.explainers[:1])
+        bare = untrained(subject, seed)
+        control = replace(work, subject=bare, explainers=work.explainers[:1])
         control_maps = np.stack([image[0].maps for image in _explained(stages, control, ask)])
+        if not has_signal(bare):
+            control_maps[:] = 0  # what is left is rounding
         morf, lerf = _deleted(stages, work, ask, maps[:, 0], sign, seed)
         pages = np.concatenate([maps, control_maps[:, None]], axis=1)
         agreed = np.stack(

@@ -372,6 +372,8 @@ class Saliency(Result):
         control, ceiling = self.control(), self.ceiling()
         if np.isfinite(control).any():
             parts.append(f"an untrained network's maps agree {np.nanmean(control):+z.2f}")
+        elif self.hyper_maps.any():
+            parts.append("none, for an untrained network's maps are constant")
         if np.isfinite(ceiling).any():
             size = int(self.convergence_size[-1])
             noun = {"rise": "masks", "ig": "steps"}.get(self.method, "samples")

@@ -12,6 +12,8 @@ CANDIDATES = 9  # classes that DeepFool looks at besides the label
 
 
 OVERSHOOT = 0.02  # by how much DeepFool goes beyond the boundary, in per unit
+_TIE = 1e-6  # of the largest logit: no gap at all
+_NUDGE = 1e-4  # the Euclidean length of a step from exactly on a boundary
 
 
 def deepfool(
@@ -55,14 +57,18 @@ def _over_the_nearest(
     images = images.detach().requires_grad_()
     logits = model(images)
     gaps = logits.gather(1, base[:, None]) - logits.gather(1, rivals)
+    least = _TIE * logits.detach().abs().amax(1)
     shortest = torch.full_like(gaps[:, 0], torch.inf, requires_grad=False)
     move = torch.zeros_like(images, requires_grad=False)
     for gap in gaps.unbind(1):
         (slope,) = torch.autograd.grad(gap.sum(), images, retain_graph=True)
         length = norm(slope)
-        distance = gap.detach().abs() / length.flatten()
+        # On a boundary there is a direction and no distance.
+        tie = gap.detach().abs() <= least
+        gap = torch.where(tie, _NUDGE * length.flatten(), gap.detach())
+        distance = gap.abs() / length.flatten()
         nearer = distance < shortest
         shortest = torch.where(nearer, distance, shortest)
-        step = -slope * (gap.detach().view(-1, 1, 1, 1) / length**2)
+        step = -slope * (gap.view(-1, 1, 1, 1) / length**2)
         move = torch.where(nearer.view(-1, 1, 1, 1), step, move)
     return move, shortest.isinf()

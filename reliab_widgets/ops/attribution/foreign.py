@@ -171,11 +171,55 @@ def spatial_layers(subject: Subject) -> dict[str, tuple[int, int]]:
             continue
         for layer in some:
             shapes.setdefault(layer.module, []).append(layer.shape)
-    return {
-        name: (uses[-1][1], uses[-1][2])
-        for name, uses in shapes.items()
-        if all(len(one) == 3 and one[1] * one[2] > 1 for one in uses)
+    found = {}
+    for name, uses in shapes.items():
+        if all(len(one) == 3 for one in uses):
+            first = 0 if channels_last(subject, name, uses[-1]) else 1
+            if all(one[first] * one[first + 1] > 1 for one in uses):
+                found[name] = (uses[-1][first], uses[-1][first + 1])
+    return found
+
+
+def channels_last(subject: Subject, name: str, shape: tuple[int, ...]) -> bool:
+    """Tell whether a layer's output is (n, H, W, C) and not (n, C, H, W).
+
+    Parameters
+    ----------
+    subject : Subject
+        Whose images show which proportions a map has.
+    name : str
+        Of the layer.
+    shape : tuple of int
+        Of its output, for one image.
+
+    Examples
+    --------
+    >>> import reliab_widgets as rw
+    >>> channels_last(rw.demo("resnet20"), "layer3.2", (64, 8, 8))
+    False
+    """
+    rows, columns = subject.images.shape[2:]
+
+    def fits(height: int, width: int) -> bool:
+        """Tell whether this could be the image, made smaller."""
+        if rows == columns:
+            return height == width
+        return abs(height * columns - width * rows) < max(rows, columns)  # but for rounding
+
+    if not fits(*shape[:2]):
+        return False
+    first, last = (nn.Conv2d, nn.BatchNorm2d, nn.GroupNorm), (nn.Linear, nn.LayerNorm)
+    if fits(*shape[1:]):
+        own = list(subject.model.get_submodule(name).modules())
+        if not any(isinstance(module, last) for module in own):
+            return False
+        return not any(isinstance(module, first) for module in own)
+    widths = {
+        module.out_features if isinstance(module, nn.Linear) else module.normalized_shape[-1]
+        for module in subject.model.modules()
+        if isinstance(module, last)
     }
+    return shape[2] in widths
 
 
 def check_layer(subject: Subject, name: str | None) -> str:
@@ -205,11 +249,17 @@ def check_layer(subject: Subject, name: str | None) -> str:
 
 
 def _gradcam(model: Scored, name: str, images: Tensor, target: int) -> Tensor:
-    from captum.attr import LayerAttribution, LayerGradCam
-
     layer = model.model.get_submodule(name)
-    made = LayerGradCam(model, layer).attribute(images, target)
-    return LayerAttribution.interpolate(made, tuple(images.shape[2:]), "bilinear")
+    kept: list[Tensor] = []
+    with layer.register_forward_hook(lambda _m, _i, output: kept.append(output)):
+        score = model(images)[:, target].sum()
+    maps = kept[-1]
+    (slopes,) = torch.autograd.grad(score, maps)
+    channel = 3 if channels_last(model.subject, name, tuple(maps.shape[1:])) else 1
+    places = (1, 2) if channel == 3 else (2, 3)
+    made = (slopes.mean(places, keepdim=True) * maps).sum(channel).unsqueeze(1).detach()
+    # Under autocast it has 16 bits, which numpy does not know.
+    return nn.functional.interpolate(made.float(), images.shape[2:], mode="bilinear")
 
 
 def _captum(

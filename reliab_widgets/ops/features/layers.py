@@ -193,7 +193,7 @@ def observing(
     def pass_on(name: str, use: int, output: Any) -> None:
         place = places.get((name, use))
         if place is not None:
-            see(place, output)
+            see(place, output.detach())  # a network may take gradients in its forward
 
     with _hooked({n: m for n, m in model.named_modules() if n in names}, pass_on):
         yield

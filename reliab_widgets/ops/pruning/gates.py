@@ -42,7 +42,7 @@ class Gates:
 
     def __init__(self, subject: Subject, structure: Structure) -> None:
         self.units = len(structure)
-        self._subject = subject.on(subject.network.copied())
+        self._subject = subject.on(subject.network.copied(shared=True))
         # What the hooks do during a pass. They know this list and not the gates: as a ring with
         # the network, all would wait for the collector, which counts objects, not their size.
         self._see: list[See] = []
@@ -51,7 +51,7 @@ class Gates:
                 units = torch.from_numpy(layer.inputs).to(subject.device)
                 module = self._subject.model.get_submodule(layer.name)
                 axis = 1 if isinstance(module, nn.Conv2d) else -1
-                module.register_forward_pre_hook(_hook(self._see, units, axis))
+                module.register_forward_pre_hook(_hook(self._see, units, axis), with_kwargs=True)
 
     def logits(self, images: Tensor, open: Tensor) -> Tensor:
         """Return the logits with every gate as open as told, as autograd is set.
@@ -85,20 +85,32 @@ class Gates:
             Makes the numbers (n,), such as losses, from the logits (n, K).
         """
         slopes = torch.zeros(len(images), self.units + 1, device=self._subject.device)
+        passed = inner = False
 
         def see(x: Tensor, units: Tensor, axis: int) -> Tensor:
             x = x.view_as(x) if x.requires_grad else x.detach().requires_grad_()
             value = x.detach()  # a hook that knew x would keep it for ever
 
             def back(gradient: Tensor) -> None:
+                nonlocal inner
+                if not passed:
+                    inner = True
+                    return
                 felt = (gradient * value).movedim(axis, 1).unsqueeze(-1).flatten(2).sum(2)
-                slopes.index_add_(1, units % (self.units + 1), felt)  # -1 is the last column
+                # -1 is the last column; under autocast gradients have 16 bits
+                slopes.index_add_(1, units % (self.units + 1), felt.to(slopes.dtype))
 
             x.register_hook(back)
             return x
 
         with torch.inference_mode(False), torch.enable_grad():
-            of(self._run(images, see)).sum().backward()
+            numbers = of(self._run(images, see)).sum()
+            passed = True
+            if inner:  # the network takes gradients itself, which gates change as well
+                open = torch.ones(len(images), self.units, device=slopes.device).requires_grad_()
+                numbers = of(self.logits(images, open)).sum()
+                return torch.autograd.grad(numbers, open)[0]
+            numbers.backward()
         return slopes[:, :-1]
 
     def _run(self, images: Tensor, see: See) -> Tensor:
@@ -109,8 +121,12 @@ class Gates:
             self._see.clear()
 
 
-def _hook(see: list[See], units: Tensor, axis: int) -> Callable[[nn.Module, Any], Any]:
-    def hook(module: nn.Module, inputs: tuple[Any, ...]) -> Any:
-        return (see[0](inputs[0], units, axis), *inputs[1:]) if see else None
+def _hook(see: list[See], units: Tensor, axis: int) -> Callable[[nn.Module, Any, Any], Any]:
+    def hook(module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        if not see:
+            return None
+        if inputs:
+            return (see[0](inputs[0], units, axis), *inputs[1:]), named
+        return (see[0](named["input"], units, axis),), {}
 
     return hook

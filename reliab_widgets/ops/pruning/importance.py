@@ -180,11 +180,11 @@ def _weights(subject: Subject, found: Structure) -> np.ndarray:
 
 def _scales(subject: Subject, found: Structure) -> np.ndarray:
     total, count = np.zeros(len(found)), np.zeros(len(found))
-    for name, units in found.scales.items():
-        factors = weight(subject.model, name).double().abs().cpu().numpy()
-        goes = units >= 0
-        np.add.at(total, units[goes], factors[goes])
-        np.add.at(count, units[goes], 1)
+    for norm in (scale for scale in found.scales if scale.norm):
+        factors = weight(subject.model, norm.name).double().abs().cpu().numpy()
+        goes = norm.units >= 0
+        np.add.at(total, norm.units[goes], factors[goes])
+        np.add.at(count, norm.units[goes], 1)
     if (count == 0).any():
         layer = found.groups[found.group[count == 0][0]][0]
         fix = 'Pass criterion="weight" or "taylor" instead'

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ...core.analysis import checked
-from ...core.batching import memory_budget, threads
+from ...core.batching import leaves, memory_budget, threads
 from ...core.engine import Progress, sweep
 from ...core.knobs import Choice
 from ...core.result import Record
@@ -194,7 +194,7 @@ def _without(case: _Case, item: tuple[int, int, int]) -> tuple[np.ndarray, np.nd
         for layer in found.layers
         if not layer.channelwise and np.isin(layer.inputs, units).any()
     }
-    replay = _Replay(subject.on(subject.network.copied()), set(readers))
+    replay = _Replay(subject.on(subject.network.copied(shared=True)), set(readers))
     with threads(1), torch.inference_mode(False), torch.no_grad():
         whole = cross_entropy(replay.record(subject.images), labels, reduction="none")
         losses = [
@@ -213,11 +213,10 @@ class _Replay:
 
     def __init__(self, subject: Subject, readers: set[str]) -> None:
         self.network = subject.network
-        self._leaves = {
-            name: module
-            for name, module in self.network.model.named_modules()
-            if not list(module.children())
-        }
+        self._leaves = leaves(self.network.model)
+        for module in self._leaves.values():
+            # A fused transformer layer, which calls none of its parts, gives way to any hook.
+            module.register_forward_pre_hook(lambda module, inputs: None)
         self._readers = readers
         self._images = torch.empty(0)
         self._calls: list[Any] = []
@@ -267,7 +266,7 @@ class _Replay:
                 known = self._calls[place]
                 return known.clone() if place in self._changed else known
             if len(gone := channels.get(name, ())):
-                x = inputs[0].clone()
+                x = (inputs[0] if inputs else options.pop("input")).clone()
                 (x if isinstance(self._leaves[name], nn.Conv2d) else x.movedim(-1, 1))[:, gone] = 0
                 inputs = (x, *inputs[1:])
             return forward(*inputs, **options)
@@ -277,7 +276,7 @@ class _Replay:
 
     @contextmanager
     def _answering(self, call: Callable[..., Any]) -> Iterator[None]:
-        """Let ``call(name, forward, *inputs)`` answer for every module without children."""
+        """Let ``call(name, forward, *inputs)`` answer for every leaf."""
 
         def put(name: str, forward: Callable[..., Any]) -> Callable[..., Any]:
             return lambda *inputs, **options: call(name, forward, *inputs, **options)

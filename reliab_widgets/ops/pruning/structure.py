@@ -1,35 +1,35 @@
 """Which filters of a network can be removed, which only together, and the network without them.
 
-The ties are found by torch-pruning's dependency graph, which also cuts. A *unit* is what can be
-removed alone: one filter, or one filter of each of several layers whose outputs are added.
+A *unit* is what can be removed alone: one filter, or one filter of each of several layers whose
+outputs are added, or several of one layer where their outputs are multiplied.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-import torch_pruning
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
-from ...core.batching import own_generators
+from ...core.batching import out_of_memory
 from ...core.network import Network
 from ...core.subject import Subject, check_subject
 from ...core.wording import problem
+from .counting import operations, places
 from .gates import Gates
+from .plain import plain_weights
+from .ties import CUT, LOST, NORMS, STAYS, Tie, channelwise, ties, why_not, width
+from .trials import tried
 
-STAYS = -1
-"""Instead of a unit: this channel is never removed."""
-_CUT = (nn.Conv2d, nn.Linear)
-_SCALES = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm, nn.PReLU)
 _FOUND: WeakKeyDictionary[Network, dict[tuple[int, ...], Structure]] = WeakKeyDictionary()
-_CLOSE = 1e-4  # logits of the masked and of the cut network, relative to the largest
+_CLOSE = 1e-5  # logits of the masked and of the cut network, relative to the largest
+_ROUNDED = 1e-4  # the same where it cannot be tried in float64
+_ODD = "without its filters the network does not do what it does when they are silent"
+_TRIED = 2  # images for which they are compared
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,28 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class Scale:
+    """One module that treats every channel by itself: a batch norm, or a PReLU.
+
+    Parameters
+    ----------
+    name : str
+        Of the module.
+    units : numpy.ndarray of int
+        The unit of each of its channels, or -1.
+    parameters : int
+        How many it has for each channel.
+    norm : bool
+        Whether it is a norm with a factor for each channel.
+    """
+
+    name: str
+    units: np.ndarray
+    parameters: int
+    norm: bool
+
+
+@dataclass(frozen=True)
 class Structure:
     """The units of a network.
 
@@ -74,11 +96,16 @@ class Structure:
     group : numpy.ndarray of int
         (U,) the group of each unit.
     channel : numpy.ndarray of int
-        (U,) its filter's number in the first layer of its group.
-    scales : dict
-        From the name of a batch norm to the unit of each of its channels, or -1.
+        (U,) the number of its (first) filter in the first layer of its group.
+    scales : tuple of Scale
+        Batch norms and what else treats every channel by itself.
     others : int
-        Number of all parameters that are in no layer and no batch norm.
+        Number of all parameters that are in none of them.
+    products : numpy.ndarray
+        (U + 1,) multiply-adds outside of all layers that each unit takes with it, and of the rest.
+    spare : int
+        Number of parameters that parametrised weights have beyond their own number; the first cut
+        makes weights plain.
     tied : dict
         From the name of a layer to the reason why none of its filters can go.
     """
@@ -87,8 +114,10 @@ class Structure:
     groups: tuple[tuple[str, ...], ...]
     group: np.ndarray
     channel: np.ndarray
-    scales: dict[str, np.ndarray]
+    scales: tuple[Scale, ...]
     others: int
+    products: np.ndarray
+    spare: int = 0
     tied: dict[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -97,7 +126,8 @@ class Structure:
     @property
     def filters(self) -> np.ndarray:
         """How many filters each unit has, (U,)."""
-        return np.array([len(layers) for layers in self.groups])[self.group]
+        made = np.concatenate([layer.outputs[layer.outputs >= 0] for layer in self.layers])
+        return np.bincount(made, minlength=len(self))
 
     def cost(self, removed: np.ndarray) -> tuple[int, int]:
         """Return the number of parameters and of multiply-adds for one image.
@@ -108,8 +138,9 @@ class Structure:
             (U,).
         """
         stays = np.append(~removed, True)  # the last one is read at -1
-        parameters = self.others + sum(2 * stays[units].sum() for units in self.scales.values())
-        operations = 0.0
+        parameters = self.others + self.spare * (not removed.any())
+        parameters += sum(one.parameters * stays[one.units].sum() for one in self.scales)
+        operations = self.products[stays].sum()
         for layer in self.layers:
             outputs = stays[layer.outputs].sum()
             pairs = outputs if layer.channelwise else outputs * stays[layer.inputs].sum()
@@ -131,16 +162,18 @@ class Structure:
         def left(units: np.ndarray) -> np.ndarray:
             return number[units[stays[units]]]
 
-        group = self.group[~removed]
+        layers = tuple(
+            replace(layer, outputs=left(layer.outputs), inputs=left(layer.inputs))
+            for layer in self.layers
+        )
         return replace(
             self,
-            layers=tuple(
-                replace(layer, outputs=left(layer.outputs), inputs=left(layer.inputs))
-                for layer in self.layers
-            ),
-            group=group,
-            channel=np.arange(len(group)) - np.searchsorted(group, group),
-            scales={name: left(units) for name, units in self.scales.items()},
+            layers=layers,
+            group=self.group[~removed],
+            channel=_first_filters(layers, self.groups),
+            scales=tuple(replace(one, units=left(one.units)) for one in self.scales),
+            products=self.products[stays],
+            spare=self.spare * (not removed.any()),
         )
 
 
@@ -183,41 +216,39 @@ def structure(subject: Subject) -> Structure:
 
 def _find(subject: Subject) -> Structure:
     network = subject.network
-    if hasattr(network.model, "_orig_mod"):
-        fix = "Pass the module that torch.compile was given as model="
-        raise ValueError(problem("a compiled model cannot be cut", "got OptimizedModule", fix))
     if not network.gradients:
         seen = "the logits of images that require gradients do not require any"
         fix = "Remove what blocks them (detach, no_grad, numpy) from model="
         raise ValueError(problem("gradients are blocked, so ties cannot be found", seen, fix))
     image = subject.images[:1]
-    network = subject.network.copied()  # hooks on the original would see passes of other threads
-    names = {module: name for name, module in network.model.named_modules()}
-    with _graph(network, network.model, image) as graph:
-        found = list(graph.get_all_groups(root_module_types=_CUT))
-        ties = [_tie(graph, group, names) for group in found]
-    order = list(network.trace(image))
-    places = _places(network, image)
-    kept: list[_Tie] = []
-    tied: dict[str, str] = {}
-    for tie in ties:
-        if reason := tie.reason(network.model):
-            tied |= {name: reason for name in tie.outputs}
-        else:
-            kept.append(tie)
-    kept.sort(key=lambda tie: min(map(order.index, tie.outputs)))
-    made = _assembled(network.model, kept, tied, order, places)
-    if len(made) and not _agrees(subject, made, np.ones(len(kept), dtype=bool)):
-        # Something between the layers is more than the graph can see: find out whose it is.
-        sound = [_agrees(subject, made, one) for one in np.eye(len(kept), dtype=bool)]
-        odd = [tie for tie, good in zip(kept, sound, strict=True) if not good]
-        reason = "without its filters the network does not do what it does when they are silent"
-        tied |= {name: reason for tie in odd for name in tie.outputs}
-        kept = [tie for tie, good in zip(kept, sound, strict=True) if good]
-        made = _assembled(network.model, kept, tied, order, places)
+    # Hooks on the original would see passes of other threads.
+    bare = network.copied(plain_weights, shared=True)
+    frame = _Frame(network, bare, image)
+
+    def sound(some: list[Tie]) -> bool:
+        return _sound(subject, frame.filled(some, {}))
+
+    kept, tied = ties(bare, image)
+    for tie in _faulty(sound, kept):  # something between the layers is more than the graph can see
+        kept.remove(tie)
+        tied |= dict.fromkeys(tie.outputs, _ODD)
+    lost = {name for name, reason in tied.items() if reason.startswith((LOST, _ODD))}
+    modules = dict(bare.model.named_modules())
+    again = [
+        tie
+        for tie in (tried(bare, image, frame.order, lost) if lost else ())
+        if not why_not(tie, modules, frame.order)
+    ]
+    for tie in _faulty(sound, again):
+        again.remove(tie)
+        tied |= dict.fromkeys(tie.outputs, _ODD)
+    kept += again
+    kept.sort(key=lambda tie: min(map(frame.order.index, tie.outputs)))
+    tied = {name: why for name, why in tied.items() if not any(name in t.outputs for t in kept)}
+    made = frame.filled(kept, tied)
     if not len(made):
         raise ValueError(_nothing(network.model, tied))
-    return made
+    return _counted(subject, made)
 
 
 def cut(subject: Subject, found: Structure, removed: np.ndarray) -> Subject:
@@ -241,19 +272,29 @@ def cut(subject: Subject, found: Structure, removed: np.ndarray) -> Subject:
     >>> smaller.model.conv1
     Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1), bias=False)
     """
+    stays = torch.from_numpy(np.append(~removed, True)).to(subject.device)
 
     def change(model: nn.Module) -> None:
-        modules = dict(model.named_modules())
-        with _graph(subject.network, model, subject.images[:1]) as graph:
-            for number, layers in enumerate(found.groups):
-                channels = found.channel[removed & (found.group == number)].tolist()
-                if channels:
-                    root = modules[layers[0]]
-                    whole = graph.get_pruner_of_module(root).prune_out_channels
-                    graph.get_pruning_group(root, whole, channels).prune()
+        whole = {id(parameter) for parameter in subject.model.parameters()}
+        if removed.any():
+            plain_weights(model)
+        for layer in found.layers:
+            _narrow(
+                model.get_submodule(layer.name),
+                stays[layer.outputs],
+                None if layer.channelwise else stays[layer.inputs],
+            )
+        for scale in found.scales:
+            _narrow(model.get_submodule(scale.name), stays[scale.units], None)
+        own: dict[int, nn.Parameter] = {}  # what has lost nothing must not be the subject's either
+        for module in model.modules():
+            for name, parameter in module._parameters.items():
+                if parameter is not None and id(parameter) in whole:
+                    copied = nn.Parameter(parameter.detach().clone())
+                    module._parameters[name] = own.setdefault(id(parameter), copied)
         model.requires_grad_(False)
 
-    return subject.on(subject.network.copied(change))
+    return subject.on(subject.network.copied(change, shared=True))
 
 
 def weight(model: nn.Module, name: str) -> Tensor:
@@ -263,177 +304,211 @@ def weight(model: nn.Module, name: str) -> Tensor:
     return found.detach()
 
 
-@contextmanager
-def _graph(network: Network, model: nn.Module, image: Tensor) -> Iterator[Any]:
-    """Trace a model that is like the network's own; gradients are on, generators untouched."""
-
-    def run(model: nn.Module, image: Tensor) -> Tensor:
-        inputs = network.normalised(image).requires_grad_()
-        return network.pick(model(inputs), len(image))
-
-    with torch.inference_mode(False), torch.enable_grad(), own_generators():
-        graph = torch_pruning.DependencyGraph()
-        try:
-            graph.build_dependency(model, image, forward_fn=run, verbose=False)
-        except Exception as error:  # whatever a network does that the graph does not know
-            seen = f"torch-pruning stopped with {type(error).__name__}: {error}"
-            fix = "Pass a model= of plain modules whose forward works on tensors"
-            raise ValueError(problem("ties between layers cannot be found", seen, fix)) from error
-        try:
-            yield graph
-        finally:
-            # Nodes know each other and their layers: as a ring, all would wait for the collector,
-            # which counts objects and not how large they are.
-            for node in graph.module2node.values():
-                vars(node).clear()
-
-
-@dataclass
-class _Tie:
-    """One group of the graph: layers by name, with the unit of each channel, from 0."""
-
-    size: int
-    outputs: dict[str, tuple[list[int], list[int]]] = field(default_factory=dict)
-    inputs: dict[str, tuple[list[int], list[int]]] = field(default_factory=dict)
-    scales: dict[str, tuple[list[int], list[int]]] = field(default_factory=dict)
-    others: list[str] = field(default_factory=list)
-
-    def reason(self, model: nn.Module) -> str:
-        """Say why it cannot be cut, or nothing."""
-        if self.others:
-            return f"tied to {self.others[0]}"
-        if not self.inputs:
-            return "its outputs are the answer"
-        for name in (*self.outputs, *self.inputs):
-            module = model.get_submodule(name)
-            if parametrize.is_parametrized(module) or "weight" not in module._parameters:
-                return f"the weights of {name} are parametrised or masked; make them plain first"
-            groups = getattr(module, "groups", 1)
-            if groups > 1 and not _channelwise(module):
-                return f"tied to {name}, a convolution in {groups} groups"
-        return ""
+def _narrow(module: Any, outputs: Tensor, inputs: Tensor | None) -> None:
+    """Take the channels away that do not stay."""
+    if outputs.all() and (inputs is None or inputs.all()):
+        return
+    rows = outputs.nonzero()[:, 0]
+    for name, value in module.named_parameters(recurse=False):
+        left = value.detach()
+        if value.ndim > 1 and inputs is not None:  # both at once: one copy, not two
+            left = left[rows[:, None], inputs.nonzero()[:, 0]]
+        else:
+            left = left[rows]
+        setattr(module, name, nn.Parameter(left, requires_grad=False))
+    for name, value in module.named_buffers(recurse=False):
+        if value.ndim:  # one number counts batches
+            setattr(module, name, value[rows])
+    after = int(outputs.sum())
+    before = after if inputs is None else int(inputs.sum())
+    sizes = {"out_channels": after, "out_features": after, "in_features": before}
+    sizes |= {"in_channels": before, "num_features": after, "num_parameters": after}
+    for name, size in sizes.items():
+        if hasattr(module, name):
+            setattr(module, name, size)
+    if inputs is None and hasattr(module, "groups"):
+        module.groups = after
 
 
-def _tie(graph: Any, group: Any, names: dict[nn.Module, str]) -> _Tie:
-    tie = _Tie(len(group[0].idxs))
-    for item in group:
-        module, handler = item.dep.target.module, item.dep.handler
-        kind = item.dep.target.type.name
-        pairs = (list(item.idxs), list(item.root_idxs))
-        if isinstance(module, _CUT):
-            reads = graph.is_in_channel_pruning_fn(handler) and not _channelwise(module)
-            (tie.inputs if reads else tie.outputs)[names[module]] = pairs
-        elif isinstance(module, _SCALES):
-            tie.scales[names[module]] = pairs
-        elif kind == "OUTPUT":
-            tie.others.append("the answer")
-        elif isinstance(module, nn.Parameter):
-            tie.others.append("a parameter outside of all layers")
-        elif module in names:
-            tie.others.append(f"{names[module]}, {_article(type(module).__name__)}")
-    return tie
+# --- from ties to units -----------------------------------------------------------------------
 
 
-def _article(name: str) -> str:
-    return f"an {name}" if name[0] in "AEIOU" else f"a {name}"
+def _first_filters(layers: Sequence[Layer], groups: Sequence[Sequence[str]]) -> np.ndarray:
+    """Return the number of each unit's first filter in the first layer of its group."""
+    outputs = {layer.name: layer.outputs for layer in layers}
+    firsts = [np.unique(outputs[names[0]], return_index=True) for names in groups]
+    some = [places[units >= 0] for units, places in firsts]
+    return np.concatenate([*some, np.arange(0)])
 
 
-def _channelwise(module: nn.Module) -> bool:
-    groups = getattr(module, "groups", 1)
-    return groups > 1 and groups == getattr(module, "in_channels", 0) == module.out_channels
+class _Frame:
+    """A network of which nothing can be removed, to be filled with ties."""
 
-
-def _places(network: Network, image: Tensor) -> dict[str, int]:
-    """Count at how many places of an image each layer is evaluated, all its uses together."""
-    places: dict[str, int] = {}
-
-    def note(name: str) -> Any:
-        def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
-            width = output.shape[1] if isinstance(module, nn.Conv2d) else output.shape[-1]
-            places[name] = places.get(name, 0) + output.numel() // width
-
-        return hook
-
-    with network.lock, torch.inference_mode(False), torch.no_grad():
-        hooks = [
-            module.register_forward_hook(note(name))
-            for name, module in network.model.named_modules()
-            if isinstance(module, _CUT)
+    def __init__(self, network: Network, bare: Network, image: Tensor) -> None:
+        modules = dict(bare.model.named_modules())
+        evaluated = places(bare, image)
+        self._spare = _parameters(network.model) - _parameters(bare.model)
+        self.order = [name for name in bare.trace(image) if isinstance(modules[name], CUT)]
+        self._layers = [_layer(name, modules[name], evaluated[name]) for name in self.order]
+        self._scales = [
+            Scale(
+                name=name,
+                units=np.full(width(module), STAYS),
+                parameters=_parameters(module) // width(module),
+                norm=isinstance(module, NORMS) and module.weight is not None,
+            )
+            for name, module in modules.items()
+            if isinstance(module, (*NORMS, nn.PReLU))
         ]
-        try:
-            network.logits(image)
-        finally:
-            for hook in hooks:
-                hook.remove()
-    return places
-
-
-def _assembled(
-    model: nn.Module,
-    ties: Sequence[_Tie],
-    tied: dict[str, str],
-    order: list[str],
-    places: dict[str, int],
-) -> Structure:
-    modules = dict(model.named_modules())
-    cuts = [name for name in order if isinstance(modules[name], _CUT)]
-    norms = [n for n, m in modules.items() if isinstance(m, _SCALES) and m.weight is not None]
-    outputs = {name: np.full(_width(modules[name]), STAYS) for name in cuts}
-    inputs = {name: np.full(_width(modules[name], inputs=True), STAYS) for name in cuts}
-    scales = {name: np.full(len(modules[name].weight), STAYS) for name in norms}
-    start = 0
-    for tie in ties:
-        for table, entries in ((outputs, tie.outputs), (inputs, tie.inputs), (scales, tie.scales)):
-            for name, (channels, units) in entries.items():
-                if name in table:  # an affine-free norm has nothing to lose
-                    table[name][channels] = start + np.array(units)
-        start += tie.size
-    layers = tuple(
-        Layer(
-            name=name,
-            outputs=outputs[name],
-            inputs=inputs[name],
-            channelwise=_channelwise(modules[name]),
-            kernel=modules[name].weight.numel() / len(outputs[name])
-            if _channelwise(modules[name])
-            else modules[name].weight.numel() / len(outputs[name]) / len(inputs[name]),
-            bias=modules[name].bias is not None,
-            places=places[name],
+        nothing = Structure(
+            layers=tuple(self._layers),
+            groups=(),
+            group=np.arange(0),
+            channel=np.arange(0),
+            scales=tuple(self._scales),
+            others=0,
+            products=np.zeros(1),
         )
-        for name in cuts
+        # Weights that two layers share count once: what is left over may be negative.
+        self._others = _parameters(bare.model) - nothing.cost(np.zeros(0, dtype=bool))[0]
+
+    def filled(self, some: Sequence[Tie], tied: dict[str, str]) -> Structure:
+        """Return the structure in which these can go."""
+        start = np.cumsum([0, *(tie.size for tie in some)])
+
+        def units(table: str, name: str, before: np.ndarray) -> np.ndarray:
+            after = before.copy()
+            for tie, first in zip(some, start, strict=False):
+                if name in (channels := getattr(tie, table)):
+                    goes = channels[name] >= 0
+                    after[goes] = first + channels[name][goes]
+            return after
+
+        layers = tuple(
+            replace(
+                layer,
+                outputs=units("outputs", layer.name, layer.outputs),
+                inputs=units("inputs", layer.name, layer.inputs),
+            )
+            for layer in self._layers
+        )
+        groups = tuple(tuple(sorted(tie.outputs, key=self.order.index)) for tie in some)
+        return Structure(
+            layers=layers,
+            groups=groups,
+            group=np.repeat(np.arange(len(some)), [tie.size for tie in some]),
+            channel=_first_filters(layers, groups),
+            scales=tuple(replace(s, units=units("scales", s.name, s.units)) for s in self._scales),
+            others=self._others,
+            products=np.zeros(start[-1] + 1),
+            spare=self._spare,
+            tied=tied,
+        )
+
+
+def _layer(name: str, module: Any, evaluated: int) -> Layer:
+    outputs, inputs = width(module), width(module, inputs=True)
+    pairs = outputs if channelwise(module) else outputs * inputs
+    return Layer(
+        name=name,
+        outputs=np.full(outputs, STAYS),
+        inputs=np.full(inputs, STAYS),
+        channelwise=channelwise(module),
+        kernel=module.weight.numel() / pairs,
+        bias=module.bias is not None,
+        places=evaluated,
     )
-    sizes = [tie.size for tie in ties]
-    counted = {id(p) for name in (*cuts, *norms) for p in modules[name].parameters(recurse=False)}
-    return Structure(
-        layers=layers,
-        groups=tuple(tuple(sorted(tie.outputs, key=order.index)) for tie in ties),
-        group=np.repeat(np.arange(len(ties)), sizes),
-        channel=np.concatenate([np.arange(size) for size in sizes] or [np.arange(0)]),
-        scales=scales,
-        others=sum(p.numel() for p in model.parameters() if id(p) not in counted),
-        tied=tied,
-    )
 
 
-def _width(module: Any, inputs: bool = False) -> int:
-    if isinstance(module, nn.Linear):
-        return module.in_features if inputs else module.out_features
-    return module.in_channels if inputs else module.out_channels
+def _parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
 
 
-def _agrees(subject: Subject, found: Structure, groups: np.ndarray) -> bool:
-    """Tell whether cutting half of some groups does what silencing them does."""
-    removed = groups[found.group] & (found.channel % 2 == 1)
-    images = subject.images[:2]
-    silent = torch.from_numpy(1.0 - removed).float()
-    with torch.no_grad():
-        masked = Gates(subject, found).logits(images, silent)
-        try:
-            cutting = cut(subject, found, removed).network.logits(images)
-        except (RuntimeError, ValueError, AttributeError, TypeError, IndexError):
-            return False  # the graph took something for what it is not
-    scale = masked.abs().max().clamp_min(1)
-    return bool((masked - cutting).abs().max() <= _CLOSE * scale)
+# --- what is cut is what is silenced ----------------------------------------------------------
+
+
+def _faulty(sound: Callable[[list[Tie]], bool], some: list[Tie]) -> list[Tie]:
+    """Return those with which it is not sound, looked for by halves."""
+    if not some or sound(some):
+        return []
+    if len(some) == 1:
+        return some
+    half = len(some) // 2
+    first, second = _faulty(sound, some[:half]), _faulty(sound, some[half:])
+    if not first and not second:  # only together
+        return some[half:]
+    left = [tie for tie in some if tie not in first and tie not in second]
+    return first + second + _faulty(sound, left)
+
+
+def _drawn(found: Structure) -> Iterator[np.ndarray]:
+    """Draw about half the units of each group, and the others; then an odd number."""
+    generator = np.random.default_rng(0)
+    for odd in (0, 1):  # a view in two or four parts would fit an even number by chance
+        first, second = np.zeros((2, len(found)), dtype=bool)
+        for number in range(len(found.groups)):
+            units = generator.permutation(np.flatnonzero(found.group == number))
+            count = min(len(units) // 2 | odd, len(units) - 1)
+            first[units[:count]], second[units[count:]] = True, True
+        yield from (first, second)
+
+
+def _sound(subject: Subject, found: Structure) -> bool:
+    """Tell whether cutting some units does what silencing them does, whichever they are."""
+    return all(_agrees(subject, found, removed) for removed in _drawn(found))
+
+
+def _agrees(subject: Subject, found: Structure, removed: np.ndarray) -> bool:
+    images = subject.images[:_TRIED]
+    try:
+        smaller = cut(subject, found, removed)
+        gap = _gap(subject, found, removed, smaller, images)
+    except Exception as error:  # whatever a network does that cannot have fewer channels
+        if out_of_memory(error):
+            raise
+        return False
+    if _parameters(smaller.model) != found.cost(removed)[0]:
+        return False
+    if gap <= _CLOSE:
+        return True
+    try:  # a fault, or rounding?
+        smaller = smaller.on(smaller.network.doubled())
+        wide = subject.on(subject.network.doubled())
+        return _gap(wide, found, removed, smaller, images) <= _CLOSE
+    except Exception as error:  # it insists on float32
+        if out_of_memory(error):
+            raise
+        return gap <= _ROUNDED
+
+
+def _gap(
+    subject: Subject, found: Structure, removed: np.ndarray, smaller: Subject, images: Tensor
+) -> float:
+    """Return how far the logits of the masked and of the cut network differ."""
+    open = torch.from_numpy(1.0 - removed).float()
+    with torch.inference_mode(False), torch.no_grad():
+        masked = Gates(subject, found).logits(images, open)
+        gap = (masked - smaller.network.logits(images)).abs().max()
+    return float(gap / masked.abs().max().clamp_min(1))
+
+
+def _counted(subject: Subject, found: Structure) -> Structure:
+    """Return the structure with the multiply-adds that lie outside of its layers."""
+    products = np.zeros(len(found) + 1)
+
+    def rest(removed: np.ndarray) -> int:
+        network = cut(subject, found, removed).network.copied(plain_weights, shared=True)
+        bare = replace(found, products=np.zeros(len(found) + 1))
+        return operations(network, subject.images[:1]) - bare.cost(removed)[1]
+
+    products[-1] = whole = rest(np.zeros(len(found), dtype=bool))
+    some = next(_drawn(found))
+    if whole and rest(some) != whole:
+        for number in range(len(found.groups)):
+            one = some & (found.group == number)
+            products[:-1][found.group == number] = (whole - rest(one)) / one.sum()
+        products[-1] -= products[:-1].sum()
+    return replace(found, products=products)
 
 
 def _nothing(model: nn.Module, tied: dict[str, str]) -> str:

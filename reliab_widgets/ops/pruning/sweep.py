@@ -6,6 +6,7 @@ ranking or with training in between they are a chain, which is one item.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -24,11 +25,12 @@ from ..attribution.baselines import baseline
 from ..attribution.explainer import Explainer
 from ..attribution.methods import Method
 from ..networks.tuning import plain, trained
-from ..networks.untrained import untrained
+from ..networks.untrained import has_signal, untrained
 from ..statistics.agreement import spearman
 from . import removal
 from .gates import Gates
 from .importance import Criterion, importance
+from .plain import plain_weights
 from .structure import Structure, cut, weight
 
 CONTROLS = 5
@@ -168,8 +170,7 @@ def measured(
     if case.criterion == "magnitude":
         dense = dense._replace(left=_weights(case))
     if "untrained" not in known:
-        other = untrained(case.subject, case.seed)
-        known["untrained"] = _drift(case, _maps(case, other, dense.logits))
+        known["untrained"] = _control(case, dense.logits)
     if case.rounds == 1 and not case.finetune and case.criterion not in ("magnitude", "random"):
         if "scores" not in known:
             known["scores"] = importance(
@@ -296,7 +297,7 @@ def _look(
         left=_left(case.found, gone),
         parameters=parameters,
         multiply_adds=operations,
-        size=_size(subject.model),
+        size=size_on_disk(subject.model),
         seconds_masked=float(seconds_masked),
         seconds_cut=seconds,
         gap=gap,
@@ -315,6 +316,7 @@ def _sparse(case: Case, control: int, level: float, beat: Progress) -> Point:
     left: list[int] = []
 
     def change(model: nn.Module) -> None:
+        plain_weights(model)
         weights = [weight(model, name) for name in names]
         ranks = [
             torch.rand(one.shape, generator=generator) if control else one.abs().cpu()
@@ -345,12 +347,29 @@ def _left(found: Structure, removed: np.ndarray) -> np.ndarray:
     return np.array([stays[layer.outputs].sum() for layer in found.layers])
 
 
-def _size(model: nn.Module) -> int:
-    """Return what the weights take on disk, in bytes."""
-    from safetensors.torch import save
+def size_on_disk(model: nn.Module) -> int:
+    """Return what the weights take in a safetensors file, in bytes.
 
-    there = model.state_dict().items()  # of which the format takes dense tensors only
-    return len(save({name: v.to_dense().clone() for name, v in there if isinstance(v, Tensor)}))
+    Examples
+    --------
+    >>> size_on_disk(nn.Linear(2, 3))
+    164
+    """
+    # Written without the numbers, which need not be copied to know how many bytes they take.
+    state = {name: it for name, it in model.state_dict().items() if isinstance(it, Tensor)}
+    header, end = {}, 0
+    for name in sorted(state, key=lambda name: (-state[name].itemsize, name)):
+        begin, end = end, end + state[name].numel() * state[name].itemsize
+        kind = str(state[name].dtype).removeprefix("torch.").upper()
+        for word, letters in (("FLOAT", "F"), ("UINT", "U"), ("INT", "I")):
+            kind = kind.replace(word, letters)
+        header[name] = {
+            "dtype": kind,
+            "shape": list(state[name].shape),
+            "data_offsets": [begin, end],
+        }
+    words = len(json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode())
+    return 8 + -(-words // 8) * 8 + end
 
 
 def _seconds(case: Case, run: Callable[[Tensor], Tensor]) -> float:
@@ -388,6 +407,16 @@ def _explained(subject: Subject, targets: np.ndarray) -> np.ndarray:
             for index, target in enumerate(targets)
         ]
     )
+
+
+def _control(case: Case, logits: np.ndarray) -> np.ndarray:
+    """Return the agreement of an untrained network's maps, (E,), NaN if they show nothing."""
+    if not case.explain:
+        return np.empty(0)
+    other = untrained(case.subject, case.seed)
+    if not has_signal(other):
+        return np.full(case.explain, np.nan)
+    return _drift(case, _maps(case, other, logits))
 
 
 def _drift(case: Case, maps: np.ndarray) -> np.ndarray:

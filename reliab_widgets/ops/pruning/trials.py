@@ -1,0 +1,191 @@
+"""Which layers lose filters together, found by trying which channels depend on which.
+
+Slower than a graph of the operations, and blind to none of them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ...core.batching import memory_budget, out_of_memory
+from ...core.network import Network
+from .ties import CUT, NORMS, STAYS, Tie, channelwise, width
+
+_ROWS = 20_000  # channels whose dependence is tried, a few seconds
+_AT_ONCE = 32
+
+
+class _Read(NamedTuple):
+    """What a layer, a norm or the answer reads, channels first: (C, ...)."""
+
+    table: str
+    name: str
+    values: Tensor
+
+
+def tried(network: Network, image: Tensor, order: Sequence[str], wanted: set[str]) -> list[Tie]:
+    """Find which layers lose filters together, from the slopes of a pass of noise.
+
+    What layers give is replaced by noise, so that what a channel depends on is what lies between
+    it and the next layers. What one channel depends on, and what depends on one, goes together.
+
+    Parameters
+    ----------
+    network : Network
+        Is run with gradients; hooks come and go.
+    image : Tensor
+        (1, C, H, W).
+    order : sequence of str
+        All layers, as they run.
+    wanted : set of str
+        Those that are asked for; what is found goes with none but these.
+
+    Examples
+    --------
+    >>> image = torch.rand(1, 1, 2, 2)
+    >>> layers = nn.Conv2d(1, 8, 1), nn.PixelShuffle(2), nn.Conv2d(2, 3, 4), nn.Flatten()
+    >>> (tie,) = tried(Network(nn.Sequential(*layers), image), image, ["0", "2"], {"0"})
+    >>> tie.outputs, tie.inputs
+    ({'0': array([0, 0, 0, 0, 1, 1, 1, 1])}, {'2': array([0, 1])})
+    """
+    modules = dict(network.model.named_modules())
+    try:
+        made, read = _pass(network, image)
+    except Exception as error:  # a network may need what its layers really give
+        if out_of_memory(error):
+            raise
+        return []
+    if sum(len(one.values) for one in read) > _ROWS:
+        return []
+    joined: dict[Hashable, Hashable] = {}
+
+    def top(node: Hashable) -> Hashable:
+        while (above := joined.setdefault(node, node)) != node:
+            node = above
+        return node
+
+    for one in read:
+        for channel, name, filter_ in _dependent(one, made, wanted):
+            place = () if one.table == "answer" else (one.table, one.name, channel)
+            joined[top(place)] = top(("outputs", name, filter_))
+    for name in order:
+        if channelwise(modules[name]):
+            for channel in range(width(modules[name])):
+                joined[top(("inputs", name, channel))] = top(("outputs", name, channel))
+    units: dict[Hashable, list[Any]] = defaultdict(list)
+    for node in list(joined):
+        units[top(node)].append(node)
+    found = _ties([unit for unit in units.values() if () not in unit], modules, order)
+    return [tie for tie in found if wanted.issuperset(tie.outputs)]
+
+
+def _ties(units: list[list[Any]], modules: dict[str, Any], order: Sequence[str]) -> list[Tie]:
+    """Sort units by the layers that make them."""
+    together: list[tuple[set[str], list[Any]]] = []
+    for unit in units:
+        names = {name for table, name, _ in unit if table == "outputs"}
+        if not names or not any(table == "inputs" for table, _, _ in unit):
+            continue
+        members = [unit]
+        for one in [one for one in together if one[0] & names]:
+            together.remove(one)
+            names, members = names | one[0], one[1] + members
+        together.append((names, members))
+    found = []
+    for names, members in together:
+        first = min(names, key=order.index)
+
+        def number(unit: list[Any], first: str = first) -> int:
+            mine = [channel for table, name, channel in unit if (table, name) == ("outputs", first)]
+            return min(mine, default=width(modules[first]))
+
+        tie = Tie(len(members))
+        for place, unit in enumerate(sorted(members, key=number)):
+            for table, name, channel in unit:
+                if table == "inputs" and channelwise(modules[name]):
+                    continue
+                nothing = np.full(width(modules[name], table == "inputs"), STAYS)
+                getattr(tie, table).setdefault(name, nothing)[channel] = place
+        found.append(tie)
+    return sorted(found, key=lambda tie: min(map(order.index, tie.outputs)))
+
+
+def _pass(network: Network, image: Tensor) -> tuple[list[tuple[str, int, Tensor]], list[_Read]]:
+    """Return the noise that layers gave, with its channels' axis, and what was read."""
+    generator = torch.Generator().manual_seed(0)
+    made: list[tuple[str, int, Tensor]] = []
+    read: list[_Read] = []
+
+    def noise(name: str, axis: int) -> Callable[..., Tensor]:
+        def hook(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+            leaf = torch.randn(output.shape, generator=generator).to(output).requires_grad_()
+            made.append((name, axis % leaf.ndim, leaf))
+            return leaf.clone()  # what follows may work in place
+
+        return hook
+
+    def note(table: str, name: str, axis: int) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+            x = inputs[0] if inputs else named["input"]
+            read.append(_Read(table, name, x.clone().movedim(axis, 0)))
+
+        return hook
+
+    hooks = []
+    for name, module in network.model.named_modules():
+        axis = -1 if isinstance(module, nn.Linear) else 1
+        if isinstance(module, CUT):
+            hooks.append(module.register_forward_hook(noise(name, axis)))
+        if isinstance(module, (*CUT, *NORMS)) or (
+            isinstance(module, nn.PReLU) and module.num_parameters > 1
+        ):
+            table = "inputs" if isinstance(module, CUT) else "scales"
+            hooks.append(
+                module.register_forward_pre_hook(note(table, name, axis), with_kwargs=True)
+            )
+    try:
+        with torch.inference_mode(False), torch.enable_grad():
+            answer = network.logits(image)
+            read.append(_Read("answer", "", answer.movedim(1, 0)))
+    finally:
+        for handle in hooks:
+            handle.remove()
+    return made, [one for one in read if one.values.requires_grad]
+
+
+def _dependent(
+    one: _Read, made: list[tuple[str, int, Tensor]], wanted: set[str]
+) -> list[tuple[int, str, int]]:
+    """Return the channels of what was read, and layers and filters that each depends on."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.enable_grad():
+        rows = one.values.flatten(1)
+        # Weighted at random, so that slopes of different places do not cancel.
+        sums = (rows * torch.randn(rows.shape, generator=generator).to(rows)).sum(1)
+    leaves = [leaf for _, _, leaf in made]
+    touched = torch.autograd.grad(sums.sum(), leaves, retain_graph=True, allow_unused=True)
+    near = [it for it, slope in zip(made, touched, strict=True) if slope is not None]
+    found: list[tuple[int, str, int]] = []
+    if not wanted.intersection(name for name, _, _ in near):
+        return []
+    needed = 4 * sum(leaf.nbytes for _, _, leaf in near)
+    step = max(1, min(_AT_ONCE, memory_budget(sums.device) // max(1, needed)))
+    for start in range(0, len(sums), step):
+        picked = torch.eye(len(sums))[start : start + step].to(sums)
+        slopes = torch.autograd.grad(
+            sums,
+            [leaf for _, _, leaf in near],
+            picked,
+            retain_graph=True,
+            is_grads_batched=True,
+        )
+        for (name, axis, _), slope in zip(near, slopes, strict=True):
+            felt = slope.movedim(1 + axis, 1).flatten(2).any(2)
+            found += [(start + row, name, place) for row, place in felt.nonzero().tolist()]
+    return found
