@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from ...core.analysis import checked
-from ...core.batching import own_generators
 from ...core.knobs import Seed
+from ...core.randomness import own_generators
 from ...core.subject import Subject
 
 

@@ -18,8 +18,8 @@ import torch_pruning
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ...core.batching import own_generators
 from ...core.network import Network
+from ...core.randomness import own_generators
 from ...core.subject import Subject, check_subject
 from ...core.wording import problem
 from .gates import Gates
