@@ -99,7 +99,7 @@ DEPENDENCIES = WITH_IPYWIDGETS | {
     for name in (re.split(r"[<>=]", line)[0] for line in PROJECT["dependencies"])
 }
 
-GENERATORS = {"default_rng", "Generator", "Random", "RandomState"}
+GENERATORS = {"default_rng", "Generator", "Philox", "Random", "RandomState"}
 DRAWS = {"bernoulli", "multinomial", "normal", "poisson", "rand", "randint", "randn", "randperm"}
 SEEDERS = {"manual_seed", "seed", "set_rng_state"}
 FOREIGN = {  # private names of torch, numpy and the standard library that have no public twin
