@@ -85,14 +85,10 @@ def wrong_arrays(array: np.ndarray, fact: Array | None, shared: set[str]) -> Ite
     words = fact.axes.split() if fact else []
     for place, word in enumerate(words):
         if array.shape[place]:
-            where = f"one fewer along {word}"
-            fewer = np.delete(array, 0, place)
-            yield where, fewer, not word.isidentifier() or word in shared
-            yield (
-                where.replace("fewer", "more"),
-                np.insert(array, 0, array.take(0, place), place),
-                (not word.isidentifier() or word in shared),
-            )
+            must = not word.isidentifier() or word in shared
+            more = np.insert(array, 0, array.take(0, place), place)
+            yield f"one fewer along {word}", np.delete(array, 0, place), must
+            yield f"one more along {word}", more, must
     if array.size and array.dtype.kind == "f":
         for name, value in (("NaN", np.nan), ("infinity", np.inf), ("minus infinity", -np.inf)):
             changed = array.copy()
