@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -16,10 +17,8 @@ import numpy as np
 
 from .wording import problem
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 HEADER = "header.json"
 _ZIP = b"PK\x03\x04"
@@ -103,8 +102,8 @@ def _sweep(folder: Path) -> None:
     for orphan in folder.glob("*.part"):
         if _PART.search(orphan.name):
             with suppress(OSError):
-                if fcntl is None:
-                    orphan.unlink()  # Windows removes no file that is open
+                if sys.platform == "win32":
+                    orphan.unlink()  # which fails where somebody has it open
                 else:
                     with open(orphan, "r+b") as file:
                         if _locked(file):
@@ -113,7 +112,7 @@ def _sweep(folder: Path) -> None:
 
 def _locked(file: BinaryIO) -> bool | None:
     """Lock a file unless somebody else does; None where there are no locks."""
-    if fcntl is None:
+    if sys.platform == "win32":
         return None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

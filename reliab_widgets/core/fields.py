@@ -37,7 +37,7 @@ class Array:
     ----------
     axes : str
         One word an axis: a name, a number, or a sum such as ``"B+1"`` of names that stand alone
-        elsewhere; ``"..."`` for any. Empty for one number.
+        elsewhere. Empty for one number.
     of : type
         float (of any precision), int, bool or str.
     least, most : float or str, optional
@@ -72,8 +72,6 @@ class Array:
 
     def fits(self, shape: tuple[int, ...], known: Mapping[str, Any]) -> bool:
         """Tell whether a shape is the declared one."""
-        if self.axes == "...":
-            return True
         words = self.axes.split()
         return len(words) == len(shape) and all(map(_Told(known).equal, words, shape))
 

@@ -189,7 +189,7 @@ class Network:
         )
         return (images - mean) / std
 
-    def _isolated(self) -> AbstractContextManager[None]:
+    def _isolated(self) -> AbstractContextManager[object]:
         return own_generators() if self.draws else nullcontext()
 
     # --- understanding the model --------------------------------------------------------------
