@@ -25,6 +25,7 @@ CORE = [
         "knobs",
         "archive",
         "fields",
+        "known",
         "result",
         "engine",
         "analysis",
@@ -36,6 +37,7 @@ CORE = [
         "capabilities",
         "subject",
         "selection",
+        "pools",
         "grids",
     )
 ]
@@ -78,8 +80,10 @@ WITHOUT_TORCH = [
     "core.knobs",
     "core.archive",
     "core.fields",
+    "core.known",
     "core.result",
     "core.engine",
+    "core.pools",
     "core.grids",
     "core.drawing",
     "ops.calibration.bins",
@@ -107,6 +111,7 @@ GENERATORS = {"default_rng", "Generator", "Philox", "Random", "RandomState"}
 DRAWS = {"bernoulli", "multinomial", "normal", "poisson", "rand", "randint", "randn", "randperm"}
 SEEDERS = {"manual_seed", "seed", "set_rng_state"}
 FOREIGN = {  # private names of torch, numpy and the standard library that have no public twin
+    "_max_workers", "_mp_context", "_initializer", "_initargs", "_processes",
     "_asdict", "_replace", "_fields", "_version", "_parameters", "_modules", "_buffers",
     "_orig_mod", "_schema", "_forward_hooks", "_forward_pre_hooks", "_BatchNorm", "_InstanceNorm",
 }  # fmt: skip
