@@ -197,7 +197,7 @@ def _checked_draw(draw: Callable[..., None], views: Mapping[str, Knob]) -> Calla
 
     @functools.wraps(draw)
     def locked(self: Result, figure: Figure, *, pinned: Result | None = None, **given: Any) -> None:
-        from .drawing import LOCK
+        from .drawing import LOCK, readable
 
         shown = checked_knobs(views, given, self, f"the picture of {type(self).__name__}")
         ghost: Any = pinned
@@ -206,6 +206,7 @@ def _checked_draw(draw: Callable[..., None], views: Mapping[str, Knob]) -> Calla
             raise TypeError(problem("pinned is no result", f"got {type(ghost).__name__}", fix))
         with LOCK:
             draw(self, figure, pinned=ghost if isinstance(ghost, type(self)) else None, **shown)
+            readable(figure)
 
     locked.__signature__ = without_kinds(draw, views)  # type: ignore[attr-defined]
     return locked

@@ -27,6 +27,7 @@ from .validation import (
     check_index,
     check_label_range,
     check_labels,
+    told_apart,
 )
 from .wording import problem, shape
 
@@ -107,6 +108,7 @@ class Subject:
         numbers = check_labels(labels, len(pixels))
         network = Network(model, pixels, mean=mean, std=std, device=device, output=output)
         check_label_range(numbers, network.classes)
+        names, said = told_apart(check_classes(classes, network.classes))
         given = {
             "mean": mean if mean is None else network.mean,
             "std": std if std is None else network.std,
@@ -118,9 +120,9 @@ class Subject:
         self.__dict__.update(
             images=pixels,
             labels=numbers,
-            classes=check_classes(classes, network.classes),
+            classes=names,
             name=name or type(model).__name__,
-            notes=(*notes, *network.notes),
+            notes=(*notes, *network.notes, *said),
             validation=None,
             code=_call("rw.Subject(model, images, labels", given),
             network=network,
