@@ -36,6 +36,7 @@ DRAWS: dict[str, Callable[[], Any]] = {
     "randperm": lambda: torch.randperm(9),
     "rand_like": lambda: torch.rand_like(ONES),
     "randn_like": lambda: torch.randn_like(ONES),
+    "randint_like": lambda: torch.randint_like(ONES, 3, 99),
     "bernoulli": lambda: torch.bernoulli(ONES / 2),
     "multinomial": lambda: torch.multinomial(ONES[0, 0, 0].repeat(9), 9),
     "normal": lambda: torch.normal(0.0, 1.0, (3,)),
@@ -79,9 +80,9 @@ def test_whatever_is_drawn_repeats_by_seed_and_touches_nothing(name: str) -> Non
 
 def test_the_numbers_are_those_that_the_seed_always_gives() -> None:
     with own_generators(7):
-        inside = numbers()
+        inside = numbers(), [str(DRAWS[name]()) for name in sorted(DRAWS)]
     random.seed(7), np.random.seed(7), torch.manual_seed(7)
-    assert inside == numbers()
+    assert inside == (numbers(), [str(DRAWS[name]()) for name in sorted(DRAWS)])
 
 
 def test_a_generator_of_the_code_itself_is_left_to_it() -> None:

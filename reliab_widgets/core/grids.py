@@ -29,7 +29,7 @@ def grid(
     *,
     table: Annotated[Any, Auto(Own("a function of a result that gives a table"))] = None,
     cache: Annotated[Any, Auto(Place())] = None,
-    timeout: Annotated[float, Real(above=0, why="seconds")] = 86_400,
+    timeout: Annotated[float, Real(above=0, most=10**7, why="seconds")] = 86_400,
     executor: Any = None,
     progress: Progress = None,
     **lists: Any,

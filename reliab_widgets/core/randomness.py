@@ -60,8 +60,8 @@ class Draws(TorchDispatchMode):
         if device.type == "meta":
             return func(*args, **kwargs)
         own = self._generator(device)
-        if func.overloadpacket is torch.ops.aten.native_dropout:  # of GPUs: it takes no generator
-            return _dropped(own, *args, **kwargs)
+        if func.overloadpacket in _WITHOUT:
+            return _WITHOUT[func.overloadpacket](own, **given)
         return func.overloadpacket(**given | {"generator": own})
 
     def _generator(self, device: torch.device) -> torch.Generator:
@@ -90,19 +90,39 @@ class Draws(TorchDispatchMode):
 def _draws(func: Any) -> bool:
     """Tell whether an operation of torch draws: then one of its forms takes a generator."""
     packet = func.overloadpacket
-    if packet is torch.ops.aten.native_dropout:
+    if packet in _WITHOUT:
         return True
     schemas = (getattr(packet, name)._schema for name in packet.overloads())
     return any(it.name == "generator" for schema in schemas for it in schema.arguments)
 
 
 def _dropped(
-    generator: torch.Generator, images: Tensor, p: float, train: bool | None
+    generator: torch.Generator, input: Tensor, p: float, train: bool | None
 ) -> tuple[Tensor, Tensor]:
     if train is False or p == 0:
-        return images.clone(), torch.ones_like(images, dtype=torch.bool)
-    kept = torch.empty_like(images, dtype=torch.bool).bernoulli_(1 - p, generator=generator)
-    return images * kept / max(1 - p, torch.finfo(torch.float32).tiny), kept
+        return input.clone(), torch.ones_like(input, dtype=torch.bool)
+    kept = torch.empty_like(input, dtype=torch.bool).bernoulli_(1 - p, generator=generator)
+    return input * kept / max(1 - p, torch.finfo(torch.float32).tiny), kept
+
+
+def _like(fill: str) -> Callable[..., Tensor]:
+    def drawn(
+        generator: torch.Generator, self: Tensor, *, low: int = 0, high: int = 0, **form: Any
+    ) -> Tensor:
+        bounds = (low, high) if fill == "random_" else ()
+        made: Tensor = getattr(torch.empty_like(self, **form), fill)(*bounds, generator=generator)
+        return made
+
+    return drawn
+
+
+# What takes no generator, in older versions of torch or at all: dropout of GPUs.
+_WITHOUT: dict[Any, Callable[..., Any]] = {
+    torch.ops.aten.native_dropout: _dropped,
+    torch.ops.aten.rand_like: _like("uniform_"),
+    torch.ops.aten.randn_like: _like("normal_"),
+    torch.ops.aten.randint_like: _like("random_"),
+}
 
 
 # Generators of Python and numpy have no dispatcher, and torch.manual_seed does not pass by that of
