@@ -23,10 +23,14 @@ CORE = [
         "pixels",
         "drawing",
         "knobs",
+        "archive",
+        "fields",
+        "known",
         "result",
         "engine",
         "analysis",
         "batching",
+        "randomness",
         "validation",
         "readings",
         "opaque",
@@ -36,6 +40,7 @@ CORE = [
         "capabilities",
         "subject",
         "selection",
+        "pools",
         "grids",
     )
 ]
@@ -76,8 +81,12 @@ WITHOUT_TORCH = [
     "core.wording",
     "core.pixels",
     "core.knobs",
+    "core.archive",
+    "core.fields",
+    "core.known",
     "core.result",
     "core.engine",
+    "core.pools",
     "core.grids",
     "core.drawing",
     "ops.calibration.bins",
@@ -101,12 +110,13 @@ DEPENDENCIES = WITH_IPYWIDGETS | {
     for name in (re.split(r"[<>=]", line)[0] for line in PROJECT["dependencies"])
 }
 
-GENERATORS = {"default_rng", "Generator", "SeedSequence", "PCG64", "Philox"}
+GENERATORS = {"default_rng", "Generator", "Philox", "Random", "RandomState"}
 DRAWS = {"bernoulli", "multinomial", "normal", "poisson", "rand", "randint", "randn", "randperm"}
 SEEDERS = {"manual_seed", "seed", "set_rng_state"}
 FOREIGN = {  # private names of torch, numpy and the standard library that have no public twin
+    "_max_workers", "_mp_context", "_initializer", "_initargs", "_processes",
     "_asdict", "_replace", "_fields", "_version", "_parameters", "_modules", "_buffers",
-    "_orig_mod", "_forward_hooks", "_forward_pre_hooks", "_BatchNorm", "_InstanceNorm",
+    "_orig_mod", "_schema", "_forward_hooks", "_forward_pre_hooks", "_BatchNorm", "_InstanceNorm",
 }  # fmt: skip
 OWN_PROCESS = ["zoo.train"]  # a program of its own: layers draw their first weights globally
 
@@ -216,8 +226,7 @@ def violations(path: str, source: str, modules: set[str]) -> list[str]:
             owner, _, last = called.rpartition(".")
             owned = any(keyword.arg == "generator" for keyword in node.keywords)
             if (
-                owner == "random"
-                or (owner in {"np.random", "numpy.random"} and last not in GENERATORS)
+                (owner in {"random", "np.random", "numpy.random"} and last not in GENERATORS)
                 or (owner in {"torch", "torch.random", "torch.cuda"} and last in SEEDERS)
                 or (owner == "torch" and last in DRAWS and not owned)
             ):

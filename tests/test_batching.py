@@ -1,13 +1,11 @@
 """Batches that fit the machine: everything here is told, nothing is timed."""
 
 import os
-import random
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -19,7 +17,6 @@ from reliab_widgets.core.batching import (
     in_batches,
     memory_budget,
     out_of_memory,
-    own_generators,
     probe,
     threads,
     trace,
@@ -438,29 +435,3 @@ def test_plan_sets_threads_only_inside(four_threads: None) -> None:
     in_batches(run, torch.ones(4, 1, 1, 1), Plan(2, False, 3))
     assert seen == [3, 3]
     assert torch.get_num_threads() == 4
-
-
-def draws() -> tuple[float, float, float]:
-    return random.random(), float(np.random.rand()), float(torch.rand(()))
-
-
-def test_generators_are_seeded_inside_and_put_back() -> None:
-    random.seed(5), np.random.seed(5), torch.manual_seed(5)
-    undisturbed = [draws(), draws()]
-    random.seed(5), np.random.seed(5), torch.manual_seed(5)
-    first = draws()
-    with own_generators(seed=7):
-        inside = draws()
-    assert [first, draws()] == undisturbed
-    with own_generators(seed=7):
-        assert draws() == inside
-    with own_generators(seed=8):
-        assert draws() != inside
-
-
-def test_generators_are_put_back_after_an_error() -> None:
-    before = torch.get_rng_state()
-    with pytest.raises(ZeroDivisionError), own_generators():
-        torch.rand(3)
-        raise ZeroDivisionError
-    assert torch.equal(torch.get_rng_state(), before)

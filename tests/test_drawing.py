@@ -13,9 +13,11 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+import reliab_widgets as rw
 from reliab_widgets import reliability
+from reliab_widgets.analyses import ANALYSES
 from reliab_widgets.analyses.reliability.result import Reliability
-from reliab_widgets.core.drawing import INK, LOCK, Drawing, Picture, plain, png, svg
+from reliab_widgets.core.drawing import INK, LOCK, Drawing, Picture, plain, png, readable, svg
 from tests.test_contract import subject
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -182,14 +184,51 @@ def test_reliability_drawn_twice_is_as_drawn_once() -> None:
     assert normal(svg(figure)) == normal(svg(one.plot()))
 
 
-@pytest.mark.parametrize("name", [HOSTILE, "$100 and $200", r"$\nonsense$", "a_b^c", "čáp\n"])
+STRANGE = (
+    "$100 and $200 {0} {name} %s",
+    r"$\frac{$ <img src=x onerror=alert(1)>&",
+    "čáp\x00\x07\x1b[0m\t\r\n\ud800\ufffe\x85b",
+)
+
+
+@pytest.mark.parametrize("name", [HOSTILE, *STRANGE, "9" * 10_000, "a_b^c"], ids=ascii)
 def test_a_class_may_have_any_name(name: str) -> None:
     examined = subject(classes=("dark", name, "grey"))
     result = reliability(examined, label=name)
     assert isinstance(result, Reliability)
     words = " ".join(str(text.text) for text in parsed(svg(result.plot())).iter(f"{SVG}text"))
-    assert name.strip() in words
+    assert name[:3] in words
+    assert "\n" not in words
     assert result._repr_png_()[0].startswith(PNG)
+
+
+SMALL: dict[str, dict[str, Any]] = {
+    "saliency": {"images": 1, "steps": 2, "points": 3},
+    "propagation": {"images": 2, "attack": "fgsm"},
+    "pruning": {"images": 9, "levels": (0.5,), "explain": 1},
+    "reliability": {"label": "9" * 10_000},
+}
+
+
+@pytest.mark.parametrize("word", ANALYSES)
+def test_every_picture_draws_whatever_the_classes_are_called(word: str, tmp_path: Path) -> None:
+    for last in STRANGE:
+        examined = subject(30, classes=(STRANGE[2], last + "!", "9" * 10_000))
+        result = getattr(rw, word)(examined, **SMALL[word])
+        figure = result.plot()
+        result.draw(figure, pinned=result)
+        parsed(svg(figure, "p", themed=True))
+        assert png(figure).startswith(PNG)
+        assert len(result.to_frame()) > 0
+        assert str(rw.load(result.save(tmp_path / "r.npz"))) == str(result)
+
+
+def test_what_is_too_long_is_cut_where_it_is_drawn() -> None:
+    figure = Picture()
+    figure.text(0, 0, "x" * 999)
+    figure.text(0, 0, "first\nsecond")
+    readable(figure)
+    assert [len(text.get_text()) for text in figure.texts] == [200, 12]
 
 
 # --- PNG ------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """Sweeps give the same numbers wherever they run and stop when told; caches remember."""
 
+import copy
+import errno
 import functools
 import logging
 import multiprocessing
@@ -14,10 +16,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+import reliab_widgets as rw
 from reliab_widgets import Cache, Cancelled, sweep
+from reliab_widgets.core import archive, result
 from reliab_widgets.core.engine import stream, ticking
 from reliab_widgets.core.result import Record
+from tests.test_pruning import varied
 
 
 @dataclass
@@ -433,3 +439,164 @@ def test_many_threads_may_ask(tmp_path: Path) -> None:
         results = list(executor.map(lambda k: cache(analysis, Named("a"), k=k).value, asked))
     assert results == asked
     assert len(list(tmp_path.iterdir())) == 5  # no unfinished file is left
+
+
+# --- folders that cannot be used ---------------------------------------------------------------
+
+
+def fails(error: Exception) -> Callable[..., None]:
+    def save(*_: Any, **__: Any) -> None:
+        raise error
+
+    return save
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EROFS, "Read-only file system"),
+        PermissionError(errno.EACCES, "Permission denied"),
+        TypeError("Number.value cannot be saved"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_kept_costs_one_warning_and_no_result(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+) -> None:
+    monkeypatch.setattr(Number, "save", fails(error))
+    cache, analysis = Cache(tmp_path), ours(Counting())
+    assert [cache(analysis, Named("a"), k=k).value for k in (1, 2, 1)] == [1, 2, 1]
+    (record,) = caplog.records
+    assert f"nothing new is kept in {tmp_path}: {error}" in record.message
+
+
+def test_a_folder_that_cannot_be_made_costs_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("")
+    cache = Cache(tmp_path / "file" / "folder")
+    assert cache(ours(Counting()), Named("a")).value == 1
+    assert "nothing new is kept in" in caplog.text
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match=r"^the cache's folder is a file: got .* Pass a folder"):
+        Cache(tmp_path / "file")
+
+
+def test_a_filled_folder_that_is_read_only_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    examined = varied(40)
+    filled = Cache(tmp_path)(rw.reliability, examined, bins=3)
+    before = sorted(path.name for path in tmp_path.iterdir())
+    monkeypatch.setattr(archive, "write", fails(PermissionError("never")))
+    monkeypatch.setattr(Path, "mkdir", fails(PermissionError("never")))
+    tmp_path.chmod(0o555)
+    try:
+        found = Cache(tmp_path)(rw.reliability, examined, bins=3)
+    finally:
+        tmp_path.chmod(0o755)
+    assert found is not filled
+    assert str(found) == str(filled)
+    assert not caplog.records
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+# --- a file answers its own question only ------------------------------------------------------
+
+
+def swap(tmp_path: Path, examined: Any, **other: Any) -> None:
+    """Put the answer to another question where that of bins=3 is looked for."""
+    Cache(tmp_path)(rw.reliability, examined, bins=3)
+    (path,) = tmp_path.iterdir()
+    rw.reliability(other.pop("subject", examined), **{"bins": 3, **other}).save(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda path, s: swap(path, s, bins=4), "holds an answer to other knobs"),
+        (lambda path, s: swap(path, s, subject=s[:30]), "holds an answer for "),
+    ],
+)
+def test_another_answer_in_the_file_is_computed_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, change: Any, words: str
+) -> None:
+    examined = varied(40)
+    change(tmp_path, examined)
+    found = Cache(tmp_path)(rw.reliability, examined, bins=3)
+    assert (found.knobs["bins"], found.fingerprint) == (3, examined.fingerprint)
+    assert words in caplog.text
+    caplog.clear()
+    Cache(tmp_path)(rw.reliability, examined, bins=3)
+    assert not caplog.records  # it was replaced
+
+
+def test_an_answer_of_another_version_or_kind_is_computed_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examined = varied(40)
+    swap(tmp_path, examined)
+    (path,) = tmp_path.iterdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(result, "__version__", "0.0.9")
+        rw.reliability(examined, bins=3).save(path)
+    Cache(tmp_path)(rw.reliability, examined, bins=3)
+    assert "holds an answer of version 0.0.9" in caplog.text
+    Number(3.0).save(path)
+    Cache(tmp_path)(rw.reliability, examined, bins=3)
+    assert "holds a Number" in caplog.text
+
+
+# --- modules and functions among the knobs -----------------------------------------------------
+
+FACTOR = 2
+
+
+def scaled(images: Any) -> Any:
+    return images * FACTOR
+
+
+def closed_over(value: Any) -> Callable[[Any], Any]:
+    return lambda images: images + value
+
+
+def test_a_module_is_known_by_its_weights_and_attributes() -> None:
+    cache, analysis, subject = Cache(), Counting(), Named("a")
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Dropout(0.1))
+    first = cache(analysis, subject, denoiser=model)
+    assert cache(analysis, subject, denoiser=copy.deepcopy(model)) is first
+    with torch.no_grad():
+        model[0].weight[0, 0] += 1
+    assert cache(analysis, subject, denoiser=model) is not first
+    second = cache(analysis, subject, denoiser=model)
+    model[1].p = 0.2
+    assert cache(analysis, subject, denoiser=model) is not second
+
+
+def test_a_function_is_known_by_its_code_and_what_it_refers_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cache, analysis, subject = Cache(), Counting(), Named("a")
+    first = cache(analysis, subject, attack=scaled)
+    assert cache(analysis, subject, attack=scaled) is first
+    monkeypatch.setitem(globals(), "FACTOR", 3)
+    assert cache(analysis, subject, attack=scaled) is not first
+    array = np.zeros(3)
+    second = cache(analysis, subject, attack=closed_over(array))
+    assert cache(analysis, subject, attack=closed_over(np.zeros(3))) is second
+    array[0] = 1
+    assert cache(analysis, subject, attack=closed_over(array)) is not second
+
+
+def test_what_hides_its_state_is_computed_each_time() -> None:
+    cache, analysis = Cache(), Counting()
+    drawing = closed_over(np.random.default_rng(0))
+    assert cache(analysis, Named("a"), attack=drawing).value == 1
+    assert cache(analysis, Named("a"), attack=drawing).value == 2

@@ -1,10 +1,15 @@
 """A grid gives the same table wherever it runs; a failed cell is a row, a stopped run goes on."""
 
 import inspect
+import multiprocessing
 import os
+import signal
+import sys
+import tempfile
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
@@ -18,6 +23,7 @@ from torch import nn
 
 import reliab_widgets as rw
 from reliab_widgets import Subject
+from reliab_widgets.core import pools
 from reliab_widgets.core.engine import Cache
 from tests.models import Brightness, flat_images
 from tests.test_engine import EXECUTORS, ours, stopping_at
@@ -490,3 +496,150 @@ def test_no_knob_of_our_analyses_is_an_argument_of_the_grid() -> None:
     own = set(inspect.signature(rw.grid).parameters) - {"executor", "progress", "lists"}
     for word in rw.analyses.ANALYSES:
         assert not own & set(inspect.signature(getattr(rw, word)).parameters)
+
+
+# --- cells that misbehave ---------------------------------------------------------------------
+
+
+class NeverArrives:
+    """Can be packed, and cannot be unpacked."""
+
+    def __reduce__(self) -> Any:
+        return sys.exit, (5,)
+
+
+class Unsayable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+class Hard(BaseException):
+    pass
+
+
+def misbehaving(subject: Subject, *, how: str) -> Any:
+    if how == "exit":
+        sys.exit(3)
+    if how == "hard":
+        raise Hard("outside of Exception")
+    if how == "unsayable":
+        raise Unsayable
+    if how == "local":
+        return lambda: 0
+    if how == "never arrives":
+        return NeverArrives()
+    if how == "dies":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if how == "hangs":
+        time.sleep(600)
+    return Scaled(1.0)
+
+
+ERRORS = {
+    "exit": "SystemExit: 3",
+    "hard": "Hard: outside of Exception",
+    "unsayable": "Unsayable",
+}
+FAR = {
+    "local": "lambda",
+    "never arrives": "SystemExit: 5",
+    "dies": "BrokenProcessPool: the process that ran it died",
+}
+
+
+def errors_of(frame: DataFrame) -> dict[str, Any]:
+    return {how: error for how, error in zip(frame["how"], frame["error"], strict=True)}
+
+
+@pytest.mark.parametrize("where", EXECUTORS)
+def test_a_cell_that_ends_itself_is_a_row(where: str) -> None:
+    with EXECUTORS[where]() as executor:
+        how = ["fine", *ERRORS, "also fine"]
+        frame = rw.grid(misbehaving, named("dim"), how=how, executor=executor)
+    assert errors_of(frame) == {"fine": None, **ERRORS, "also fine": None}
+
+
+@pytest.fixture
+def leftovers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nothing is left: neither temporary folders nor processes of ours."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before = set(multiprocessing.active_children())
+    yield
+    assert list(tmp_path.iterdir()) == []
+    assert set(multiprocessing.active_children()) <= before
+
+
+def two_processes() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn"))
+
+
+def test_a_pool_that_breaks_is_made_anew_for_the_cells_that_are_left(leftovers: None) -> None:
+    with two_processes() as executor:
+        how = ["dies", "fine", "local", "2", "never arrives", "3", "exit", "4"]
+        frame = rw.grid(misbehaving, named("dim"), how=how, executor=executor)
+    found = errors_of(frame)
+    for cell, words in FAR.items():
+        assert words in found.pop(cell)
+    assert found.pop("exit") == "SystemExit: 3"
+    assert set(found.values()) == {None}
+    assert len(found) == 4
+
+
+def test_a_pool_that_was_broken_before_is_made_anew(leftovers: None) -> None:
+    with EXECUTORS["processes"]() as executor:
+        with pytest.raises(BrokenProcessPool):
+            executor.submit(os._exit, 1).result()
+        frame = rw.grid(misbehaving, named("dim"), how=["fine"], executor=executor)
+    assert frame["error"].isna().all()
+
+
+def test_nothing_waits_for_ever_for_a_process(leftovers: None) -> None:
+    with two_processes() as executor:
+        how = ["hangs", "fine", "also fine"]
+        frame = rw.grid(misbehaving, named("dim"), how=how, executor=executor, timeout=8)
+    found = errors_of(frame)
+    assert found.pop("hangs") == "TimeoutError: it took longer than 8 s, and was stopped"
+    assert set(found.values()) == {None}
+
+
+def test_nothing_waits_for_ever_for_a_thread() -> None:
+    ended = threading.Event()
+
+    def analysis(subject: Subject, *, how: str) -> Scaled:
+        if how == "hangs":
+            ended.wait(60)
+        return Scaled(1.0)
+
+    with ThreadPoolExecutor(1) as executor:
+        how = ["fine", "hangs", "behind it"]
+        frame = rw.grid(analysis, named("dim"), how=how, executor=executor, timeout=0.2)
+        ended.set()
+    found = errors_of(frame)
+    assert found.pop("fine") is None
+    assert set(found.values()) == {"TimeoutError: no cell was done for 0.2 s"}
+
+
+def test_a_grid_that_is_stopped_leaves_nothing(leftovers: None) -> None:
+    with EXECUTORS["processes"]() as executor, pytest.raises(rw.Cancelled):
+        how = ["dies", "fine", "more", "hangs"]
+        rw.grid(misbehaving, named("dim"), how=how, executor=executor, progress=stopping_at(2))
+
+
+def test_where_nothing_can_be_written_subjects_travel_with_their_cells(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: Any, **__: Any) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pools, "mkdtemp", full)
+    with EXECUTORS["processes"]() as executor:
+        frame = rw.grid(misbehaving, named("dim"), how=["fine"], executor=executor)
+    assert frame["error"].isna().all()
+
+
+def test_a_full_disk_costs_no_cell(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").write_text("")
+    folder = tmp_path / "file" / "cache"
+    frame = rw.grid(rw.reliability, named("dim"), bins=[3, 5], cache=folder)
+    assert frame["error"].isna().all()
+    assert caplog.text.count("nothing new is kept in") == 1

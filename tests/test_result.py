@@ -331,9 +331,10 @@ def test_another_form_is_refused(tmp_path: Path, edit: Any, words: str) -> None:
     refused(edited(outer().inner.save(tmp_path / "a.npz"), edit), words)
 
 
-def test_a_value_that_the_class_refuses_is_damage(tmp_path: Path) -> None:
+def test_a_value_that_the_class_refuses_is_said(tmp_path: Path) -> None:
     path = Temperature(1.0).save(tmp_path / "t.npz")
-    refused(edited(path, lambda h, a: h["values"].update(temperature=-1.0)), "is damaged")
+    words = r"holds wrong contents: Temperature: .* must be above 0; got -1"
+    refused(edited(path, lambda h, a: h["values"].update(temperature=-1.0)), words)
 
 
 @pytest.mark.parametrize("module", ["trap", "reliab_widgets_trap", "tests.trap", "..trap"])

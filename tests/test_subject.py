@@ -1348,3 +1348,24 @@ def test_bad_data_sets(
 ) -> None:
     with pytest.raises(kind, match=words):
         Subject.from_dataset(Brightness(), **options())
+
+
+# --- classes of equal names -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        (("crane", "dog", "crane"), ("crane (0)", "dog", "crane (2)")),
+        (("a", "a", "a (0)"), ("a (0) (0)", "a (1)", "a (0) (2)")),
+        (("a", "b", "c"), ("a", "b", "c")),
+    ],
+)
+def test_classes_of_equal_names_have_their_index(
+    given: tuple[str, ...], named: tuple[str, ...]
+) -> None:
+    subject = Subject(Brightness(), flat_images([0.1, 0.9]), [0, 1], classes=given)
+    assert subject.classes == named
+    said = [note for note in subject.notes if "classes of equal names have their index" in note]
+    assert len(said) == (given != named)
+    assert all(named[0] in note for note in said)

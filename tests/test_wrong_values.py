@@ -67,6 +67,7 @@ MEANS: dict[tuple[str, str], str] = {
     ("*", "correct_only: bool"): "only images that are classified correctly",
     ("from_dataset", "n: huge"): "all there are, with a note",
     ("grid", "cache: text"): "a folder, which is made",
+    ("grid", "timeout: fraction"): "seconds",
     ("Cache", "folder: text"): "a folder, which is made",
     ("Cache", "keep: huge"): "a gigabyte",
     ("grid", "lists: any"): "knobs of the analysis",

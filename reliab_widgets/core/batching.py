@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -12,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -398,40 +396,3 @@ def threads(count: int) -> Iterator[None]:
             _inside_anywhere -= 1
             if torch.get_num_threads() != _outside:
                 torch.set_num_threads(_outside)
-
-
-_GENERATORS: tuple[tuple[Callable, Callable, Callable], ...] = (
-    (random.getstate, random.setstate, random.seed),
-    (np.random.get_state, np.random.set_state, np.random.seed),
-    (torch.get_rng_state, torch.set_rng_state, torch.default_generator.manual_seed),
-)
-_generators_lock = threading.RLock()
-
-
-@contextmanager
-def own_generators(seed: int = 0) -> Iterator[None]:
-    """Seed the global random generators of Python, numpy and torch, and put them back afterwards.
-
-    For code of others that draws from them: data sets with random transforms, networks with
-    dropout that is always on.
-
-    Examples
-    --------
-    >>> with own_generators(seed=1):
-    ...     first = torch.rand(1)
-    >>> with own_generators(seed=1):
-    ...     torch.equal(torch.rand(1), first)
-    True
-    """
-    # Before its first use CUDA has no state to keep, and seeding it would be noticed later.
-    gpus = torch.cuda.default_generators if torch.cuda.is_initialized() else ()
-    generators = [*_GENERATORS, *((gpu.get_state, gpu.set_state, gpu.manual_seed) for gpu in gpus)]
-    with _generators_lock:
-        states = [get() for get, _, _ in generators]
-        for _, _, seed_it in generators:
-            seed_it(seed % 2**32)
-        try:
-            yield
-        finally:
-            for (_, put, _), state in zip(generators, states, strict=True):
-                put(state)

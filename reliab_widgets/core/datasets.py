@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from .batching import own_generators
+from .randomness import own_generators
 from .validation import rescaled
 from .wording import problem, shape
 
@@ -38,7 +38,7 @@ def sample(
     """Take ``n`` items of a data set at random (of one that only iterates, the first ``n``).
 
     A ``Normalize`` in the transforms is undone and its numbers are returned. Random transforms
-    draw from generators seeded by ``seed``; those of the user are put back.
+    draw from generators of our own, seeded by ``seed``.
 
     Examples
     --------

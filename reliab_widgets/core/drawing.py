@@ -17,6 +17,7 @@ from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import RendererSVG
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.textpath import text_to_path
 
 LOCK = threading.RLock()
@@ -26,6 +27,10 @@ BLUE, VERMILLION, GREEN, SKY, YELLOW = "#0072B2", "#D55E00", "#009E73", "#56B4E9
 GREY = "#808080"
 # Text and axes. In an SVG it becomes the colour of the page's own text: dark themes stay readable.
 INK = "#212223"
+LONGEST = 200
+"""Letters of a line, and lines of a text, that a picture shows."""
+# What XML cannot hold and fonts cannot draw: control characters and halves of letters.
+_UNWRITABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
 class Picture(Figure):
@@ -147,7 +152,8 @@ def svg(figure: Figure, prefix: str = "", *, themed: bool = False) -> str:
         words = titles.get(mark[1]) if mark else None
         return tag if words is None else f"{tag}<title>{html.escape(words)}</title>"
 
-    return re.sub("<[^>]+>", tag, text)  # only tags: what a text says stays as it is
+    text = re.sub("<[^>]+>", tag, text)  # only tags: what a text says stays as it is
+    return _UNWRITABLE.sub("\ufffd", text)
 
 
 def png(figure: Figure, dpi: int = 200) -> bytes:
@@ -192,5 +198,21 @@ def plain(axes: Any) -> None:
 
 
 def short(words: str, most: int) -> str:
-    """Return at most so many letters, the last of which says that there were more."""
+    """Return at most so many letters in one line, the last of which says that there were more.
+
+    Examples
+    --------
+    >>> short("aeroplane", 6), short("a" + chr(27) + "b", 6)
+    ('aerop…', 'a�b')
+    """
+    words = _UNWRITABLE.sub("\ufffd", re.sub(r"[\t\n\r]", " ", words[: most + 1]))
     return words if len(words) <= most else words[: most - 1] + "…"
+
+
+def readable(figure: Figure) -> None:
+    """Shorten and clean whatever is written on a figure: names of users may hold anything."""
+    for text in figure.findobj(Text):
+        words = text.get_text()
+        lines = "\n".join(short(line, LONGEST) for line in words.split("\n")[:LONGEST])
+        if lines != words:
+            text.set_text(lines)

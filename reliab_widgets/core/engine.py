@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import threading
@@ -11,11 +12,12 @@ from contextlib import contextmanager
 from hashlib import sha256
 from numbers import Number
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 from .. import __version__
-from .knobs import Auto, Own, Place, Whole, checked_knobs
-from .result import Record, load
+from .knobs import Auto, Knobs, Own, Place, Whole, checked_knobs
+from .known import known_by, of_subject
+from .result import Record, Result, read
 from .wording import problem
 
 if TYPE_CHECKING:
@@ -157,16 +159,17 @@ def ticking(progress: Progress) -> Iterator[Tick]:
 class Cache:
     """Remembers what analyses returned, in memory and, if a folder is given, on disk.
 
-    What was computed is known by the function, the subject's fingerprint, and the knobs. Knobs
-    that cannot be hashed (lists, arrays) are not remembered; those that are neither plain values
-    nor Subjects (functions, modules) are remembered in memory only.
+    What was computed is known by the function, the subject's fingerprint, and the knobs; modules
+    and functions among these by their weights and code. Answers to knobs of which that cannot be
+    told (lists, arrays) are not remembered; those to modules and functions in memory only.
 
     Parameters
     ----------
     folder : str or path, optional
         Where results of this package's analyses are kept as ``.npz`` files. A lab can ship a
-        filled folder, so that heavy settings answer at once. Your own functions are remembered in
-        memory only, because their code may change.
+        filled folder, read-only too, so that heavy settings answer at once; a folder that cannot
+        be written to costs a warning. Your own functions are remembered in memory only, because
+        their code may change.
     keep : int
         How many bytes of results stay in memory, each counted as a megabyte at least; the result
         not used for the longest time goes first.
@@ -183,11 +186,15 @@ class Cache:
     def __init__(
         self, folder: str | os.PathLike[str] | None = None, keep: int = 100_000_000
     ) -> None:
-        self.folder = Auto(Place()).check("folder", folder, None)
+        self.folder: Path | None = Auto(Place()).check("folder", folder, None)
+        if self.folder is not None and os.path.isfile(self.folder):
+            fix = "Pass a folder, which need not be there yet"
+            raise ValueError(problem("the cache's folder is a file", f"got {self.folder}", fix))
         Whole(0, 2**63).check("keep", keep, None)
         self.keep = keep
         self._memory: OrderedDict[Hashable, Any] = OrderedDict()
         self._lock = threading.Lock()
+        self._warned = False
 
     def __call__(
         self,
@@ -205,65 +212,99 @@ class Cache:
         """
         how = {"executor": executor, "progress": progress, "partial": partial}
         given = {name: value for name, value in how.items() if value is not None}
-        key, path = self.question(analysis, subject, knobs)
-        result = self.known(key, path)
+        question = self.question(analysis, subject, knobs)
+        result = self.known(question)
         if result is None:
             result = analysis(subject, **knobs, **given)
-            self.remember(key, path, result)
+            self.remember(question, result)
         return result
 
     def has(self, analysis: Callable[..., Any], subject: Subject, **knobs: Any) -> bool:
         """Tell whether the answer is in memory."""
-        key, _ = self.question(analysis, subject, knobs)
+        key = self.question(analysis, subject, knobs).key
         with self._lock:
             return key is not None and key in self._memory
 
     def question(
         self, analysis: Callable[..., Any], subject: Subject, knobs: dict[str, Any]
-    ) -> tuple[Hashable, Path | None]:
-        """Return under which key and in which file an answer is kept, if at all."""
+    ) -> Question:
+        """Return under what an answer is kept, if at all."""
         # The same question has one form, however it was asked.
+        plain: Knobs | None = None
         if declared := getattr(analysis, "knobs", None):
             knobs = checked_knobs(declared, knobs, subject, analysis.__name__)
-        named = {name: _named(value) for name, value in sorted(knobs.items())}
-        # Equal is not the same: bins=1 and bins=True are different questions.
-        package = __name__.partition(".")[0]
-        key = (analysis, _named(subject), *((n, type(v), v) for n, v in named.items()))
+            plain = Knobs({n: declared[n].kind.plain(v, subject) for n, v in knobs.items()})
+        about = of_subject(subject)
         try:
+            key: Hashable = (analysis, about, *((n, known_by(v)) for n, v in sorted(knobs.items())))
             hash(key)
-        except TypeError:
-            return None, None
+        except Exception:  # what hides its state does so in many ways
+            return Question(None, None)
         module = getattr(analysis, "__module__", None) or ""
+        named = {name: _named(value) for name, value in sorted(knobs.items())}
         # The text of other knobs does not tell them apart: two modules may differ in weights only.
-        plain = all(map(_is_plain, named.values()))
-        if self.folder is None or not plain or not module.startswith(f"{package}."):
-            return key, None
-        question = repr((_named(subject), named))
-        text = "\n".join([__version__, module, analysis.__qualname__, question])
+        written = all(map(_is_plain, named.values()))
+        package = __name__.partition(".")[0]
+        if self.folder is None or not written or not module.startswith(f"{package}."):
+            return Question(key, None)
+        text = "\n".join([__version__, module, analysis.__qualname__, repr((about, named))])
         name = f"{analysis.__name__}-{sha256(text.encode()).hexdigest()[:24]}.npz"
-        return key, self.folder / name
+        gives = inspect.signature(analysis).return_annotation if declared else ""
+        kind = getattr(gives, "__name__", str(gives))
+        return Question(key, self.folder / name, kind, about[0], about[1], plain)
 
-    def known(self, key: Hashable, path: Path | None) -> Any:
+    def known(self, question: Question) -> Any:
         """Return the answer to a question if it is kept, else None."""
+        key, path, *_ = question
         with self._lock:
             if key in self._memory:
                 self._memory.move_to_end(key)
                 return self._memory[key]
-        result = _read(path)
+        result = None if path is None else _read(path, question)
         if result is not None:
-            self.remember(key, None, result)
+            self.remember(question._replace(path=None), result)
         return result
 
-    def remember(self, key: Hashable, path: Path | None, result: Any) -> None:
-        """Keep the answer to a question."""
+    def remember(self, question: Question, result: Any) -> None:
+        """Keep the answer to a question; where that fails, say so and go on."""
+        key, path, *_ = question
         if path is not None and isinstance(result, Record):
-            result.save(path)
+            try:
+                result.save(path)
+            except Exception as error:  # whatever it is: the result is there, and is worth more
+                if not self._warned:
+                    _warn("nothing new is kept in %s: %s", path.parent, error)
+                self._warned = True
         if key is None:
             return
         with self._lock:
             self._memory[key] = result
             while sum(map(_size, self._memory.values())) > self.keep:
                 self._memory.popitem(last=False)
+
+
+class Question(NamedTuple):
+    """Under what the answer of an analysis is kept, and what tells it from other answers."""
+
+    key: Hashable
+    path: Path | None
+    kind: str = ""
+    subject: str = ""
+    fingerprint: str = ""
+    knobs: Knobs | None = None
+
+    def other(self, result: Record, package: str) -> str:
+        """Say in which way a record of a file is not the answer, if it is not."""
+        if package != __version__:
+            return f"an answer of version {package}"
+        if self.kind and type(result).__name__ != self.kind:
+            return f"a {type(result).__name__}"
+        if isinstance(result, Result):
+            if (result.subject, result.fingerprint) != (self.subject, self.fingerprint):
+                return f"an answer for {result.subject} ({result.fingerprint[:12]})"
+            if self.knobs is not None and dict(result.knobs) != dict(self.knobs):
+                return "an answer to other knobs"
+        return ""
 
 
 class Recent(OrderedDict[Hashable, Any]):
@@ -295,22 +336,28 @@ def _size(result: Any) -> int:
     return max(1_000_000, sum(getattr(part, "nbytes", 0) for part in parts))
 
 
-def _read(path: Path | None) -> Record | None:
-    if path is None or not path.exists():
-        return None
+def _read(path: Path, question: Question) -> Record | None:
     try:
-        return load(path)
-    except ValueError as error:
-        logging.getLogger(__name__).warning("computing again what a cache file held: %s", error)
+        result, package = read(path)
+    except FileNotFoundError:
         return None
+    except (ValueError, OSError, MemoryError) as error:
+        _warn("computing again what a cache file held: %s", error)
+        return None
+    if other := question.other(result, package):
+        _warn("computing again what a cache file should hold: %s holds %s", path, other)
+        return None
+    return result
+
+
+def _warn(words: str, *parts: object) -> None:
+    # No warning of Python: where these are errors, a finished result would be lost.
+    logging.getLogger(__name__).warning(words, *parts)
 
 
 def _named(value: Any) -> Any:
-    """Return what stands for a value in a key: for a subject, its name and fingerprints."""
-    if not hasattr(value, "fingerprint"):
-        return value
-    validation = getattr(value, "validation", None)
-    return (value.name, value.fingerprint, validation and validation.fingerprint)
+    """Return what stands for a value in the name of a file."""
+    return of_subject(value) if hasattr(value, "fingerprint") else value
 
 
 def _is_plain(value: Any) -> bool:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import functools
 import inspect
-import pickle
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
 from itertools import product
 from numbers import Number
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 from .analysis import checked
-from .engine import Cache, Cancelled, Progress, check_executor, ticking
-from .knobs import Auto, Own, Place, refuse_unknown
+from .engine import Cache, Progress, Question, check_executor, ticking
+from .knobs import Auto, Own, Place, Real, refuse_unknown
+from .pools import Cell, Outcome, attempt, outcomes
 from .wording import named, problem
 
 if TYPE_CHECKING:
@@ -32,6 +29,7 @@ def grid(
     *,
     table: Annotated[Any, Auto(Own("a function of a result that gives a table"))] = None,
     cache: Annotated[Any, Auto(Place())] = None,
+    timeout: Annotated[float, Real(above=0, most=10**7, why="seconds")] = 86_400,
     executor: Any = None,
     progress: Progress = None,
     **lists: Any,
@@ -51,9 +49,14 @@ def grid(
         A folder that keeps each result of an analysis of this package as soon as it is there. The
         same call goes on from what it holds, after it was stopped or killed, and another
         ``table`` of the same grid costs no computing. See `Cache` for what cannot be kept.
+    timeout : float
+        Seconds, a day by default, that a cell may take in a process pool; then its process is
+        killed, and the cell has failed. On other executors, where nothing can be killed, seconds
+        without any cell done; then all that are left have failed. No bound without an executor.
     executor : concurrent.futures.Executor or dask.distributed.Client, optional
         Where to run, one cell of the grid at a time; by default here, one after the other. A
-        subject is sent to a process or a cluster once.
+        subject is sent to a process or a cluster once. Where a process dies, its cell has failed,
+        and another pool like the one given goes on with those that are left.
     progress : callable or True, optional
         Called as ``progress(done, total)`` in cells, at least once for each; ``True`` shows a tqdm
         bar. Raising `Cancelled` from it ends the grid: at once where it runs here, else after the
@@ -129,8 +132,8 @@ def grid(
     ]
     store = Cache(cache, keep=0)
     # A value that the knob cannot have has no question: its cell fails, and says why.
-    questions: list[tuple[Any, Any]] = [
-        _attempt(store.question, analysis, *cell)[0] or (None, None) for cell in cells
+    questions = [
+        attempt(store.question, analysis, *cell)[0] or Question(None, None) for cell in cells
     ]
     frames: dict[int, DataFrame] = {}
     with ticking(progress) as tick:
@@ -141,92 +144,32 @@ def grid(
         beat()
         waiting = {}
         for number, cell in enumerate(cells):
-            result = store.known(*questions[number])
+            result = store.known(questions[number])
             if result is None:
                 waiting[number] = cell
             else:
                 frames[number] = _rows(fronts[number], result, None, table)
                 beat()
-        how = {"progress": beat} if watched and executor is None else {}
-        with closing(_run(analysis, waiting, executor, how)) as outcomes:
-            for number, result, error in outcomes:
+        how = {"progress": beat} if watched else {}
+        found = (
+            _here(analysis, waiting, how)
+            if executor is None
+            else outcomes(analysis, waiting, executor, timeout)
+        )
+        with closing(found):
+            for number, result, error in found:
                 if error is None:
-                    store.remember(*questions[number], result)
+                    store.remember(questions[number], result)
                 frames[number] = _rows(fronts[number], result, error, table)
                 beat()
     return concat([frames[number] for number in range(len(cells))], ignore_index=True)
 
 
-def _run(
-    analysis: Callable[..., Any],
-    cells: dict[int, tuple[Any, dict[str, Any]]],
-    executor: Any,
-    how: dict[str, Any],
-) -> Generator[tuple[int, Any, str | None]]:
-    """Yield number, result and error of each cell as it is done."""
-    if executor is None:
-        for number, (subject, knobs) in cells.items():
-            yield number, *_attempt(_cell, analysis, subject, knobs | how)
-        return
-    with _sender(executor) as (pool, send):
-
-        def submit(subject: Any, knobs: dict[str, Any]) -> Any:
-            return pool.submit(_attempt, _cell, analysis, send(subject), knobs)
-
-        numbers = {}
-        try:
-            for number, cell in cells.items():
-                future, error = _attempt(submit, *cell)
-                if error is None:
-                    numbers[future] = number
-                else:
-                    yield number, None, error
-            for future in as_completed(numbers):
-                # A future fails where no cell did: something cannot travel, a worker was killed.
-                outcome, lost = _attempt(future.result)
-                yield numbers.pop(future), *(outcome or (None, lost))
-        finally:
-            for future in numbers:
-                future.cancel()
-
-
-@contextmanager
-def _sender(executor: Any) -> Iterator[tuple[Any, Callable[[Any], Any]]]:
-    """Give what takes calls, and a function that sends a subject ahead of them, once."""
-    if hasattr(executor, "get_executor"):  # a Dask client; a call that failed is not remembered
-        pool = executor.get_executor(pure=False)
-        yield pool, functools.cache(lambda subject: executor.scatter(subject, broadcast=True))
-    elif isinstance(executor, ProcessPoolExecutor):
-        with TemporaryDirectory() as folder:
-
-            @functools.cache
-            def send(subject: Any) -> Path:
-                path = Path(folder) / f"{id(subject)}.pickle"
-                path.write_bytes(pickle.dumps(subject))
-                return path
-
-            yield executor, send
-    else:
-        yield executor, lambda subject: subject
-
-
-@functools.lru_cache(maxsize=1)  # cells come subject by subject
-def _received(path: Path) -> Any:
-    return pickle.loads(path.read_bytes())
-
-
-def _cell(analysis: Callable[..., Any], subject: Any, knobs: dict[str, Any]) -> Any:
-    return analysis(_received(subject) if isinstance(subject, Path) else subject, **knobs)
-
-
-def _attempt(fn: Callable[..., Any], *given: Any) -> tuple[Any, str | None]:
-    """Return what a call gives and None, or None and its error in words: words always travel."""
-    try:
-        return fn(*given), None
-    except Cancelled:
-        raise
-    except Exception as error:
-        return None, f"{type(error).__name__}: {error}"
+def _here(
+    analysis: Callable[..., Any], cells: dict[int, Cell], how: dict[str, Any]
+) -> Generator[Outcome]:
+    for number, (subject, knobs) in cells.items():
+        yield number, *attempt(functools.partial(analysis, subject, **knobs, **how))
 
 
 def _rows(
@@ -240,7 +183,7 @@ def _rows(
 
     frame = None
     if error is None:
-        frame, error = _attempt(tidy)
+        frame, error = attempt(tidy)
     if frame is None:
         frame = DataFrame(index=[0])
     taken = frame.columns.intersection([*front, "error"])

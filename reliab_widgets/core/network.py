@@ -20,12 +20,12 @@ from .batching import (
     in_batches,
     memory_budget,
     out_of_memory,
-    own_generators,
     probe,
     threads,
     trace,
 )
 from .opaque import opaque
+from .randomness import Draws, own_generators
 from .readings import NOTES, check_finite, entries, kind, listed
 from .validation import check_channels, check_device, diagnose, unexplained
 from .wording import problem
@@ -89,8 +89,8 @@ class Network:
         self._shapes: set[tuple[int, ...]] = {tuple(images.shape[1:])}
         self.draws = False
         self._columns = 0
-        with own_generators(), torch.no_grad(), threads(1):
-            self._study(images[:FEW])
+        with own_generators() as draws, torch.no_grad(), threads(1):
+            self._study(images[:FEW], draws)
         self.notes = tuple(self._notes)
 
     # --- from pixels to logits ----------------------------------------------------------------
@@ -237,22 +237,17 @@ class Network:
         )
         return (images - mean) / std
 
-    def _isolated(self) -> AbstractContextManager[None]:
-        # Only where needed: putting generators back would undo draws of the user's other threads.
+    def _isolated(self) -> AbstractContextManager[object]:
         return own_generators() if self.draws else nullcontext()
 
     # --- understanding the model --------------------------------------------------------------
 
-    def _study(self, images: Tensor) -> None:
-        draws = [torch.default_generator]
-        if self.device.type == "cuda":
-            draws.append(torch.cuda.default_generators[self.device.index or 0])
-        before = [generator.get_state() for generator in draws]
+    def _study(self, images: Tensor, draws: Draws) -> None:
         raw = self._tried(images[:1])
         self._choose(raw)
         alone = self.pick(raw, 1)
         scores = self.pick(self.model(self.normalised(images)), len(images))
-        drawn = not all(map(torch.equal, before, [generator.get_state() for generator in draws]))
+        drawn = draws.drawn
 
         check_finite(scores, "tried")
         self._columns = scores.shape[1]

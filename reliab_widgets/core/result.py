@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
-from uuid import uuid4
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
 from .. import __version__
-from .knobs import Knob, Knobs, Place, checked_knobs, declared, without_kinds
+from .archive import Unreadable, opened, surplus, write
+from .fields import check_shapes, check_values, contradiction
+from .knobs import Kind, Knob, Knobs, Place, checked_knobs, declared, is_plain, without_kinds
 from .wording import problem
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 _PACKAGE = f"{__name__.partition('.')[0]}."
-_HEADER = "header.json"
-_ZIP = b"PK\x03\x04"
 _KINDS: dict[tuple[str, str], type[Record]] = {}
 
 
@@ -49,6 +47,9 @@ class Record:
 
     version: ClassVar[int] = 1
     """Raised when the meaning of a field changes; ``load`` refuses files of another version."""
+
+    facts: ClassVar[tuple[str, ...]] = ()
+    """What holds between fields, as expressions of their names; ``load`` refuses other files."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -79,22 +80,13 @@ class Record:
         ------
         TypeError
             A field holds something else than arrays, plain values, tuples of these, or records.
+        OSError
+            The disk is full, or the folder may not be written to.
         """
         path = Path(Place().check("path", path, None))
         arrays: dict[str, np.ndarray] = {}
         header = {"format": FORMAT, "package": __version__, **_pack(self, "", arrays)}
-        arrays[_HEADER] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Written beside its final place and then renamed: a full disk or a killed kernel leaves
-        # the old file as it was.
-        part = path.with_name(f"{path.name}.{uuid4().hex}.part")
-        try:
-            with open(part, "xb") as file:
-                np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-            os.replace(part, path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
+        write(path, header, arrays)
         return path
 
     @classmethod
@@ -136,6 +128,9 @@ class Result(Record):
 
     views: ClassVar[Mapping[str, Knob]] = MappingProxyType({})
     """The keywords of ``draw`` that only change the picture."""
+
+    needs: ClassVar[Mapping[str, Kind]] = MappingProxyType({})
+    """The knobs that its methods ask for, by name, and what their plain values are."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -202,7 +197,7 @@ def _checked_draw(draw: Callable[..., None], views: Mapping[str, Knob]) -> Calla
 
     @functools.wraps(draw)
     def locked(self: Result, figure: Figure, *, pinned: Result | None = None, **given: Any) -> None:
-        from .drawing import LOCK
+        from .drawing import LOCK, readable
 
         shown = checked_knobs(views, given, self, f"the picture of {type(self).__name__}")
         ghost: Any = pinned
@@ -211,6 +206,7 @@ def _checked_draw(draw: Callable[..., None], views: Mapping[str, Knob]) -> Calla
             raise TypeError(problem("pinned is no result", f"got {type(ghost).__name__}", fix))
         with LOCK:
             draw(self, figure, pinned=ghost if isinstance(ghost, type(self)) else None, **shown)
+            readable(figure)
 
     locked.__signature__ = without_kinds(draw, views)  # type: ignore[attr-defined]
     return locked
@@ -234,47 +230,25 @@ def load(path: str | os.PathLike[str]) -> Record:
     FileNotFoundError
         There is no such file.
     ValueError
-        The file is damaged, was not written by reliab_widgets, or by a newer version of it.
+        The file is damaged, was not written by reliab_widgets or by a newer version of it, holds
+        wrong contents, or would take far more memory than it should.
     """
-    path = Path(Place().check("path", path, None))
-    foreign = ValueError(
-        f"{path} was not written by reliab_widgets: it has no header of ours. "
-        "`load` opens what `result.save(path)` wrote."
-    )
-    if not path.exists():
-        fix = "Check the path given to `load`"
-        raise FileNotFoundError(problem("there is no such file", f"got path {path}", fix))
-    with open(path, "rb") as file:
-        start = file.read(4)
-        if start != _ZIP[: len(start)]:
-            raise foreign
-        file.seek(0)
-        try:
-            with np.load(file, allow_pickle=False) as archive:
-                header = json.loads(archive[_HEADER].tobytes()) if _HEADER in archive else None
-                arrays = dict(archive) if header else {}
-                arrays.pop(_HEADER, None)
-        # There is no end to what zipfile, zlib and numpy raise for a file that was cut or changed.
-        except Exception as error:
-            raise ValueError(_damaged(path)) from error
-    if header is None:
-        raise foreign
-    try:
+    return read(Path(Place().check("path", path, None)))[0]
+
+
+def read(path: Path) -> tuple[Record, str]:
+    """Open a file as `load` does; return with it the version of the package that wrote it."""
+    with opened(path) as archive:
+        header = archive.header
         if header["format"] > FORMAT:
-            raise _Unreadable(_newer(path, header))
-        return _unpack(header, "", arrays, path, header)
-    except _Unreadable as error:
-        raise ValueError(str(error)) from None
-    except Exception as error:
-        raise ValueError(_damaged(path)) from error
-
-
-class _Unreadable(Exception):
-    """Carries the words for a file that is whole, and yet cannot be opened."""
-
-
-def _damaged(path: Path) -> str:
-    return f"{path} cannot be read: it is damaged or was not finished. Restore or save it again."
+            raise Unreadable(_newer(path, header))
+        # All that can be told from header and outlines comes before anything is unpacked.
+        file = _File(path, header)
+        known = file.check(header, "", archive.outlines)
+        if strange := archive.outlines.keys() - known:
+            raise surplus(path, list(strange))
+        arrays = {name: archive.read(name) for name in known}
+        return file.unpacked(header, "", arrays), str(header["package"])
 
 
 def _newer(path: Path, header: dict[str, Any]) -> str:
@@ -320,48 +294,87 @@ def _plain(value: Any, field: str) -> Any:
     )
 
 
-def _unpack(
-    packed: dict[str, Any],
-    prefix: str,
-    arrays: dict[str, np.ndarray],
-    path: Path,
-    header: dict[str, Any],
-) -> Record:
-    kind, module = packed["kind"], packed["module"]
-    # Only our own modules are imported on a file's word; a user's class must be there already.
-    if (module, kind) not in _KINDS and module.startswith(_PACKAGE):
-        try:
-            import_module(module)
-        except ModuleNotFoundError:
-            raise _Unreadable(_newer(path, header)) from None
-        if (module, kind) not in _KINDS:
-            raise _Unreadable(_newer(path, header))
-    if (module, kind) not in _KINDS:
-        raise _Unreadable(
-            f"{path} holds a {kind} of the module {module}, which is not loaded. "
-            f"Import {module} first."
+class _File:
+    """A file whose header is read: what its records are, and whether that can be."""
+
+    def __init__(self, path: Path, header: dict[str, Any]) -> None:
+        self._path, self._header = path, header
+
+    def check(
+        self, packed: dict[str, Any], prefix: str, outlines: Mapping[str, np.ndarray]
+    ) -> set[str]:
+        """Refuse what cannot be opened; return the names of the arrays that belong to it."""
+        cls, values = self._parts(packed, prefix, outlines)
+        inner = {name: value for name, value in values.items() if isinstance(value, dict)}
+        classes = {name: self._class(value) for name, value in inner.items()}
+        if wrong := check_shapes(cls, values | classes):
+            raise Unreadable(contradiction(self._path, cls, wrong))
+        known = {prefix + name for name, value in values.items() if isinstance(value, np.ndarray)}
+        return known.union(
+            *(self.check(it, f"{prefix}{name}.", outlines) for name, it in inner.items())
         )
-    cls = _KINDS[module, kind]
-    if packed["version"] != cls.version:
-        raise _Unreadable(_newer(path, header))
-    values = {
-        name: _unpack(value, f"{prefix}{name}.", arrays, path, header)
-        if isinstance(value, dict)
-        else _tuples(value)
-        for name, value in packed["values"].items()
-    }
-    values |= {
-        name.removeprefix(prefix): array
-        for name, array in arrays.items()
-        if name.startswith(prefix) and "." not in name.removeprefix(prefix)
-    }
-    if "knobs" in values and issubclass(cls, Result):
-        values["knobs"] = Knobs(dict(cast(Any, values["knobs"])))
-    names = {field.name for field in dataclasses.fields(cls)}
-    if values.keys() != names:
-        odd = sorted(values.keys() ^ names)
-        raise _Unreadable(f"{_newer(path, header)} The fields that differ: {', '.join(odd)}.")
-    return cls(**values)
+
+    def unpacked(
+        self, packed: dict[str, Any], prefix: str, arrays: Mapping[str, np.ndarray]
+    ) -> Record:
+        """Make the record."""
+        cls, values = self._parts(packed, prefix, arrays)
+        for name, value in values.items():
+            if isinstance(value, dict):
+                values[name] = self.unpacked(value, f"{prefix}{name}.", arrays)
+        if wrong := check_values(cls, values):
+            raise Unreadable(contradiction(self._path, cls, wrong))
+        try:
+            return cls(**values)
+        except ValueError as error:
+            raise Unreadable(contradiction(self._path, cls, str(error).rstrip("."))) from None
+
+    def _parts(
+        self, packed: dict[str, Any], prefix: str, arrays: Mapping[str, np.ndarray]
+    ) -> tuple[type[Record], dict[str, Any]]:
+        """Return the class of a record, and its fields; records inside it are dicts still."""
+        cls = self._class(packed)
+        values = {name: _tuples(value) for name, value in packed["values"].items()}
+        values |= {
+            name.removeprefix(prefix): array
+            for name, array in arrays.items()
+            if name.startswith(prefix) and "." not in name.removeprefix(prefix)
+        }
+        names = {field.name for field in dataclasses.fields(cls)}
+        if values.keys() != names:
+            odd = ", ".join(sorted(values.keys() ^ names))
+            words = _newer(self._path, self._header)
+            raise Unreadable(f"{words} The fields that differ: {odd}.")
+        if issubclass(cls, Result):
+            try:
+                values["knobs"] = Knobs(dict(values["knobs"]))
+                plain = is_plain(tuple(values["knobs"].items()))
+            except (TypeError, ValueError):
+                plain = False
+            if not plain:
+                words = "knobs are no names with plain values"
+                raise Unreadable(contradiction(self._path, cls, words))
+        return cls, values
+
+    def _class(self, packed: dict[str, Any]) -> type[Record]:
+        kind, module = packed["kind"], packed["module"]
+        # Only our own modules are imported on a file's word; a user's class must be there already.
+        if (module, kind) not in _KINDS and module.startswith(_PACKAGE):
+            try:
+                import_module(module)
+            except ModuleNotFoundError:
+                raise Unreadable(_newer(self._path, self._header)) from None
+            if (module, kind) not in _KINDS:
+                raise Unreadable(_newer(self._path, self._header))
+        if (module, kind) not in _KINDS:
+            raise Unreadable(
+                f"{self._path} holds a {kind} of the module {module}, which is not loaded. "
+                f"Import {module} first."
+            )
+        cls = _KINDS[module, kind]
+        if packed["version"] != cls.version:
+            raise Unreadable(_newer(self._path, self._header))
+        return cls
 
 
 def _tuples(value: Any) -> Any:

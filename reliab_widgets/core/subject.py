@@ -29,6 +29,7 @@ from .validation import (
     check_index,
     check_label_range,
     check_labels,
+    told_apart,
 )
 from .wording import problem, shape
 
@@ -109,6 +110,7 @@ class Subject:
         numbers = check_labels(labels, len(pixels))
         network = Network(model, pixels, mean=mean, std=std, device=device, output=output)
         check_label_range(numbers, network.classes)
+        names, said = told_apart(check_classes(classes, network.classes))
         given = {
             "mean": mean if mean is None else network.mean,
             "std": std if std is None else network.std,
@@ -120,9 +122,9 @@ class Subject:
         self.__dict__.update(
             images=pixels,
             labels=numbers,
-            classes=check_classes(classes, network.classes),
+            classes=names,
             name=name or type(model).__name__,
-            notes=(*notes, *network.notes),
+            notes=(*notes, *network.notes, *said),
             validation=None,
             code=_call("rw.Subject(model, images, labels", given),
             network=network,
@@ -261,15 +263,16 @@ class Subject:
         count = table.shape[1]
         numbers = check_labels(labels, len(table))
         check_label_range(numbers, count)
-        given = {"classes": classes if classes is None else check_classes(classes, count)}
+        names, said = told_apart(check_classes(classes, count))
+        given = {"classes": classes if classes is None else names}
         new = object.__new__(cls)
         network = Recorded(count)
         new.__dict__.update(
             images=torch.full((1, 1, 8, 8), 0.5).expand(len(table), -1, -1, -1),
             labels=numbers,
-            classes=check_classes(classes, count),
+            classes=names,
             name=name or "logits",
-            notes=network.notes,
+            notes=(*said, *network.notes),
             validation=None,
             code=_call("rw.Subject.from_logits(logits, labels", given | {"name": name}),
             network=network,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Set
 from contextlib import suppress
 from hashlib import blake2b
@@ -310,6 +311,25 @@ def _in_order(given: Mapping[Any, Any], count: int) -> tuple[str, ...]:
             f"{count - 1} once",
         )
     )
+
+
+def told_apart(names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Give classes of equal names their index, and say so.
+
+    Examples
+    --------
+    >>> told_apart(("crane", "dog", "crane"))[0]
+    ('crane (0)', 'dog', 'crane (2)')
+    """
+    found = names
+    while len(set(found)) < len(found):
+        counts = Counter(found)
+        found = tuple(f"{it} ({k})" if counts[it] > 1 else it for k, it in enumerate(found))
+    changed = [new for old, new in zip(names, found, strict=True) if old != new]
+    if not changed:
+        return names, ()
+    few = ", ".join(name[:30] for name in changed[:4]) + ", ..." * (len(changed) > 4)
+    return found, (f"classes of equal names have their index: {few}",)
 
 
 def check_channels(

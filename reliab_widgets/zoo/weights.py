@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-import torch
 from torch import nn
 
+from ..core.randomness import own_generators
 from ..ops.networks.files import facts_of, tensors
 from .architectures import ARCHITECTURES
 from .recipes import RECIPES
@@ -42,7 +42,5 @@ def untrained(architecture: str) -> nn.Module:
 
     The caller's random state stays as it is.
     """
-    with torch.random.fork_rng(devices=[]):
-        # Unlike torch.manual_seed, this leaves the generators of GPUs alone.
-        torch.default_generator.manual_seed(0)
+    with own_generators(seed=0):
         return ARCHITECTURES[architecture]().eval()

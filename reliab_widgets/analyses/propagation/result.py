@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 
-from ...core.knobs import Auto, Choice, Flag, Real, Text, Whole
+from ...core.fields import Array
+from ...core.knobs import Auto, Choice, Flag, Kind, Real, Text, Whole
 from ...core.result import Record, Result
 from ...core.wording import grey_levels, nearest, percent, problem
 from ...ops.calibration.metrics import softmax
@@ -40,6 +42,7 @@ GRADES = {
 VIEWS = ("distance", "ratio")
 AMPLIFIED = (1, 2, 4, 8, 16, 32, 64)
 RESAMPLES = 1000
+NORM = Choice(("Linf", "L2", ""))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -87,20 +90,36 @@ class Propagation(Result):
 
     version: ClassVar[int] = 2
 
-    classes: tuple[str, ...]
-    norm: str
-    step_size: float
-    index: np.ndarray
-    truth: np.ndarray
-    kinds: tuple[str, ...]
-    layers: tuple[str, ...]
-    types: tuple[str, ...]
-    shapes: tuple[str, ...]
-    branches: np.ndarray
-    distance: np.ndarray
-    logits: np.ndarray
-    trajectory: np.ndarray
-    pictures: np.ndarray
+    facts: ClassVar[tuple[str, ...]] = (
+        "n > 0 and K > 1 and T > 0 and pictures.size > 0",
+        "kinds[0] == 'adversarial' and 'random' in kinds and len(set(kinds)) == len(kinds)",
+        "layers[0] == 'input' and layers[-2:] == ('logits', 'probabilities')",
+        "len(set(layers)) == len(layers)",
+    )
+    needs: ClassVar[Mapping[str, Kind]] = {
+        "attack": Text(),
+        "epsilon": Real(least=0),
+        "target": Text(),
+        "denoiser": Text(),
+        "steps": Whole(0, 10**9),
+        "knowledge": Text(),
+        "correct_only": Flag(),
+    }
+
+    classes: Annotated[tuple[str, ...], Array("K")]
+    norm: Annotated[str, NORM]
+    step_size: Annotated[float, Array("", least=0, nan=True)]
+    index: Annotated[np.ndarray, Array("n", int, least=0)]
+    truth: Annotated[np.ndarray, Array("n", int, least=0, most="K-1")]
+    kinds: Annotated[tuple[str, ...], Array("R")]
+    layers: Annotated[tuple[str, ...], Array("L")]
+    types: Annotated[tuple[str, ...], Array("L")]
+    shapes: Annotated[tuple[str, ...], Array("L")]
+    branches: Annotated[np.ndarray, Array("L", bool)]
+    distance: Annotated[np.ndarray, Array("R 4 L n", least=0, nan=True, inf=True)]
+    logits: Annotated[np.ndarray, Array("R+1 n K")]
+    trajectory: Annotated[np.ndarray, Array("T n K")]
+    pictures: Annotated[np.ndarray, Array("R+1 C H W", least=0, most=1)]
     notes: tuple[str, ...]
 
     @property
@@ -393,12 +412,12 @@ class Channels(Record):
     """
 
     layer: str
-    channel: np.ndarray
-    clean: np.ndarray
-    adversarial: np.ndarray
-    random: np.ndarray
-    change: np.ndarray
-    control: np.ndarray
+    channel: Annotated[np.ndarray, Array("C", int, least=0)]
+    clean: Annotated[np.ndarray, Array("C h w")]
+    adversarial: Annotated[np.ndarray, Array("C h w")]
+    random: Annotated[np.ndarray, Array("C h w")]
+    change: Annotated[np.ndarray, Array("C", least=0)]
+    control: Annotated[np.ndarray, Array("C", least=0)]
 
 
 def _over(attacked: np.ndarray, control: np.ndarray) -> np.ndarray:

@@ -175,7 +175,12 @@ class Sweep(Drawing):
         if len(names) > 12:
             names = [names[0], *[""] * (len(names) - 2), names[-1]]
         self.class_axes.set_xticks(
-            np.arange(len(order)), names, rotation=60, ha="right", rotation_mode="anchor"
+            np.arange(len(order)),
+            names,
+            rotation=60,
+            ha="right",
+            rotation_mode="anchor",
+            parse_math=False,
         )
         self.class_axes.tick_params(axis="x", labelsize=7, length=0)
         self.class_axes.set_xlim(-0.6, len(order) - 0.4)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 
-from ...core.knobs import Auto, Choice, Real, Whole
+from ...core.fields import Array
+from ...core.knobs import Auto, Choice, Kind, Real, Text, Whole
 from ...core.result import Result
 from ...core.wording import percent
 from ...ops.calibration.metrics import METRICS as CALIBRATION
 from ...ops.calibration.metrics import measure, softmax, tempered
-from ...ops.pruning.measures import BINS, TEMPERATURES
+from ...ops.pruning.measures import ATTACKS, BINS, TEMPERATURES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -81,29 +82,45 @@ class Pruning(Result):
 
     version: ClassVar[int] = 2
 
-    classes: tuple[str, ...]
+    facts: ClassVar[tuple[str, ...]] = (
+        "G == len(set(group))",
+        "n > 0 and L > 0 and S > 0 and levels[0] == 0",
+        "len(set(layers)) == len(layers) and all(groups)",
+        "set(layer for group in groups for layer in group) <= set(layers)",
+        f"A in (0, {len(ATTACKS)})",
+    )
+    needs: ClassVar[Mapping[str, Kind]] = {
+        "criterion": Text(),
+        "scope": Choice(("filters", "flops")),
+        "rounds": Whole(1, 100),
+        "finetune": Whole(0, 10**9),
+        "attacked": Whole(0, 10**9),
+        "seed": Whole(0, 2**32 - 1),
+    }
+
+    classes: Annotated[tuple[str, ...], Array("K")]
     split: str
-    index: np.ndarray
-    truth: np.ndarray
-    levels: np.ndarray
-    logits: np.ndarray
-    temperatures: np.ndarray
-    groups: tuple[tuple[str, ...], ...]
-    group: np.ndarray
-    channel: np.ndarray
-    scores: np.ndarray
-    removed: np.ndarray
-    layers: tuple[str, ...]
-    left: np.ndarray
-    parameters: np.ndarray
-    multiply_adds: np.ndarray
-    size: np.ndarray
-    seconds_masked: np.ndarray
-    seconds_cut: np.ndarray
-    gap: np.ndarray
-    drift: np.ndarray
-    drift_untrained: np.ndarray
-    robust: np.ndarray
+    index: Annotated[np.ndarray, Array("n", int, least=0)]
+    truth: Annotated[np.ndarray, Array("n", int, least=0, most="K-1")]
+    levels: Annotated[np.ndarray, Array("L", least=0, most=1, rising=True)]
+    logits: Annotated[np.ndarray, Array("S L n K")]
+    temperatures: Annotated[np.ndarray, Array("S L", least=1e-3)]
+    groups: Annotated[tuple[tuple[str, ...], ...], Array("G")]
+    group: Annotated[np.ndarray, Array("U", int, least=0, most="G-1")]
+    channel: Annotated[np.ndarray, Array("U", int, least=0)]
+    scores: Annotated[np.ndarray, Array("U", inf=True)]
+    removed: Annotated[np.ndarray, Array("S L U", bool)]
+    layers: Annotated[tuple[str, ...], Array("D")]
+    left: Annotated[np.ndarray, Array("S L D", int, least=0)]
+    parameters: Annotated[np.ndarray, Array("S L", int, least=0)]
+    multiply_adds: Annotated[np.ndarray, Array("S L", int, least=0)]
+    size: Annotated[np.ndarray, Array("S L", int, least=0)]
+    seconds_masked: Annotated[np.ndarray, Array("L", least=0, nan=True)]
+    seconds_cut: Annotated[np.ndarray, Array("L", least=0, nan=True)]
+    gap: Annotated[np.ndarray, Array("L", least=0, nan=True)]
+    drift: Annotated[np.ndarray, Array("L E", least=-1, most=1, nan=True)]
+    drift_untrained: Annotated[np.ndarray, Array("E", least=-1, most=1, nan=True)]
+    robust: Annotated[np.ndarray, Array("L A", least=0, most=1)]
     notes: tuple[str, ...]
 
     def remember(self, subject: Subject, tuned: Sequence[Subject | None] | None) -> None:

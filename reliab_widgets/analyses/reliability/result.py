@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 
-from ...core.knobs import Auto, Whole
+from ...core.fields import Array
+from ...core.knobs import Auto, Kind, Real, Text, Whole
 from ...core.result import Result
 from ...core.wording import percent
 from ...ops.calibration.bins import Bins
@@ -51,27 +53,40 @@ class Reliability(Result):
 
     version: ClassVar[int] = 2
 
-    classes: tuple[str, ...]
-    n: int
-    n_fitted: int
+    facts: ClassVar[tuple[str, ...]] = (
+        "len(image) == n * (K if knobs['label'] == 'all' else 1)",
+        "before.count.sum() == len(image) and after.count.sum() == len(image)",
+        "calibrator.classes in (0, len(classes))",
+        "knobs['label'] in ('top', 'all', *classes)",
+    )
+    needs: ClassVar[Mapping[str, Kind]] = {
+        "label": Text(),
+        "method": Text(),
+        "corruption": Text(),
+        "interval": Real(above=0, below=1),
+    }
+
+    classes: Annotated[tuple[str, ...], Array("K")]
+    n: Annotated[int, Array("", int, least=1)]
+    n_fitted: Annotated[int, Array("", int, least=0)]
     split: str
     before: Bins
     after: Bins
-    metrics_before: np.ndarray
-    metrics_after: np.ndarray
-    metrics_low: np.ndarray
-    metrics_high: np.ndarray
-    ece_floor: float
-    ece_fit: float
+    metrics_before: Annotated[np.ndarray, Array("8", least=0, nan=True, inf=True)]
+    metrics_after: Annotated[np.ndarray, Array("8", least=0, nan=True, inf=True)]
+    metrics_low: Annotated[np.ndarray, Array("8", least=0, most="metrics_high", nan=True, inf=True)]
+    metrics_high: Annotated[np.ndarray, Array("8", least=0, nan=True, inf=True)]
+    ece_floor: Annotated[float, Array("", least=0, most=1)]
+    ece_fit: Annotated[float, Array("", least=0, most=1, nan=True)]
     calibrator: Calibrator
-    image: np.ndarray
-    truth: np.ndarray
-    answer: np.ndarray
-    confidence: np.ndarray
-    hit: np.ndarray
-    curve_temperature: np.ndarray
-    curve_nll: np.ndarray
-    curve_ece: np.ndarray
+    image: Annotated[np.ndarray, Array("P", int, least=0)]
+    truth: Annotated[np.ndarray, Array("P", int, least=0, most="K-1")]
+    answer: Annotated[np.ndarray, Array("P", int, least=0, most="K-1")]
+    confidence: Annotated[np.ndarray, Array("P", least=0, most=1)]
+    hit: Annotated[np.ndarray, Array("P", bool)]
+    curve_temperature: Annotated[np.ndarray, Array("C", least=0, rising=True)]
+    curve_nll: Annotated[np.ndarray, Array("C", least=0, inf=True)]
+    curve_ece: Annotated[np.ndarray, Array("C", least=0, most=1)]
 
     @property
     def label(self) -> str:

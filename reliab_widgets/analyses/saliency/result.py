@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 
-from ...core.knobs import Auto, Choice, Flag, Real, Several, Whole
+from ...core.fields import Array
+from ...core.knobs import Auto, Choice, Flag, Kind, Real, Several, Text, Whole
 from ...core.pixels import GRID
 from ...core.result import Result
 from ...ops.attribution.palette import hex_code
@@ -102,37 +104,44 @@ class Saliency(Result):
 
     version: ClassVar[int] = 2
 
-    classes: tuple[str, ...]
+    facts: ClassVar[tuple[str, ...]] = (
+        "n > 0 and B > 0 and Y > 0 and M == len(compared)",
+        "np.allclose(probabilities.sum(1), 1, atol=1e-3)",
+        "np.array_equal(probabilities.argmax(1), answer)",
+    )
+    needs: ClassVar[Mapping[str, Kind]] = {"method": Text(), "score": Text()}
+
+    classes: Annotated[tuple[str, ...], Array("K")]
     layer: str
-    window: int
-    stride: int
-    index: np.ndarray
-    truth: np.ndarray
-    answer: np.ndarray
-    target: np.ndarray
-    images: np.ndarray
-    baselines: tuple[str, ...]
-    baseline_images: np.ndarray
-    hyper: tuple[str, ...]
-    hyper_maps: np.ndarray
-    untrained: np.ndarray
-    probabilities: np.ndarray
-    neutrality: np.ndarray
-    scores_clean: np.ndarray
-    scores_baseline: np.ndarray
-    path: np.ndarray
-    credit: np.ndarray
-    path_maps: np.ndarray
-    path_scale: np.ndarray
-    gap: np.ndarray
-    fills: tuple[str, ...]
-    fractions: np.ndarray
-    morf: np.ndarray
-    lerf: np.ndarray
-    compared: tuple[str, ...]
-    agreement: np.ndarray
-    convergence_size: np.ndarray
-    convergence: np.ndarray
+    window: Annotated[int, Array("", int, least=0)]
+    stride: Annotated[int, Array("", int, least=0)]
+    index: Annotated[np.ndarray, Array("n", int, least=0)]
+    truth: Annotated[np.ndarray, Array("n", int, least=0, most="K-1")]
+    answer: Annotated[np.ndarray, Array("n", int, least=0, most="K-1")]
+    target: Annotated[np.ndarray, Array("n", int, least=0, most="K-1")]
+    images: Annotated[np.ndarray, Array("n C H W", least=0, most=1)]
+    baselines: Annotated[tuple[str, ...], Array("B")]
+    baseline_images: Annotated[np.ndarray, Array("n B C H W")]
+    hyper: Annotated[tuple[str, ...], Array("Y")]
+    hyper_maps: Annotated[np.ndarray, Array("n Y B H W")]
+    untrained: Annotated[np.ndarray, Array("n B H W")]
+    probabilities: Annotated[np.ndarray, Array("n K", least=0, most=1)]
+    neutrality: Annotated[np.ndarray, Array("n B K", least=0, most=1, nan=True)]
+    scores_clean: Annotated[np.ndarray, Array("n")]
+    scores_baseline: Annotated[np.ndarray, Array("n B", nan=True)]
+    path: Annotated[np.ndarray, Array("n B S")]
+    credit: Annotated[np.ndarray, Array("n B S")]
+    path_maps: Annotated[np.ndarray, Array("B Q H W", least=-1, most=1)]
+    path_scale: Annotated[np.ndarray, Array("B", least=0)]
+    gap: Annotated[np.ndarray, Array("n B", nan=True)]
+    fills: Annotated[tuple[str, ...], Array("F")]
+    fractions: Annotated[np.ndarray, Array("P", least=0, most=1, rising=True)]
+    morf: Annotated[np.ndarray, Array("n B+1 F P")]
+    lerf: Annotated[np.ndarray, Array("n B+1 F P")]
+    compared: Annotated[tuple[str, ...], Array("B*(Y+1)")]
+    agreement: Annotated[np.ndarray, Array("4 n M M", least=-1, most=1, nan=True)]
+    convergence_size: Annotated[np.ndarray, Array("Z", int, least=1, rising=True)]
+    convergence: Annotated[np.ndarray, Array("n B Z", least=-1, most=1, nan=True)]
     notes: tuple[str, ...]
 
     @property

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from ...core.batching import own_generators
+from ...core.randomness import own_generators
 from ...core.validation import TOLERANCE
 from ...core.wording import named, problem
 from .balls import Ball, Cube, Sphere

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -12,7 +12,8 @@ import torch
 from ...core.analysis import checked
 from ...core.batching import threads
 from ...core.engine import Progress, stream, ticking
-from ...core.knobs import Seed
+from ...core.fields import Array
+from ...core.knobs import Choice, Seed
 from ...core.result import Record
 from ...core.selection import choose, naming, spans
 from ...core.subject import Subject
@@ -65,12 +66,16 @@ class SmallestEpsilon(Record):
 
     subject: str
     attack: str
-    norm: str
-    index: np.ndarray
-    truth: np.ndarray
-    epsilon: np.ndarray
-    limit: float
-    resolution: float
+    facts: ClassVar[tuple[str, ...]] = (
+        "np.all(np.isinf(epsilon) | (epsilon <= limit * (1 + 1e-6)))",
+    )
+
+    norm: Annotated[str, Choice(("Linf", "L2"))]
+    index: Annotated[np.ndarray, Array("n", int, least=0)]
+    truth: Annotated[np.ndarray, Array("n", int, least=0)]
+    epsilon: Annotated[np.ndarray, Array("n", least=0, inf=True)]
+    limit: Annotated[float, Array("", least=0)]
+    resolution: Annotated[float, Array("", least=1)]
 
     @property
     def median(self) -> float:

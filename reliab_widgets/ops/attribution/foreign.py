@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...core.batching import own_generators
+from ...core.randomness import own_generators
 from ...core.subject import Subject
 from ...core.wording import problem, shape
 from ..features import layers

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Annotated, ClassVar
 
 import numpy as np
 
+from ...core.fields import Array
 from ...core.result import Record
 
 BINNINGS = ("width", "mass")
@@ -75,13 +77,19 @@ class Bins(Record):
         Wilson interval of the accuracy.
     """
 
-    low: np.ndarray
-    high: np.ndarray
-    count: np.ndarray
-    confidence: np.ndarray
-    accuracy: np.ndarray
-    accuracy_low: np.ndarray
-    accuracy_high: np.ndarray
+    facts: ClassVar[tuple[str, ...]] = (
+        "B > 0 and np.array_equal(low[1:], high[:-1])",
+        "all(np.array_equal(np.isnan(it), count == 0) for it in (confidence, accuracy))",
+        "all(np.array_equal(np.isnan(it), count == 0) for it in (accuracy_low, accuracy_high))",
+    )
+
+    low: Annotated[np.ndarray, Array("B", least=0, most="high", rising=True)]
+    high: Annotated[np.ndarray, Array("B", most=1, rising=True)]
+    count: Annotated[np.ndarray, Array("B", int, least=0)]
+    confidence: Annotated[np.ndarray, Array("B", least="low", most="high", nan=True)]
+    accuracy: Annotated[np.ndarray, Array("B", least=0, most=1, nan=True)]
+    accuracy_low: Annotated[np.ndarray, Array("B", least=0, most="accuracy", nan=True)]
+    accuracy_high: Annotated[np.ndarray, Array("B", least="accuracy", most=1, nan=True)]
 
 
 def binned(

@@ -6,9 +6,11 @@ Everything is numpy float64. Fit on images that are not reported on.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Annotated, ClassVar
 
 import numpy as np
 
+from ...core.fields import Array
 from ...core.result import Record
 from .bins import bin_index, binned, edges
 from .metrics import checked, tempered
@@ -31,7 +33,7 @@ class Calibrator(Record):
         What the fit has to say, in plain words.
     """
 
-    classes: int = field(default=0, kw_only=True)
+    classes: Annotated[int, Array("", int, least=0)] = field(default=0, kw_only=True)
     notes: tuple[str, ...] = field(default=(), kw_only=True)
 
     def __call__(self, logits: np.ndarray) -> np.ndarray:
@@ -121,8 +123,8 @@ class BinwiseTemperature(Calibrator):
            [0.25, 0.75]])
     """
 
-    edges: np.ndarray
-    temperatures: np.ndarray
+    edges: Annotated[np.ndarray, Array("M+1", least=0, most=1, rising=True)]
+    temperatures: Annotated[np.ndarray, Array("M", least=1e-3)]
 
     def _map(self, logits: np.ndarray) -> np.ndarray:
         index = _temperature_bin(tempered(logits, 1.0).max(axis=1), self.edges)
@@ -153,8 +155,10 @@ class HistogramBinning(Calibrator):
     array([[0.1, 0.9]])
     """
 
-    edges: np.ndarray
-    values: np.ndarray
+    facts: ClassVar[tuple[str, ...]] = ("classes in (0, K)",)
+
+    edges: Annotated[np.ndarray, Array("B+1", least=0, most=1, rising=True)]
+    values: Annotated[np.ndarray, Array("K B", least=0, most=1, nan=True)]
 
     def _map(self, logits: np.ndarray) -> np.ndarray:
         p = tempered(logits, 1.0)
@@ -182,8 +186,10 @@ class Isotonic(Calibrator):
            [0. , 1. ]])
     """
 
-    thresholds: np.ndarray
-    values: np.ndarray
+    facts: ClassVar[tuple[str, ...]] = ("classes in (0, K)",)
+
+    thresholds: Annotated[np.ndarray, Array("K M", least=0, most=1, rising=True)]
+    values: Annotated[np.ndarray, Array("K M", least=0, most=1, rising=True)]
 
     def _map(self, logits: np.ndarray) -> np.ndarray:
         p = tempered(logits, 1.0)
@@ -211,7 +217,9 @@ class BaseRates(Calibrator):
     array([[0.25, 0.75]])
     """
 
-    rates: np.ndarray
+    facts: ClassVar[tuple[str, ...]] = ("classes in (0, K)", "abs(rates.sum() - 1) < 1e-6")
+
+    rates: Annotated[np.ndarray, Array("K", least=0, most=1)]
 
     def _map(self, logits: np.ndarray) -> np.ndarray:
         return np.tile(self.rates, (len(logits), 1))

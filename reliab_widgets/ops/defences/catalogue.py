@@ -66,8 +66,10 @@ def _made(name: str) -> nn.Module:
 
         made = FILTERS[name]()
     else:
+        from ...core.randomness import own_generators
         from .unet import UNet
 
-        made = UNet()
+        with own_generators():  # for its first weights, which are replaced
+            made = UNet()
         made.load_state_dict(tensors(name))  # into float32, whatever the precision on disk
     return made.eval().requires_grad_(False)

@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from ...core.batching import own_generators
 from ...core.knobs import Choice, Fact
+from ...core.randomness import own_generators
 from ...core.subject import Subject
 from ...core.wording import named, problem
 from .catalogue import denoiser, denoisers
@@ -75,13 +75,10 @@ class Denoiser(nn.Module):
             denoise = copy.deepcopy(denoise).eval().requires_grad_(False).to(subject.device)
         self.denoise = denoise
         image = subject.images[:1].to(subject.device)
-        with own_generators(), torch.inference_mode(False):
-            before = torch.get_rng_state()
+        with own_generators() as draws, torch.inference_mode(False):
             with torch.no_grad():
                 self._check(image, denoise(image.clone()))
-            # Only where needed: putting generators back undoes draws of the user's other threads.
-            drawn = not torch.equal(before, torch.get_rng_state())
-            self._random = drawn or not isinstance(denoise, nn.Module)
+            self._random = draws.drawn or not isinstance(denoise, nn.Module)
             self.differentiable = self._differentiated(image)
 
     def forward(self, images: Tensor) -> Tensor:

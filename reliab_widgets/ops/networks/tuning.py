@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 
 from ...core.analysis import checked
-from ...core.batching import own_generators
 from ...core.engine import Progress, Tick, ticking
 from ...core.knobs import AnotherSubject, Auto, Choice, Real, Seed, Whole
+from ...core.randomness import own_generators
 from ...core.subject import Subject
 from ...core.validation import check_apart
 from ...core.wording import problem

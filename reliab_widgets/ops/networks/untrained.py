@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from ...core.analysis import checked
-from ...core.batching import own_generators
 from ...core.knobs import Seed
+from ...core.randomness import own_generators
 from ...core.subject import Subject
 
 _FEW = 8  # images that statistics are measured on

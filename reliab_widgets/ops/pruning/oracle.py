@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch.nn.functional import cross_entropy
 from ...core.analysis import checked
 from ...core.batching import leaves, memory_budget, threads
 from ...core.engine import Progress, sweep
+from ...core.fields import Array
 from ...core.knobs import Choice
 from ...core.result import Record
 from ...core.selection import naming
@@ -46,13 +47,15 @@ class Oracle(Record):
         (N, U) how much it grows without the unit.
     """
 
+    facts: ClassVar[tuple[str, ...]] = ("G == len(set(group))",)
+
     subject: str
     fingerprint: str
-    groups: tuple[str, ...]
-    group: np.ndarray
-    channel: np.ndarray
-    loss: np.ndarray
-    change: np.ndarray
+    groups: Annotated[tuple[str, ...], Array("G")]
+    group: Annotated[np.ndarray, Array("U", int, least=0, most="G-1")]
+    channel: Annotated[np.ndarray, Array("U", int, least=0)]
+    loss: Annotated[np.ndarray, Array("N", least=0)]
+    change: Annotated[np.ndarray, Array("N U")]
 
     @property
     def by_batch(self) -> np.ndarray:

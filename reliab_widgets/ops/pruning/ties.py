@@ -13,8 +13,8 @@ import torch
 import torch_pruning
 from torch import Tensor, nn
 
-from ...core.batching import own_generators
 from ...core.network import Network
+from ...core.randomness import own_generators
 
 STAYS = -1
 """Instead of a unit: this channel is never removed."""
