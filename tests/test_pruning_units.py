@@ -211,7 +211,7 @@ def test_blocked_gradients_are_said() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return super().forward(x.detach()).detach()
 
-    with pytest.raises(ValueError, match="gradients are blocked, so ties cannot be found"):
+    with pytest.raises(ValueError, match="gradients are blocked inside"):
         structure(random_subject(Blocked()))
 
 

@@ -216,10 +216,7 @@ def structure(subject: Subject) -> Structure:
 
 def _find(subject: Subject) -> Structure:
     network = subject.network
-    if not network.gradients:
-        seen = "the logits of images that require gradients do not require any"
-        fix = "Remove what blocks them (detach, no_grad, numpy) from model="
-        raise ValueError(problem("gradients are blocked, so ties cannot be found", seen, fix))
+    network.check_gradients()  # without them it cannot be seen what belongs together
     image = subject.images[:1]
     # Hooks on the original would see passes of other threads.
     bare = network.copied(plain_weights, shared=True)
