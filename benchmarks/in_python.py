@@ -55,7 +55,7 @@ def live(subject: rw.Subject) -> Iterator[Measured]:
 
 def forward(subject: rw.Subject) -> Iterator[Measured]:
     """All images through the network, against the loop that one would write by hand."""
-    batch = subject.report().batch
+    batch = subject.plan.batch
     mean, std = (torch.tensor(it)[:, None, None] for it in (subject.mean, subject.std))
 
     def loop() -> None:

@@ -9,7 +9,7 @@ from captum.attr import IntegratedGradients, Occlusion
 
 import reliab_widgets as rw
 from reliab_widgets.analyses.saliency.compute import saliency
-from reliab_widgets.core.batching import Plan, threads
+from reliab_widgets.core.batching import threads
 from reliab_widgets.ops.attribution.baselines import baselines
 from reliab_widgets.ops.attribution.deletion import RANDOM, Deletion, random_ranks
 from reliab_widgets.ops.attribution.explainer import Explainer
@@ -26,23 +26,18 @@ LIVE: dict[str, Any] = {"steps": 8, "fills": ("mean",), "points": 9}
 
 def measure(subject: rw.Subject) -> Iterator[Measured]:
     """Everything that this file measures, in CPU time of all threads."""
-    with threads(plan_of(subject).threads):  # the same for everybody
+    with threads(subject.plan.threads):  # the same for everybody
         yield from occlusion(subject)
         yield from integrated_gradients(subject)
         yield from deletion(subject)
         yield from live(subject)
 
 
-def plan_of(subject: rw.Subject) -> Plan:
-    report = subject.report()
-    return Plan(report.batch, report.memory_format == "channels_last", report.threads)
-
-
 def explaining(subject: rw.Subject, method: Method, names: tuple[str, ...]) -> Callable[[], object]:
     """What makes the maps of the first image, without anything around it."""
     size = (subject.images.shape[2], subject.images.shape[3])
     bases = baselines(names, subject)
-    explainer = Explainer(method, bases, "logit", size, plan_of(subject))
+    explainer = Explainer(method, bases, "logit", size, subject.plan)
     return lambda: explainer.add(
         explainer.part(subject, 0, TARGET, span) for span in explainer.spans
     )
@@ -71,7 +66,7 @@ def occlusion(subject: rw.Subject, rounds: int = 7) -> Iterator[Measured]:
 
 def integrated_gradients(subject: rw.Subject, rounds: int = 5) -> Iterator[Measured]:
     """One image, four baselines, 50 steps, against its passes alone and against captum."""
-    plan, count = plan_of(subject), 4 * 51
+    plan, count = subject.plan, 4 * 51
     attribution = IntegratedGradients(Scored(subject, "logit"))
     image = subject.images[:1]
     bases = torch.cat([one(image[0], 0) for one in baselines(BASELINES, subject)])
@@ -95,7 +90,7 @@ def deletion(subject: rw.Subject, rounds: int = 5) -> Iterator[Measured]:
     """Curves of one image: four orders, both ways, two fills, 17 points, against their passes."""
     fills = baselines(("black", "blur"), subject)
     pixels = subject.images.shape[2] * subject.images.shape[3]
-    made = Deletion(fills, fills, 17, "probability", pixels, plan_of(subject).batch)
+    made = Deletion(fills, fills, 17, "probability", pixels, subject.plan.batch)
     orders = random_ranks(RANDOM, pixels, 0, 0)
     count = RANDOM * 2 * 2 * 15
     images = subject.images[:1].expand(count, -1, -1, -1)
@@ -134,7 +129,7 @@ def passing(subject: rw.Subject, count: int) -> Callable[[], object]:
 
     Noise, because passes over equal images would be the quicker ones.
     """
-    plan, network = plan_of(subject), Scored(subject, "logit")
+    plan, network = subject.plan, Scored(subject, "logit")
     noise = torch.rand(count, *subject.images.shape[1:], generator=torch.Generator())
     images = torch.lerp(subject.images[:1], noise, 0.5)
     layout = torch.channels_last if plan.channels_last else torch.contiguous_format

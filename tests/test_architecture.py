@@ -58,10 +58,13 @@ LAYERS: list[tuple[str, list[str]]] = [
     ("core", []),
     # Checks of what is given need to know what a Subject is, when they run.
     ("core.analysis", [*CORE[: CORE.index("core.analysis")], "core.subject"]),
+    # A report asks each analysis what it needs, when it is asked for.
+    ("core.subject", [*CORE[: CORE.index("core.subject")], "analyses.allowed"]),
     *((name, CORE[:place]) for place, name in enumerate(CORE)),
     ("ops", []),
     ("ops.*", [*CORE, *OPS]),  # but no loose file: see test_every_file_of_ops_has_a_room
     ("analyses", []),
+    ("analyses.allowed", [*CORE, "analyses", "analyses.*.compute"]),
     *((name, [*CORE, *OPS, *PARTS]) for name in DRAWN),
     ("analyses.*.result", [*CORE, *OPS, *PARTS]),
     ("analyses.*.compute", [*CORE, *OPS, OWN + ".result"]),

@@ -166,7 +166,7 @@ class Shuffle(nn.Module):
     [
         (nn.GroupNorm(2, 4), "tied to between, a GroupNorm"),
         (nn.Conv2d(4, 4, 1, groups=2), "tied to between, a convolution in 2 groups"),
-        (Shuffle(), "without its filters the network does not do what it does when they are"),
+        (Shuffle(), "cutting its filters gives other logits than silencing them"),
     ],
     ids=["normalised over channels", "grouped", "shuffled"],
 )

@@ -82,7 +82,6 @@ LACKING: dict[str, Callable[[rw.Subject], object]] = {
     "oracle": rw.oracle,
     "untrained": rw.untrained,
     "smallest_epsilon": rw.smallest_epsilon,
-    "report": rw.Subject.report,
     "predict": lambda subject: subject.predict(subject.images),
     "model": lambda subject: subject.model,
     "corruption": lambda subject: rw.reliability(subject, corruption="noise 3"),
@@ -137,3 +136,12 @@ def test_the_widget_works_whole() -> None:
     assert widget.result.n_fitted == 300
     assert [*widget.controls["corruption"].options] == [("clean", "clean")]
     widget.close()
+
+
+def test_its_report_says_what_it_lacks() -> None:
+    subject = rw.Subject.from_logits(np.eye(3, dtype=np.float32) * 4, [0, 1, 2])
+    report = subject.report()
+    works = {word: not allowed.impossible for word, allowed in report.analyses.items()}
+    assert works == dict.fromkeys(works, False) | {"reliability": True}
+    assert "✗ pruning: there are only logits: this needs the network" in str(report)
+    assert "batches" not in str(report)

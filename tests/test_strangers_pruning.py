@@ -77,7 +77,7 @@ UNITS = {  # of the eight filters of `first`; others are refused
     **{kind: list(range(8)) for kind in ("pixel unshuffle", "flip", "index select", "padded")},
     **{kind: list(range(8)) for kind in ("repeated", "twice", "relu")},
 }
-ODD = "without its filters the network does not do what it does when they are silent"
+ODD = "cutting its filters gives other logits than silencing them"
 
 
 @pytest.mark.parametrize("kind", BETWEEN)

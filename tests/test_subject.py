@@ -844,15 +844,21 @@ def test_report(batch_of_two: None) -> None:
     report = make().report()
     assert report.gradients
     assert report.output == "logits"
-    assert report.conv_layers == ("conv",)
-    assert report.hookable_layers == ("conv", "relu", "pool", "fc")
-    assert report.prunable_layers == ("conv",)
+    layers = {word: it.layers for word, it in report.analyses.items()}
+    assert layers == {
+        "saliency": ("relu",),
+        "reliability": (),
+        "propagation": ("conv", "fc"),
+        "pruning": ("conv",),
+    }
+    assert report.analyses["pruning"].refused == {"fc": "its outputs are the answer"}
     assert report.parameters == 4 + 9  # 2 filters of 1 weight and 1 bias; 3 x 2 weights, 3 biases
     assert (report.batch, report.threads, report.memory_format) == (2, 1, "contiguous")
     assert 0 < report.memory_budget <= 300_000_000
     lines = str(report).splitlines()
-    assert lines[:3] == ["✓ gradients", "✓ logits", "✓ conv layers: 1"]
-    assert "13 parameters; batches of 2, contiguous, 1 thread" in lines[5]
+    assert lines[:3] == ["✓ gradients", "✓ logits", "✓ saliency: relu"]
+    assert "✓ propagation: 2 layers, conv to fc" in lines
+    assert "13 parameters; batches of 2, contiguous, 1 thread" in lines[-1]
 
 
 def test_report_gives_reasons() -> None:
@@ -867,8 +873,9 @@ def test_report_gives_reasons() -> None:
     text = str(make(Blind()).report())
     assert "✗ gradients: something in it cuts them off" in text
     assert "✓ logits: made from probabilities" in text
-    assert "✗ conv layers: no torch.nn.Conv2d runs" in text
-    assert "✗ prunable layers: none but the one" in text
+    assert "without ig, gradient, input-x-gradient and 3 more: gradients are blocked" in text
+    assert "✗ pruning: gradients are blocked inside Blind.forward" in text
+    assert "    without attacks: gradients are blocked" in text
     assert "note: the model was in train mode" in text
     assert "note: the model ends in softmax" in text
 
@@ -877,9 +884,8 @@ def test_depthwise_filters_cannot_be_removed_alone() -> None:
     model = nn.Sequential(
         nn.Conv2d(1, 4, 1), nn.Conv2d(4, 4, 3, groups=4), nn.Flatten(), nn.Linear(144, 3)
     )
-    report = make(model.eval()).report()
-    assert report.conv_layers == ("0", "1")
-    assert report.prunable_layers == ("0",)
+    allowed = make(model.eval()).report().analyses["pruning"]
+    assert allowed.layers == ("0", "1")  # the second loses its filters with the first
 
 
 # --- device -----------------------------------------------------------------------------------

@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from torch import Tensor, nn
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from .batching import memory_budget
-from .network import Network
+
+if TYPE_CHECKING:
+    from .subject import Subject
+
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """What a network allows one analysis.
+
+    Attributes
+    ----------
+    layers : tuple of str
+        Names of those that it would look into or change if none are asked for, as they run.
+    refused : dict
+        From a method that it cannot have, or a layer that it leaves alone, to the reason.
+    impossible : str
+        Why it cannot be made at all; empty if it can.
+    """
+
+    layers: tuple[str, ...] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
+    impossible: str = ""
 
 
 @dataclass(frozen=True)
@@ -22,13 +45,12 @@ class Report:
         Why not; empty if they can.
     output : str
         What the model gives: "logits", "probabilities", "one logit" or "one probability".
-    conv_layers, hookable_layers, prunable_layers : tuple of str
-        Names of the two-dimensional convolutions, of all layers that run and give one tensor, and
-        of those whose filters or units can be removed (all but the one that makes the logits).
+    analyses : dict
+        From the word of each analysis to what it is allowed.
     parameters : int
         How many numbers the model has learnt.
     batch, threads : int
-        How many images a pass takes, on how many CPU threads.
+        How many images a pass takes, on how many CPU threads; 0 where there is no network.
     memory_format : str
         "contiguous" or "channels_last".
     memory_budget : int
@@ -40,9 +62,7 @@ class Report:
     gradients: bool
     blocked: str
     output: str
-    conv_layers: tuple[str, ...]
-    hookable_layers: tuple[str, ...]
-    prunable_layers: tuple[str, ...]
+    analyses: Mapping[str, Allowed]
     parameters: int
     batch: int
     threads: int
@@ -51,51 +71,54 @@ class Report:
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        layers = (
-            ("conv layers", self.conv_layers, "no torch.nn.Conv2d runs: no class activation maps"),
-            ("hookable layers", self.hookable_layers, "no named layer runs: nothing inside to see"),
-            ("prunable layers", self.prunable_layers, "none but the one that makes the logits"),
-        )
         blocked = f"{self.blocked}; attacks need them, most of saliency and pruning too"
         lines = [
             _line(self.gradients, "gradients", "" if self.gradients else blocked),
             _line(True, "logits", "" if self.output == "logits" else f"made from {self.output}"),
-            *(_line(bool(n), word, str(len(n)) if n else reason) for word, n, reason in layers),
-            f"  {self.parameters:,} parameters; batches of {self.batch}, {self.memory_format}, "
-            f"{self.threads} thread{'s' * (self.threads > 1)}, at most "
-            f"{self.memory_budget / 1e6:.0f} MB",
-            *(f"  note: {note}" for note in self.notes),
         ]
-        return "\n".join(lines)
+        for word, allowed in self.analyses.items():
+            works = not allowed.impossible
+            lines.append(_line(works, word, allowed.impossible or _span(allowed.layers)))
+            for reason in dict.fromkeys(allowed.refused.values()):
+                without = [name for name, why in allowed.refused.items() if why == reason]
+                lines.append(f"    without {_some(without)}: {reason}")
+        if self.batch:
+            lines.append(
+                f"  {self.parameters:,} parameters; batches of {self.batch}, {self.memory_format}, "
+                f"{self.threads} thread{'s' * (self.threads > 1)}, at most "
+                f"{self.memory_budget / 1e6:.0f} MB"
+            )
+        return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
 
 
 def _line(works: bool, what: str, detail: str) -> str:
     return f"{'✓' if works else '✗'} {what}" + (f": {detail}" if detail else "")
 
 
-def report(network: Network, image: Tensor, notes: tuple[str, ...]) -> Report:
-    """Look at what runs when a (1, C, H, W) image passes through the network."""
-    modules = dict(network.model.named_modules())
-    ran = [name for name in network.trace(image) if name]
-    heavy = [name for name in ran if _has_own_filters(modules[name])]
-    plan = network.plan(tuple(image.shape[1:]))
+def _span(layers: tuple[str, ...]) -> str:
+    if len(layers) < 2:
+        return "".join(layers)
+    return f"{len(layers)} layers, {layers[0]} to {layers[-1]}"
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def report(subject: Subject, analyses: Mapping[str, Allowed]) -> Report:
+    """Say what a Subject's network allows, given what it allows each analysis."""
+    network, known = subject.network, not subject.network.recorded
+    plan = subject.plan if known else None
     return Report(
         gradients=network.gradients,
         blocked=network.blocked,
         output=network.kind,
-        conv_layers=tuple(name for name in ran if isinstance(modules[name], nn.Conv2d)),
-        hookable_layers=tuple(ran),
-        prunable_layers=tuple(heavy[:-1]),
-        parameters=sum(parameter.numel() for parameter in network.model.parameters()),
-        batch=plan.batch,
-        threads=plan.threads,
-        memory_format="channels_last" if plan.channels_last else "contiguous",
+        analyses=dict(analyses),
+        parameters=sum(it.numel() for it in network.model.parameters()) if known else 0,
+        batch=plan.batch if plan else 0,
+        threads=plan.threads if plan else 0,
+        memory_format="channels_last" if plan and plan.channels_last else "contiguous",
         memory_budget=memory_budget(network.device),
-        notes=notes,
+        notes=subject.notes,
     )
-
-
-def _has_own_filters(module: nn.Module) -> bool:
-    if isinstance(module, nn.Conv2d):  # those of a depthwise convolution go with the layer before
-        return not module.groups == module.in_channels > 1
-    return isinstance(module, nn.Linear)

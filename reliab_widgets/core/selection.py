@@ -190,6 +190,6 @@ def spans(subject: Subject, positions: np.ndarray) -> list[tuple[int, ...]]:
         needed = sum(subject.network.trace(subject.images[:1]).values())
         batch = max(1, min(TOGETHER, int(MOST_BYTES / max(1, needed))))
     else:
-        batch = subject.report().batch
+        batch = subject.plan.batch
     cuts = range(0, len(positions), batch)
     return [tuple(positions[cut : cut + batch].tolist()) for cut in cuts]

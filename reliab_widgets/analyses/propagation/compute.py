@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...core.analysis import analysis
 from ...core.batching import threads
+from ...core.capabilities import Allowed
 from ...core.engine import Progress, sweep
 from ...core.knobs import Seed
 from ...core.selection import choose, naming, spans
@@ -36,6 +37,21 @@ from ...ops.features.layers import Layer, LayersKnob, find, observing
 from .result import Channels, Propagation
 
 MANY = 64  # images, where nobody says how many
+
+
+def allowed(subject: Subject) -> Allowed:
+    """Say what a Subject's network allows: the layers that are watched, and attacks.
+
+    Raises
+    ------
+    ValueError
+        No layer can be seen.
+    """
+    found, notes = find(subject.network, subject.images[:1])
+    refused = dict.fromkeys(("steps that are no module",) if notes else (), "; ".join(notes))
+    if blocked := subject.network.blocked:
+        refused["attacks"] = f"gradients are blocked: {blocked}"
+    return Allowed(tuple(layer.name for layer in found), refused)
 
 
 @analysis

@@ -299,7 +299,7 @@ def _enough(result: Propagation) -> bool:
 def _seconds_per_step(subject: Subject) -> float:
     """Time one step of an attack on one image."""
     images = subject.images[:1].clone().requires_grad_()
-    with threads(subject.report().threads), torch.enable_grad():
+    with threads(subject.plan.threads), torch.enable_grad():
         seconds = []
         for _ in range(3):
             begun = time.perf_counter()

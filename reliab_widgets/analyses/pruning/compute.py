@@ -10,6 +10,7 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 
 from ...core.analysis import analysis
+from ...core.capabilities import Allowed
 from ...core.engine import Progress, Recent, ticking
 from ...core.knobs import (
     AnotherSubject,
@@ -51,6 +52,18 @@ def _all(subject: Subject) -> int:
 
 CRITERION = Choice((*CRITERIA, "magnitude"), own="a function of a Subject", offers=_offered)
 SOME = Whole(0, _all, "0 leaves it out")
+
+
+def allowed(subject: Subject) -> Allowed:
+    """Say what a Subject's network allows: the layers that lose filters, and why others do not.
+
+    Raises
+    ------
+    ValueError
+        None can.
+    """
+    found = structure(subject)
+    return Allowed(tuple(name for group in found.groups for name in group), found.tied)
 
 
 @analysis

@@ -8,6 +8,7 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 
 from ...core.analysis import analysis
+from ...core.capabilities import Allowed
 from ...core.engine import Progress, ticking
 from ...core.knobs import AnotherSubject, Auto, Choice, ClassOf, Real, Seed, Whole
 from ...core.selection import halves
@@ -56,6 +57,11 @@ def _corruptions(subject: Subject) -> tuple[str, ...]:
 
 
 FEWER = Whole(1, 10**9, "None fits on all", stops=_fewer)
+
+
+def allowed(subject: Subject) -> Allowed:
+    """Say what a Subject's network allows: everything, since only its answers are asked for."""
+    return Allowed()
 
 
 @analysis

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ...core.analysis import analysis
+from ...core.capabilities import Allowed
 from ...core.engine import Progress, Tick, stream, ticking
 from ...core.knobs import Auto, Choice, ClassOf, Positions, Seed, Whole
 from ...core.selection import naming
@@ -28,6 +29,7 @@ from ...ops.attribution.baselines import (
 )
 from ...ops.attribution.deletion import RANDOM, Deletion, random_ranks, ranks
 from ...ops.attribution.explainer import Explainer, Maps, Part
+from ...ops.attribution.foreign import spatial_layers
 from ...ops.attribution.scores import SCORES, TARGETS, scores, targets
 from ...ops.networks.untrained import has_signal, untrained
 from ...ops.statistics.agreement import agreement
@@ -48,6 +50,23 @@ def _all(subject: Subject) -> int:
 
 def _ends(subject: Subject) -> int:
     return subject.images[0, 0].numel() + 1
+
+
+def allowed(subject: Subject) -> Allowed:
+    """Say what a Subject's network allows: the layer of Grad-CAM, and methods that it cannot have.
+
+    Raises
+    ------
+    ValueError
+        There is no network.
+    """
+    layers = tuple(spatial_layers(subject))[-1:]
+    if blocked := subject.network.blocked:
+        sloped = [name for name in of.KNOBS if name not in of.MASKED]
+        return Allowed(refused=dict.fromkeys(sloped, f"gradients are blocked: {blocked}"))
+    if not layers:
+        return Allowed(refused={"gradcam": "no convolution or block gives a map of places"})
+    return Allowed(layers)
 
 
 @analysis

@@ -22,7 +22,7 @@ from ..corruptions.severities import noise
 from ..statistics.agreement import spearman
 from .baselines import Baseline
 from .foreign import foreign_map
-from .methods import Method
+from .methods import MASKED, Method
 from .perturbation import phi, rise_masks, windows
 from .scores import gradients, score_of
 
@@ -119,7 +119,7 @@ class Explainer:
 
     @property
     def _is_masked(self) -> bool:
-        return not self.method.is_foreign and self.method.name in ("occlusion", "rise")
+        return not self.method.is_foreign and self.method.name in MASKED
 
     # --- where the network is evaluated -------------------------------------------------------
 

@@ -167,7 +167,7 @@ def spatial_layers(subject: Subject) -> dict[str, tuple[int, int]]:
     for group in ("weight", "activations", "blocks"):
         try:
             some, _ = layers.find(subject.network, subject.images[:1], group)
-        except ValueError:  # none of this group
+        except layers.NoLayer:
             continue
         for layer in some:
             shapes.setdefault(layer.module, []).append(layer.shape)

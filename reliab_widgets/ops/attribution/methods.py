@@ -24,6 +24,8 @@ KNOBS: dict[str, tuple[str, ...]] = {
 }
 """The methods, and the settings that change their maps."""
 WITHOUT_BASELINE = ("gradient", "smoothgrad", "gradcam")
+MASKED = ("occlusion", "rise")
+"""The methods that only ask for answers: all others follow gradients."""
 DRAWN = ("smoothgrad", "expected-gradients", "rise")
 """The methods that take samples, so that their maps have an error of chance."""
 _WORDS = {"steps": "{} steps", "masks": "{} masks", "noise": "noise {:g}"}

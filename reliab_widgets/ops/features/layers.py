@@ -26,6 +26,10 @@ _FOUND: WeakKeyDictionary[Network, dict[Any, Any]] = WeakKeyDictionary()
 _CHECKED = 2  # images passed to look for layers, so that what has no row per image stands out
 
 
+class NoLayer(ValueError):
+    """None of a group of layers runs."""
+
+
 @dataclass(frozen=True)
 class LayerNames(Choice):
     """A group of layers, or names of some; whether they run is told by `find`.
@@ -106,7 +110,7 @@ def find(
     Raises
     ------
     ValueError
-        No such layer runs, or there are none of this group.
+        No such layer runs; `NoLayer` if there are none of this group.
 
     Examples
     --------
@@ -328,11 +332,11 @@ def _named(names: tuple[str, ...], seen: list[Layer]) -> tuple[Layer, ...]:
     return tuple(layer for layer in seen if layer.module in names or layer.name in names)
 
 
-def _nothing(network: Network, layers: str, seen: list[Layer], functional: int) -> ValueError:
+def _nothing(network: Network, layers: str, seen: list[Layer], functional: int) -> NoLayer:
     others = list(dict.fromkeys(layer.module for layer in seen))[:40]
     what = "Conv2d or Linear" if layers == "weight" else layers.removesuffix("s")
     calls = f"; {functional} convolutions or linear maps are function calls" if functional else ""
-    return ValueError(
+    return NoLayer(
         problem(
             f"layers={layers!r} finds nothing in {type(network.model).__name__}",
             f"no {what} module runs in its forward{calls}",

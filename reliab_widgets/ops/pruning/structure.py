@@ -28,7 +28,7 @@ from .trials import tried
 _FOUND: WeakKeyDictionary[Network, dict[tuple[int, ...], Structure]] = WeakKeyDictionary()
 _CLOSE = 1e-5  # logits of the masked and of the cut network, relative to the largest
 _ROUNDED = 1e-4  # the same where it cannot be tried in float64
-_ODD = "without its filters the network does not do what it does when they are silent"
+_ODD = "cutting its filters gives other logits than silencing them"
 _TRIED = 2  # images for which they are compared
 
 
