@@ -33,8 +33,8 @@ format: .venv/.dev ## put code into shape, strip notebooks of their outputs
 types: .venv/.dev ## check the types
 	$(PY) -m mypy
 
-notebooks: .venv/.dev ## run every notebook from top to bottom
-	$(PY) -m pytest notebooks/*.ipynb
+notebooks: .venv/.dev ## run every notebook from top to bottom, with its solutions
+	$(PY) -m pytest --numprocesses=2 tests/test_lessons.py
 
 bench: .venv/.dev ## measure speed on this machine
 	$(PY) -m benchmarks $(ARGS)
@@ -70,12 +70,12 @@ clean: ## remove .venv and everything built; data/ and build/zoo stay
 # The stamps say when what pyproject.toml asks for was last installed.
 .venv/.lab: .venv/bin/pip pyproject.toml
 	@echo "Installing into .venv: once, some minutes and up to 6 GB."
-	$(PY) -m pip install --editable ".[lab]"
+	$(PY) -m pip install --no-compile --editable ".[lab]"
 	@touch $@
 
 .venv/.dev: .venv/bin/pip pyproject.toml
 	@echo "Installing into .venv: once, some minutes and up to 7 GB."
-	$(PY) -m pip install --editable ".[dev,lab]"
+	$(PY) -m pip install --no-compile --editable ".[dev,lab]"
 	@touch .venv/.lab $@
 
 .venv/bin/pip:

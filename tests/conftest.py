@@ -62,8 +62,6 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take long, so that no worker waits for the other at the end."""
     for item in items:
-        if item.path.suffix == ".ipynb":
-            item.add_marker(pytest.mark.slow("a whole lesson, as its readers run it"))
         for mark in item.iter_markers("slow"):
             assert mark.args, f"{item.nodeid} is slow without a reason"
     long = {item.path for item in items if item.get_closest_marker("slow")}

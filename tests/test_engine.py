@@ -71,10 +71,20 @@ def dask() -> Iterator[Any]:
         yield client
 
 
+# Workers are forked from one server that has imported torch already: that takes seconds each.
+# What a spawned one does is tested in test_subject.
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["tests.test_grid"])
+
+
+def processes(workers: int = 1) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(workers, mp_context=CONTEXT)
+
+
 EXECUTORS: dict[str, Callable[[], Any]] = {
     "here": here,
     "threads": lambda: ThreadPoolExecutor(4),
-    "processes": lambda: ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")),
+    "processes": processes,
     "dask": dask,
 }
 

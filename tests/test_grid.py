@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from reliab_widgets import Subject
 from reliab_widgets.core import pools
 from reliab_widgets.core.engine import Cache
 from tests.models import Brightness, flat_images
-from tests.test_engine import EXECUTORS, ours, stopping_at
+from tests.test_engine import EXECUTORS, ours, processes, stopping_at
 
 GREYS = {"dim": 0.2, "pale": 0.7}
 
@@ -569,12 +569,8 @@ def leftovers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     assert set(multiprocessing.active_children()) <= before
 
 
-def two_processes() -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn"))
-
-
 def test_a_pool_that_breaks_is_made_anew_for_the_cells_that_are_left(leftovers: None) -> None:
-    with two_processes() as executor:
+    with processes(2) as executor:
         how = ["dies", "fine", "local", "2", "never arrives", "3", "exit", "4"]
         frame = rw.grid(misbehaving, named("dim"), how=how, executor=executor)
     found = errors_of(frame)
@@ -594,11 +590,12 @@ def test_a_pool_that_was_broken_before_is_made_anew(leftovers: None) -> None:
 
 
 def test_nothing_waits_for_ever_for_a_process(leftovers: None) -> None:
-    with two_processes() as executor:
+    with processes(2) as executor:
+        executor.submit(os.getpid).result()  # the first takes long to start
         how = ["hangs", "fine", "also fine"]
-        frame = rw.grid(misbehaving, named("dim"), how=how, executor=executor, timeout=8)
+        frame = rw.grid(misbehaving, named("dim"), how=how, executor=executor, timeout=4)
     found = errors_of(frame)
-    assert found.pop("hangs") == "TimeoutError: it took longer than 8 s, and was stopped"
+    assert found.pop("hangs") == "TimeoutError: it took longer than 4 s, and was stopped"
     assert set(found.values()) == {None}
 
 

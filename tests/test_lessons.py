@@ -1,55 +1,56 @@
-"""The exercises of the lessons: unanswered they say so, and their printed solutions are right."""
+"""The notebooks run from top to bottom as their readers run them; exercises say that they are not
+answered, and their printed solutions are right."""
 
-import json
 import re
-import sys
 from pathlib import Path
+from typing import Any
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
-LESSONS = sorted(
-    path
-    for path in NOTEBOOKS.glob("*.ipynb")
-    if (NOTEBOOKS / f"checks_{path.stem[:2]}.py").exists()
-)
+SECONDS = 120  # that a cell may take
+
+# What is true in a lesson whose reader answered this exercise, and in no cell after it.
+SOLVED = """\
+exec({solution!r}, names := dict(globals()))
+exec({check!r}, names)
+del names
+"""
 
 
-def cells(path: Path) -> list[tuple[str, str, list[str]]]:
-    """Kind, source and tags of every cell."""
-    notebook = json.loads(path.read_text(encoding="utf-8"))
-    return [
-        (cell["cell_type"], "".join(cell["source"]), cell["metadata"].get("tags", []))
-        for cell in notebook["cells"]
-    ]
+def solved(exercise: Any, answer: Any) -> Any:
+    """A cell that answers an exercise by the solution printed below it, and checks it."""
+    solution = re.search(r"```python\n(.*?)```", answer.source, re.DOTALL)
+    assert solution, f"no solution below the exercise\n{exercise.source}"
+    # A solution that shows how the check is called only needs to be run.
+    check = "" if "print(" in solution[1] else exercise.source.splitlines()[-1]
+    return nbformat.v4.new_code_cell(SOLVED.format(solution=solution[1], check=check))
 
 
-@pytest.mark.slow("a whole lesson, with its solutions")
-@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
-def test_solutions_are_right(
-    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.syspath_prepend(NOTEBOOKS)
-    names: dict[str, object] = {}
-    exercises = 0
-    lesson = cells(path)
-    for number, (kind, source, tags) in enumerate(lesson):
-        # Tables only show what is computed elsewhere, and take their time.
-        if kind != "code" or "table" in tags:
-            continue
-        capsys.readouterr()
-        exec(source, names)
-        if "exercise" not in tags:
-            continue
-        exercises += 1
-        said = capsys.readouterr().out
-        assert said.startswith(("○", "✗")), f"unanswered, cell {number} says {said!r}"
-        solution = re.search(r"```python\n(.*?)```", lesson[number + 1][1], re.DOTALL)
-        assert solution, f"no solution below the exercise in cell {number}"
-        exec(solution[1], names)
-        if "print(" not in solution[1]:  # the solution names the answer only: check it as above
-            exec(source.splitlines()[-1], names)
-        said = capsys.readouterr().out
-        assert said.startswith("✓"), f"the solution of cell {number} gives {said!r}"
-    assert exercises >= 2
-    sys.modules.pop(f"checks_{path.stem[:2]}", None)
+def printed(cell: Any) -> str:
+    return "".join(output.text for output in cell.outputs if output.output_type == "stream")
+
+
+@pytest.mark.kernel
+@pytest.mark.timeout(900)
+@pytest.mark.slow("a whole lesson, as its readers run it, with its solutions")
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_it_runs_and_its_solutions_are_right(path: Path) -> None:
+    lesson = nbformat.read(path, as_version=4)
+    exercises = []
+    for number in reversed(range(len(lesson.cells))):
+        cell = lesson.cells[number]
+        if "exercise" in cell.metadata.get("tags", []):
+            solution = solved(cell, lesson.cells[number + 1])
+            lesson.cells.insert(number + 1, solution)
+            exercises.append((cell, solution))
+    NotebookClient(
+        lesson, timeout=SECONDS, kernel_name="python3", resources={"metadata": {"path": NOTEBOOKS}}
+    ).execute()
+    for cell, solution in exercises:
+        assert printed(cell).startswith(("○", "✗")), f"unanswered, it says {printed(cell)!r}"
+        assert printed(solution).startswith("✓"), f"solved, it says {printed(solution)!r}"
+    has_checks = (NOTEBOOKS / f"checks_{path.stem[:2]}.py").exists()
+    assert (len(exercises) >= 2) == has_checks
