@@ -15,6 +15,7 @@ from reliab_widgets.ops.attribution.deletion import RANDOM, Deletion, random_ran
 from reliab_widgets.ops.attribution.explainer import Explainer
 from reliab_widgets.ops.attribution.foreign import Scored
 from reliab_widgets.ops.attribution.methods import Method
+from reliab_widgets.ops.attribution.scores import score_of
 
 from .measured import Measured
 
@@ -38,9 +39,14 @@ def explaining(subject: rw.Subject, method: Method, names: tuple[str, ...]) -> C
     size = (subject.images.shape[2], subject.images.shape[3])
     bases = baselines(names, subject)
     explainer = Explainer(method, bases, "logit", size, subject.plan)
-    return lambda: explainer.add(
-        explainer.part(subject, 0, TARGET, span) for span in explainer.spans
-    )
+
+    def run() -> object:
+        clean = float(score_of(subject, subject.images[:1], TARGET, "logit"))
+        return explainer.add(
+            explainer.part(subject, 0, TARGET, span, clean=clean) for span in explainer.spans
+        )
+
+    return run
 
 
 def occlusion(subject: rw.Subject, rounds: int = 7) -> Iterator[Measured]:

@@ -24,7 +24,7 @@ from reliab_widgets.ops.attribution.foreign import (
     spatial_layers,
 )
 from reliab_widgets.ops.attribution.methods import Method, methods
-from reliab_widgets.ops.attribution.scores import SCORES, gradients, scores, targets
+from reliab_widgets.ops.attribution.scores import SCORES, gradients, score_of, scores, targets
 from reliab_widgets.ops.networks.untrained import has_signal, untrained
 from tests import strangers
 from tests.models import Blocked, Views, flat_images
@@ -96,8 +96,10 @@ def explained(
     )
     height, width = subject.images.shape[2:]
     explainer = Explainer(method, bases, score, (height, width), Plan(batch))
+    clean = float(score_of(subject, subject.images[[index]], TARGET, score))
     return explainer.add(
-        explainer.part(subject, index, TARGET, span, keep=keep) for span in explainer.spans
+        explainer.part(subject, index, TARGET, span, clean=clean, keep=keep)
+        for span in explainer.spans
     )
 
 

@@ -17,10 +17,11 @@ from torch import nn
 import reliab_widgets as rw
 from reliab_widgets import Subject
 from reliab_widgets.analyses.saliency.compute import saliency
-from reliab_widgets.analyses.saliency.result import Saliency
+from reliab_widgets.analyses.saliency.result import FILLS, Saliency
+from reliab_widgets.core.drawing import svg
 from reliab_widgets.ops.networks.untrained import untrained
 from reliab_widgets.ops.statistics.agreement import MEASURES
-from tests.models import Blocked, Brightness, flat_images
+from tests.models import Blocked, Brightness, Counting, flat_images
 from tests.test_result import assert_same
 
 QUICK: dict[str, Any] = {"steps": 4, "points": 3, "fills": ("mean", "own"), "masks": 40}
@@ -545,12 +546,11 @@ def test_a_map_of_zeros_alone_is_refused() -> None:
             r"no such target: got 'zebra'. Choose target= from 'predicted', 'true', 'runner-up'",
         ),
         ({"target": 3}, r"no such target: got 3. .*, or pass an index from 0 to 2"),
-        ({"baselines": ()}, r"no baseline is given: baselines is empty. Pass baselines='black'"),
+        ({"baselines": ()}, r"baselines has too few or too many: got 0. Pass at least 1 of them"),
         ({"baselines": "pink"}, r"no baseline of that name: got 'pink'. Choose baselines= from"),
         ({"baselines": ("black",) * 2}, r"given twice: got 'black' .* Leave one .* of baselines="),
         ({"baselines": torch.zeros(1, 4, 4)}, r"a baseline has another shape than the images"),
         ({"baselines": torch.full((1, 8, 8), 9.0)}, r"a baseline has another range"),
-        ({"fills": ()}, r"no baseline is given: fills is empty. Pass fills='black'"),
         ({"fills": ("own", "own")}, r"given twice: got 'own' more than once"),
         ({"fills": "pink"}, r"no baseline of that name: got 'pink'"),
         ({"fills": "own", "method": "gradient"}, r"a method without baseline has no own one"),
@@ -638,3 +638,48 @@ def test_the_untrained_network_has_a_seed() -> None:
     with pytest.raises(ValueError, match=r"seed must be a whole number in its range: got -1"):
         untrained(textured(), seed=-1)
     assert "seed=7)" in untrained(textured(), 7).code
+
+
+# --- what is asked for, and no more ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["gradient", "ig", "occlusion", "gradcam"])
+def test_control_and_deletion_can_be_left_out(
+    subject: Subject, method: str, tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {"method": method, "steps": 4, "points": 3, "score": "logit"}
+    whole = saliency(subject, fills="mean", **options)
+    bare = saliency(subject, fills=(), untrained=False, **options)
+    np.testing.assert_array_equal(bare.hyper_maps, whole.hyper_maps)
+    assert bare.untrained.shape[1] == 0 and bare.fills == () and bare.morf.shape[2] == 0
+    assert bare.compared == whole.compared[: -len(bare.baselines)]
+    assert np.isnan(bare.control()).all()
+    assert "no untrained network was asked for" in str(bare)
+    assert not any(name.startswith(("morf", "lerf")) for name in bare.summary())
+    again = rw.load(bare.save(tmp_path / "bare.npz"))
+    for result in (bare, again):
+        assert "untr." not in svg(result.plot()) and "falls first" not in svg(result.plot())
+    assert set(bare.to_frame()["method"]) == {method}
+
+
+def test_it_costs_what_was_asked_for() -> None:
+    subject = Subject(Counting(), torch.rand(4, 1, 8, 8), [0, 1, 2, 0])
+    options: dict[str, Any] = {"window": 4, "stride": 4, "score": "logit", "baselines": "black"}
+    options |= {"method": "occlusion", "fills": (), "untrained": False}
+    saliency(subject, **options)  # how many images a pass takes is found out
+    subject.model.batches.clear()
+    saliency(subject, **options)
+    # The image and its baseline, then four windows: the image is in none of their passes.
+    assert sum(subject.model.batches) == 2 + 4
+
+
+def test_large_images_get_few_fills_and_points() -> None:
+    def size(side: int) -> tuple[Any, ...]:
+        images = torch.rand(2, 1, side, side, generator=torch.Generator().manual_seed(0))
+        subject = Subject(Brightness(), images, [0, 1], classes=("dark", "bright", "grey"))
+        made = saliency(subject, steps=2, baselines="black", score="logit", untrained=False)
+        return made.fills, len(made.fractions)
+
+    assert size(64) == (FILLS, 17)
+    assert size(65) == (("mean",), 9)
+    assert size(2) == (FILLS, 5)

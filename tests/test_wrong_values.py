@@ -65,6 +65,7 @@ MEANS: dict[tuple[str, str], str] = {
     ("*", "seed: huge"): "a seed",
     ("*", "index: negative"): "the last image",
     ("*", "correct_only: bool"): "only images that are classified correctly",
+    ("saliency", "untrained: bool"): "with the control",
     ("from_dataset", "n: huge"): "all there are, with a note",
     ("grid", "cache: text"): "a folder, which is made",
     ("grid", "timeout: fraction"): "seconds",

@@ -119,6 +119,12 @@ class Charts:
     def _show_deletion(
         self, result: Saliency, pinned: Saliency | None, fill: str, fraction: float
     ) -> None:
+        self.deletion.set_visible(bool(result.fills))
+        for text in (self.deletion_title, self.verdict, *self.remaining):
+            text.set_visible(bool(result.fills))
+        if not result.fills:
+            self.points[1].areas = []
+            return
         fill = fill if fill in result.fills else result.fills[0]
         f, x = result.fills.index(fill), result.fractions * 100
         curves = result.morf[:, :, f].mean(0)

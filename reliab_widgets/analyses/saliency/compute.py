@@ -14,7 +14,7 @@ import torch
 from ...core.analysis import analysis
 from ...core.capabilities import Allowed
 from ...core.engine import Progress, Tick, stream, ticking
-from ...core.knobs import Auto, Choice, ClassOf, Positions, Seed, Whole
+from ...core.knobs import Auto, Choice, ClassOf, Flag, Positions, Seed, Whole
 from ...core.selection import naming
 from ...core.subject import Subject
 from ...core.wording import problem
@@ -30,8 +30,8 @@ from ...ops.attribution.baselines import (
 from ...ops.attribution.deletion import RANDOM, Deletion, random_ranks, ranks
 from ...ops.attribution.explainer import Explainer, Maps, Part
 from ...ops.attribution.foreign import spatial_layers
-from ...ops.attribution.scores import SCORES, TARGETS, scores, targets
-from ...ops.networks.untrained import has_signal, untrained
+from ...ops.attribution.scores import SCORES, TARGETS, score_of, scores, targets
+from ...ops.networks import untrained as twin
 from ...ops.statistics.agreement import agreement
 from .result import FILLS, Saliency
 
@@ -50,6 +50,11 @@ def _all(subject: Subject) -> int:
 
 def _ends(subject: Subject) -> int:
     return subject.images[0, 0].numel() + 1
+
+
+POINTS = Whole(2, _ends, "there are no more pixels", slider=(2, 65))
+LARGE = 64
+"""Pixels of a side above which deletion has one fill and few points, if nobody says how many."""
 
 
 def allowed(subject: Subject) -> Allowed:
@@ -88,8 +93,9 @@ def saliency(
     noise: of.Noise = 0.15,
     layer: of.LayerGiven = None,
     hyper: of.Hyper = None,
-    fills: Annotated[Any, Baselines(BaselineKind((OWN,)))] = FILLS,
-    points: Annotated[int, Whole(2, _ends, "there are no more pixels", slider=(2, 65))] = 17,
+    fills: Annotated[Any, Auto(Baselines(BaselineKind((OWN,))))] = None,
+    points: Annotated[int | None, Auto(POINTS)] = None,
+    untrained: Annotated[bool, Flag()] = True,
     seed: Seed = 0,
     executor: Any = None,
     progress: Progress = None,
@@ -137,10 +143,14 @@ def saliency(
     hyper : dict, optional
         Other values of these settings to compare with, one at a time:
         ``{"window": (4, 16), "stride": (2,)}``.
-    fills : str or sequence
-        What deletion replaces pixels by: baselines, or ``"own"`` for the baseline of each map.
-    points : int
-        Of the deletion curves, both ends included.
+    fills : str or sequence, optional
+        What deletion replaces pixels by: baselines, or ``"own"`` for the baseline of each map; none
+        leaves deletion out. By default black, white, mean, blur and own; mean for large images, of
+        more than 64 pixels a side.
+    points : int, optional
+        Of the deletion curves, both ends included. By default 17, for large images 9.
+    untrained : bool
+        Whether an untrained network is explained beside, as control.
     seed : int
         Of drawn images, masks, noise, random orders and the untrained network.
     executor, progress : optional
@@ -149,7 +159,7 @@ def saliency(
     Returns
     -------
     Saliency
-        Maps, agreement, deletion curves, and the same maps by an untrained network.
+        Maps, agreement, and if asked for deletion curves and the same maps by an untrained network.
 
     Raises
     ------
@@ -189,32 +199,36 @@ def saliency(
         seed=seed,
     )
     compared = made(baselines, subject, seed) if explained[0].has_baseline else (_NONE,)
-    filled = _filled(fills, subject, seed, explained[0].has_baseline)
     height, width = size = (subject.images.shape[2], subject.images.shape[3])
+    large = max(size) > LARGE
+    fills = (("mean",) if large else FILLS) if fills is None else fills
+    points = min(9 if large else 17, height * width + 1) if points is None else points
+    filled = _filled(fills, subject, seed, explained[0].has_baseline)
     plan = subject.plan
     work = _Work(
         subject,
         tuple(Explainer(one, compared, score, size, plan) for one in explained),
         Deletion(filled, compared, points, score, height * width, plan.batch),
     )
-    spans = sum(len(one.spans) for one in (*work.explainers, work.explainers[0]))
-    total = len(chosen) * (1 + spans + len(work.deletion.spans(work.orders)) + 1)
+    spans = sum(len(one.spans) for one in work.explainers)
+    steps_each = 1 + spans + len(work.deletion.spans(work.orders)) + 1
+    if untrained:
+        steps_each += 1 + len(work.explainers[0].spans)
+    total = len(chosen) * steps_each
     with ticking(progress) as tick, naming(image=(subject[chosen], chosen)):
         stages = _Stages(executor, tick, total)
         ask = _Questions(stages, work, chosen, target, score)
-        found = _explained(stages, work, ask, keep=True)
+        found = _explained(stages, work, ask, ask.clean, keep=True)
         maps = np.stack([[one.maps for one in image] for image in found])
         _check_zero(maps, ask, subject, score)
-        bare = untrained(subject, seed)
-        control = replace(work, subject=bare, explainers=work.explainers[:1])
-        control_maps = np.stack([image[0].maps for image in _explained(stages, control, ask)])
-        if not has_signal(bare):
-            control_maps[:] = 0  # what is left is rounding
+        control_maps = np.zeros((len(chosen), 0, *size), np.float32)
+        if untrained:
+            control_maps = _untrained(stages, work, ask, seed)
         morf, lerf = _deleted(stages, work, ask, maps[:, 0], sign, seed)
-        pages = np.concatenate([maps, control_maps[:, None]], axis=1)
-        agreed = np.stack(
-            [agreement(page.reshape(-1, *size)) for page in stages.each(pages)], axis=1
-        )
+        pages = [
+            np.concatenate([*mine, other]) for mine, other in zip(maps, control_maps, strict=True)
+        ]
+        agreed = np.stack([agreement(page) for page in stages.each(pages)], axis=1)
     first = [image[0] for image in found]
     names = tuple(one.name for one in compared)
     path_maps = first[0].path_maps
@@ -251,7 +265,7 @@ def saliency(
         fractions=work.deletion.fractions,
         morf=morf,
         lerf=lerf,
-        compared=_compared(names, explained),
+        compared=_compared(names, explained, untrained),
         agreement=agreed,
         convergence_size=work.explainers[0].sizes,
         convergence=np.stack([one.convergence for one in first]),
@@ -286,10 +300,17 @@ class _Work:
         ends = self.deletion.replacements(self.subject, index)
         return self.subject.predict(torch.cat([image[None], *bases, ends])).cpu().numpy()
 
-    def part(self, item: tuple[int, int, int, tuple[int, int], bool]) -> Part:
+    def clean(self, item: tuple[int, int]) -> float:
+        """Score an image as it is."""
+        index, target = item
+        images = self.subject.images[index : index + 1]
+        return float(score_of(self.subject, images, target, self.deletion.score))
+
+    def part(self, item: tuple[int, int, int, float, tuple[int, int], bool]) -> Part:
         """Evaluate one span of one explainer for one image."""
-        number, index, target, span, keep = item
-        return self.explainers[number].part(self.subject, index, target, span, keep=keep)
+        number, index, target, clean, span, keep = item
+        explainer = self.explainers[number]
+        return explainer.part(self.subject, index, target, span, clean=clean, keep=keep)
 
     def deleted(self, item: tuple[int, int, int, tuple[int, int]]) -> np.ndarray:
         """Evaluate one span of deletion for one image."""
@@ -370,11 +391,14 @@ class _Questions:
 
 
 def _explained(
-    stages: _Stages, work: _Work, ask: _Questions, keep: bool = False
+    stages: _Stages, work: _Work, ask: _Questions, clean: Sequence[float], keep: bool = False
 ) -> list[list[Maps]]:
-    """Return the maps of each image by each explainer, and if asked some of them along the path."""
+    """Return the maps of each image by each explainer, and if asked some of them along the path.
+
+    ``clean`` has the score of each image by the network that is explained.
+    """
     items = [
-        (number, index, target, span, keep and place == number == 0)
+        (number, index, target, float(clean[place]), span, keep and place == number == 0)
         for place, index, target in ask.each
         for number, explainer in enumerate(work.explainers)
         for span in explainer.spans
@@ -384,6 +408,15 @@ def _explained(
             [explainer.add(islice(parts, len(explainer.spans))) for explainer in work.explainers]
             for _ in ask.index
         ]
+
+
+def _untrained(stages: _Stages, work: _Work, ask: _Questions, seed: int) -> np.ndarray:
+    """Return the maps of each image by the network with weights drawn anew, (n, B, H, W)."""
+    bare = twin.untrained(work.subject, seed)
+    work = replace(work, subject=bare, explainers=work.explainers[:1])
+    clean = list(stages.run(_Work.clean, work, [(index, target) for _, index, target in ask.each]))
+    maps = np.stack([image[0].maps for image in _explained(stages, work, ask, clean)])
+    return maps if twin.has_signal(bare) else np.zeros_like(maps)  # what is left is rounding
 
 
 def _deleted(
@@ -431,7 +464,7 @@ def _filled(
     """Return what deletion replaces pixels by; None is the own baseline of each map."""
     own = [isinstance(one, str) and one == OWN for one in fills]
     others = [one for one, is_own in zip(fills, own, strict=True) if not is_own]
-    if not others and not has_baseline:
+    if fills and not others and not has_baseline:
         fix = "Pass fills= as baselines such as 'mean': a method without baseline has no own one"
         raise ValueError(problem("fills cannot replace pixels", f"got {fills!r}", fix))
     found = iter(made(others, subject, seed))
@@ -483,13 +516,15 @@ def _zeros(maps: np.ndarray, control: np.ndarray, names: tuple[str, ...]) -> lis
         if zero:
             which = "the map" if len(maps) == 1 else f"{zero} of {len(maps)} maps"
             notes.append(f"{which} with {name}: zero everywhere")
-        flat = int((np.ptp(control[:, number], axis=(1, 2)) == 0).sum())
+        flat = int((np.ptp(control[:, number : number + 1], axis=(2, 3)) == 0).sum())
         if flat:
             which = "map" if len(maps) == 1 else f"{flat} of {len(maps)} maps"
             notes.append(f"{which} of the untrained network with {name}: constant, no control")
     return notes
 
 
-def _compared(names: tuple[str, ...], methods: tuple[of.Method, ...]) -> tuple[str, ...]:
+def _compared(
+    names: tuple[str, ...], methods: tuple[of.Method, ...], control: bool
+) -> tuple[str, ...]:
     others = [f"{name}, {method.words}" for method in methods[1:] for name in names]
-    return (*names, *others, *(f"{name}, untrained" for name in names))
+    return (*names, *others, *(f"{name}, untrained" for name in names if control))

@@ -37,7 +37,8 @@ class Saliency(Result):
     """Maps of the same images with several baselines, their agreement, and deletion curves.
 
     n images, B baselines, Y sets of hyper-parameters (the chosen one first), K classes, F fills,
-    P points of a deletion curve, S steps of the path, M = B (Y + 1) maps in `compared`.
+    P points of a deletion curve, S steps of the path, U = B maps of an untrained network or, if
+    none was asked for, 0; M = B Y + U maps in `compared`.
 
     Parameters
     ----------
@@ -60,7 +61,7 @@ class Saliency(Result):
     hyper_maps : numpy.ndarray
         ``(n, Y, B, H, W)`` float32, signed, channels summed.
     untrained : numpy.ndarray
-        ``(n, B, H, W)``: the same as `maps`, by the network with weights drawn anew.
+        ``(n, U, H, W)``: the same as `maps`, by the network with weights drawn anew.
     probabilities : numpy.ndarray
         ``(n, K)`` of the clean images.
     neutrality : numpy.ndarray
@@ -102,10 +103,10 @@ class Saliency(Result):
         What a reader should know: where a mean was taken from, which map is zero.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     facts: ClassVar[tuple[str, ...]] = (
-        "n > 0 and B > 0 and Y > 0 and M == len(compared)",
+        "n > 0 and B > 0 and Y > 0 and U in (0, B) and M == B * Y + U",
         "np.allclose(probabilities.sum(1), 1, atol=1e-3)",
         "np.array_equal(probabilities.argmax(1), answer)",
     )
@@ -124,7 +125,7 @@ class Saliency(Result):
     baseline_images: Annotated[np.ndarray, Array("n B C H W")]
     hyper: Annotated[tuple[str, ...], Array("Y")]
     hyper_maps: Annotated[np.ndarray, Array("n Y B H W")]
-    untrained: Annotated[np.ndarray, Array("n B H W")]
+    untrained: Annotated[np.ndarray, Array("n U H W")]
     probabilities: Annotated[np.ndarray, Array("n K", least=0, most=1)]
     neutrality: Annotated[np.ndarray, Array("n B K", least=0, most=1, nan=True)]
     scores_clean: Annotated[np.ndarray, Array("n")]
@@ -138,7 +139,7 @@ class Saliency(Result):
     fractions: Annotated[np.ndarray, Array("P", least=0, most=1, rising=True)]
     morf: Annotated[np.ndarray, Array("n B+1 F P")]
     lerf: Annotated[np.ndarray, Array("n B+1 F P")]
-    compared: Annotated[tuple[str, ...], Array("B*(Y+1)")]
+    compared: Annotated[tuple[str, ...], Array("M")]
     agreement: Annotated[np.ndarray, Array("4 n M M", least=-1, most=1, nan=True)]
     convergence_size: Annotated[np.ndarray, Array("Z", int, least=1, rising=True)]
     convergence: Annotated[np.ndarray, Array("n B Z", least=-1, most=1, nan=True)]
@@ -247,8 +248,10 @@ class Saliency(Result):
         return self.agree(measure)[:count, :count]
 
     def control(self, measure: str = "signed") -> np.ndarray:
-        """Return the ``(B,)`` agreement of each map with that of the untrained network."""
+        """Return the ``(B,)`` agreement of each map with that of the untrained network, or NaN."""
         count = len(self.baselines)
+        if not self.untrained.shape[1]:
+            return np.full(count, np.nan)
         return np.diagonal(self.agree(measure)[:count, -count:]).copy()
 
     def ceiling(self) -> np.ndarray:
@@ -305,7 +308,8 @@ class Saliency(Result):
 
         n, sets, count, height, width = self.hyper_maps.shape
         parts = [(self.hyper_maps[:, y], self.method, self.hyper[y]) for y in range(sets)]
-        parts.append((self.untrained, f"{self.method}, untrained", self.hyper[0]))
+        if self.untrained.shape[1]:
+            parts.append((self.untrained, f"{self.method}, untrained", self.hyper[0]))
         image, baseline, row, col = (it.ravel() for it in np.indices((n, count, height, width)))
         frames = [
             DataFrame(
@@ -381,6 +385,8 @@ class Saliency(Result):
         control, ceiling = self.control(), self.ceiling()
         if np.isfinite(control).any():
             parts.append(f"an untrained network's maps agree {np.nanmean(control):+z.2f}")
+        elif not self.untrained.shape[1]:
+            parts.append("no untrained network was asked for")
         elif self.hyper_maps.any():
             parts.append("none, for an untrained network's maps are constant")
         if np.isfinite(ceiling).any():

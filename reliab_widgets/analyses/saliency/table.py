@@ -73,8 +73,10 @@ class Table:
         names = [result.called(b) for b in range(count)]
         self.pairs.areas = []
         for row, name in enumerate(names):
-            others = [*enumerate(names), (len(tables[0]) - count + row, "the untrained network")]
-            for x, (at, other) in zip((*COLUMNS[:count], COLUMNS[MOST]), others, strict=True):
+            others = [*enumerate(names)]
+            if result.untrained.shape[1]:
+                others.append((len(tables[0]) - count + row, "the untrained network"))
+            for x, (at, other) in zip((*COLUMNS[:count], COLUMNS[MOST]), others, strict=False):
                 signed, absolute, shared, ssim = (table[row, at] for table in tables)
                 box = (left + x, top + ROW * row, left + x + CELL, top + ROW * (row + 1))
                 words = (

@@ -136,9 +136,6 @@ class Baselines(Several):
     def check(self, name: str, value: Any, about: Any) -> tuple[Any, ...]:
         """Return a tuple of baselines in their normal form."""
         found = super().check(name, several(value), about)
-        if not found:
-            fix = f"Pass {name}='black'"
-            raise ValueError(problem("no baseline is given", f"{name} is empty", fix))
         names = [one for one in found if isinstance(one, str)]
         twice = next((one for one in names if names.count(one) > 1), None)
         if twice is not None:
@@ -149,7 +146,7 @@ class Baselines(Several):
 
 
 Given: TypeAlias = Annotated[Any, BaselineKind()]
-SeveralGiven: TypeAlias = Annotated[Any, Baselines(BaselineKind())]
+SeveralGiven: TypeAlias = Annotated[Any, Baselines(BaselineKind(), least=1)]
 
 
 def made(values: Sequence[Any], subject: Subject, seed: int) -> tuple[Baseline, ...]:

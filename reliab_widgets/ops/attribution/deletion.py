@@ -113,7 +113,7 @@ class Deletion:
         for fill in self.fills:
             each = self.baselines if fill is None else (fill,)
             made += [one(image, index).mean(0) for one in each]
-        return torch.stack(made)
+        return torch.stack(made) if made else image.new_zeros((0, *image.shape))
 
     def _slots(self, orders: int) -> np.ndarray:
         """Which of the replacements each order takes for each fill, (R, F)."""
@@ -122,7 +122,7 @@ class Deletion:
             choices = len(self.baselines) if fill is None else 1
             slots.append(start + np.arange(orders) % choices)
             start += choices
-        return np.stack(slots, axis=1)
+        return np.array(slots, dtype=np.int64).reshape(-1, orders).T
 
     def spans(self, orders: int) -> tuple[tuple[int, int], ...]:
         """Begin and end of each span of the evaluations that so many orders take."""

@@ -157,8 +157,6 @@ class Explainer:
         """Begin and end of each span: as few as fit the batch, of equal length."""
         count = len(self._rows[0])
         batch = 1 if self.method.is_foreign else self.plan.batch
-        if self._is_masked and self.method.name == "occlusion":
-            batch = max(1, batch - 1)  # the image itself takes part in every pass
         edges = np.linspace(0, count, -(-count // batch) + 1).round().astype(int).tolist()
         return tuple(pairwise(edges))
 
@@ -218,6 +216,7 @@ class Explainer:
         target: int,
         span: tuple[int, int],
         *,
+        clean: float = np.nan,
         keep: bool = False,
     ) -> Part:
         """Evaluate one span for one image.
@@ -232,6 +231,8 @@ class Explainer:
             The class explained.
         span : (int, int)
             One of `spans`.
+        clean : float
+            Score of the image, which occlusion compares with.
         keep : bool
             Whether to keep maps along the path, too.
         """
@@ -252,7 +253,7 @@ class Explainer:
                 ]
             )
         elif self._is_masked:
-            values, fields = self._masked(subject, image, bases, target, place)
+            values, fields = self._masked(subject, image, bases, target, clean, place)
             factors = values
         else:
             values, fields = self._sloped(subject, image, bases, target, place)
@@ -297,7 +298,13 @@ class Explainer:
         return values.numpy(), slopes.sum(1).numpy()
 
     def _masked(
-        self, subject: Subject, image: Tensor, bases: Tensor, target: int, place: np.ndarray
+        self,
+        subject: Subject,
+        image: Tensor,
+        bases: Tensor,
+        target: int,
+        clean: float,
+        place: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return what each evaluation says, and how much of each pixel it says it of."""
         method = self.method
@@ -309,10 +316,13 @@ class Explainer:
         kept = masks[:, 0].double().numpy()
         if method.name == "rise":
             return score_of(subject, shown, target, self.score).numpy(), kept
-        # In the same pass as the image, a window that changes nothing costs exactly nothing.
-        shown = torch.cat([shown, image[None]])
-        values = score_of(subject, shown, target, self.score).numpy()
-        return values[-1] - values[:-1], 1 - kept
+        # A window that changes nothing costs exactly nothing, however another batch may round.
+        changed = (shown != image).flatten(1).any(1)
+        values = np.zeros(len(place))
+        if changed.any():
+            asked = score_of(subject, shown[changed], target, self.score)
+            values[changed.numpy()] = clean - asked.numpy()
+        return values, 1 - kept
 
     # --- adding up ----------------------------------------------------------------------------
 
