@@ -218,7 +218,7 @@ def saliency(
     with ticking(progress) as tick, naming(image=(subject[chosen], chosen)):
         stages = _Stages(executor, tick, total)
         ask = _Questions(stages, work, chosen, target, score)
-        found = _explained(stages, work, ask, ask.clean, keep=True)
+        found = _explained(stages, work, ask, ask.clean.tolist(), keep=True)
         maps = np.stack([[one.maps for one in image] for image in found])
         _check_zero(maps, ask, subject, score)
         control_maps = np.zeros((len(chosen), 0, *size), np.float32)
@@ -398,7 +398,7 @@ def _explained(
     ``clean`` has the score of each image by the network that is explained.
     """
     items = [
-        (number, index, target, float(clean[place]), span, keep and place == number == 0)
+        (number, index, target, clean[place], span, keep and place == number == 0)
         for place, index, target in ask.each
         for number, explainer in enumerate(work.explainers)
         for span in explainer.spans
