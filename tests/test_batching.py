@@ -1,6 +1,7 @@
 """Batches that fit the machine: everything here is told, nothing is timed."""
 
 import os
+import random
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -113,6 +114,7 @@ class Machine:
         self.runs: list[tuple[int, bool, int]] = []
         self.threads = 1
         monkeypatch.setattr(batching, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(batching, "thread_time", lambda: self.now)
         monkeypatch.setattr(torch, "get_num_threads", lambda: self.threads)
         monkeypatch.setattr(torch, "set_num_threads", lambda n: setattr(self, "threads", n))
 
@@ -121,36 +123,47 @@ class Machine:
         self.now += self.cost(*self.runs[-1])
 
 
-def test_probe_takes_the_batch_where_an_image_is_cheapest(monkeypatch: pytest.MonkeyPatch) -> None:
-    # 1 ms to start a pass, 0.1 ms an image; above 64 the memory allocator makes it dear
-    machine = Machine(monkeypatch, lambda b, last, n: 1e-3 + b * (1e-4 if b <= 64 else 5e-4))
-    assert probe(machine, 100, 300 * MB, 1).batch == 64
-
-
 def test_probe_keeps_to_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(monkeypatch, lambda b, last, n: 1e-3)
-    assert probe(machine, 10 * MB, 45 * MB, 1).batch == 4
-    assert max(batch for batch, _, _ in machine.runs) == 4
+    assert probe(machine, 10 * MB, 95 * MB, 1).batch == 8  # the largest power of two
+    assert max(batch for batch, _, _ in machine.runs) <= 8
     assert probe(machine, 10 * MB, 0, 1).batch == 1
 
 
+def test_batches_are_larger_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, lambda b, last, n: 1e-3)
+    assert [probe(machine, 1, 300 * MB, 1, on_cpu).batch for on_cpu in (True, False)] == [32, 256]
+
+
 def test_a_batch_takes_no_longer_than_cancel_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    machine = Machine(monkeypatch, lambda b, last, n: 0.02 * b**0.9)
-    plan = probe(machine, 1, 300 * MB, 1)
-    assert plan.batch > 1
-    assert machine.cost(plan.batch, False, 1) <= batching.LONGEST_PASS
+    machine = Machine(monkeypatch, lambda b, last, n: 0.2 * b)
+    assert probe(machine, 1, 300 * MB, 1).batch == 4
+    assert machine.cost(4, False, 1) <= batching.LONGEST_PASS
 
 
 def test_probe_of_a_slow_network_makes_few_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(monkeypatch, lambda b, last, n: 2.0 * b)
-    assert probe(machine, 1, 300 * MB, 1) == Plan(1)
-    assert len(machine.runs) == 2
+    assert probe(machine, 1, 300 * MB, 1).batch == 1
+    assert machine.runs == [(1, False, 1), (1, False, 1), (1, True, 1)]
 
 
 def test_probe_ends_in_time_on_a_small_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    machine = Machine(monkeypatch, lambda b, last, n: 1e-3 + 2e-4 * b)
+    machine = Machine(monkeypatch, lambda b, last, n: 1e-3 + 1e-3 * b)
     probe(machine, 1, 300 * MB, 2)
-    assert machine.now < batching.PROBE_TIME
+    assert machine.now < 0.2
+
+
+def test_the_plan_is_the_same_however_loaded_the_machine_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # As measured on shared cores: a pass takes up to 30 % more of the processor's time.
+    chance = random.Random(0)
+
+    def cost(batch: int, channels_last: bool, count: int) -> float:
+        return (1e-3 + batch * 1e-3) * (0.85 if channels_last else 1) * chance.uniform(1, 1.3)
+
+    machine = Machine(monkeypatch, cost)
+    assert {probe(machine, 1, 300 * MB, 1) for _ in range(100)} == {Plan(32, True)}
 
 
 @pytest.mark.parametrize("best", [False, True])
@@ -185,15 +198,6 @@ def test_probe_drops_a_format_the_network_refuses(monkeypatch: pytest.MonkeyPatc
         return 1e-3 + batch * 1e-4
 
     assert not probe(Machine(monkeypatch, cost), 1, 300 * MB, 1).channels_last
-
-
-def test_probe_survives_lack_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    def cost(batch: int, channels_last: bool, count: int) -> float:
-        if batch > 16:
-            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
-        return 2e-3 + batch * 1e-5
-
-    assert probe(Machine(monkeypatch, cost), 1, 300 * MB, 1).batch <= 16
 
 
 def test_probe_passes_a_real_error_on(monkeypatch: pytest.MonkeyPatch) -> None:

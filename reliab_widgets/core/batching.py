@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, thread_time
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +17,12 @@ from torch import Tensor, nn
 CGROUP = Path("/sys/fs/cgroup")
 PROC = Path("/proc")
 
-LARGEST_BATCH = 256
+LARGEST_BATCH = 32
+"""On a CPU, where an image in a batch of 64 costs no less; a GPU takes eight times as many."""
 LARGEST_BUDGET = 300_000_000  # bytes: what a 2 GB classroom container can spare
-LONGEST_PASS = 0.1  # seconds, so that Cancel, which comes between two batches, answers in time
-PROBE_TIME = 0.4  # seconds
+LONGEST_PASS = 1.0  # seconds, so that Cancel, which comes between two batches, answers in time
+QUICK_PASS = 0.0125  # seconds of one image: where so few tell little, eight are timed
+TURNS = 4
 
 
 @dataclass(frozen=True)
@@ -109,13 +111,19 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def probe(
-    run: Callable[[int, bool], object], image_bytes: int, budget: int, most_threads: int
+    run: Callable[[int, bool], object],
+    image_bytes: int,
+    budget: int,
+    most_threads: int,
+    on_cpu: bool = True,
 ) -> Plan:
-    """Find a good plan by timing a few passes, for less than half a second on a small network.
+    """Find a good plan, the same one each time, by a few passes of at most eight images.
 
-    A batch never takes more than the memory budget or, as far as one can tell, 100 ms. Threads and
-    memory format are compared by their worst pass, not their typical one: on a shared machine two
-    threads that wait for each other can be ten times slower now and then.
+    The batch is as large as pays, fits the memory budget and, as far as one can tell, takes no more
+    than a second. The memory format is compared by the processor time of one thread, which other
+    work hardly changes, and channels_last is taken if in doubt: it gains with the batch. Threads
+    are compared by their worst pass, not their typical one: on a shared machine two threads that
+    wait for each other can be ten times slower now and then.
 
     Parameters
     ----------
@@ -128,55 +136,47 @@ def probe(
         What a batch may need, in bytes.
     most_threads : int
         The largest number of threads to try.
+    on_cpu : bool
+        Whether the passes are computed there.
 
     Returns
     -------
     Plan
-        The best that was measured.
+        Its batch is a power of two.
 
     Examples
     --------
     >>> probe(lambda batch, channels_last: None, image_bytes=100, budget=250, most_threads=1).batch
     2
     """
-    fits = min(LARGEST_BATCH, max(1, budget // max(1, image_bytes)))
-    one = _seconds(run, Plan(1))
-    if one < PROBE_TIME / 8:  # the first pass of a network is slow and tells little
-        one = min(_seconds(run, Plan(1)) for _ in range(3))
+    clock = thread_time if on_cpu else perf_counter
+    one = _seconds(run, Plan(1), clock)
+    if one < LONGEST_PASS / 8:  # the first pass of a network is slow and tells little
+        one = min(_seconds(run, Plan(1), clock) for _ in range(3))
+    largest = LARGEST_BATCH if on_cpu else 8 * LARGEST_BATCH
+    fits = min(largest, budget / max(1, image_bytes), LONGEST_PASS / max(one, 1e-6))
+    plan = Plan(_power_of_two(fits))
+    sample = min(plan.batch, 8 if one < QUICK_PASS else 1)
 
-    # Eight at least, unless the network is large: what one image costs alone is mostly overhead.
-    few = 8 if one < LONGEST_PASS / 8 else 1
-    sample = _power_of_two(min(fits, max(few, 0.02 / max(one, 1e-6))))
-    choices = [Plan(sample, last, n) for last in (False, True) for n in sorted({1, most_threads})]
-    times: dict[Plan, list[float]] = {plan: [] for plan in choices}
-    until = perf_counter() + PROBE_TIME / 2
-    for turn in range(4):  # in turns, so that a busy moment hits all
-        for plan in choices:
-            needed = turn == 0 and not plan.channels_last
-            if needed or perf_counter() < until:
-                times[plan].append(_seconds(run, plan))
-    # The first time warms up, and counts only where there is no other.
-    worst = {plan: max(found[1:] or found) for plan, found in times.items() if found}
-    best = min(worst, key=worst.__getitem__)
-    if math.isinf(worst[best]):
-        return Plan(1)
+    def times(choices: list[Plan], clock: Callable[[], float]) -> list[list[float]]:
+        turns = TURNS if one < QUICK_PASS else 1
+        # In turns, so that a busy moment hits all; the first time warms up.
+        rounds = [[_seconds(run, it, clock) for it in choices] for _ in range(turns)]
+        return [list(column)[turns > 1 :] for column in zip(*rounds, strict=True)]
 
-    pace = min(times[best]) / sample
-    batch, until = 2 * sample, perf_counter() + PROBE_TIME / 2
-    while batch <= fits and batch * pace < LONGEST_PASS and perf_counter() < until:
-        larger = replace(best, batch=batch)
-        found = min(_seconds(run, larger) for _ in range(2))
-        if found > LONGEST_PASS or batch > 4 * best.batch:
-            break
-        if found / batch < 0.95 * pace:
-            best, pace = larger, found / batch
-        batch *= 2
-    return best
+    usual, last = times([Plan(sample), Plan(sample, True)], clock)
+    plan = replace(plan, channels_last=min(last) < 1.1 * min(usual))
+    if most_threads > 1:
+        formats = [replace(plan, batch=sample, threads=n) for n in (1, most_threads)]
+        single, several = times(formats, perf_counter)
+        if max(several) < 0.9 * min(single):
+            plan = replace(plan, threads=most_threads)
+    return plan
 
 
-def _seconds(run: Callable[[int, bool], object], plan: Plan) -> float:
+def _seconds(run: Callable[[int, bool], object], plan: Plan, clock: Callable[[], float]) -> float:
     with threads(plan.threads):
-        start = perf_counter()
+        start = clock()
         try:
             run(plan.batch, plan.channels_last)
         except (RuntimeError, MemoryError) as error:
@@ -184,7 +184,7 @@ def _seconds(run: Callable[[int, bool], object], plan: Plan) -> float:
             if plan.channels_last or out_of_memory(error):
                 return math.inf
             raise
-        return perf_counter() - start
+        return clock() - start
 
 
 def _power_of_two(value: float) -> int:
@@ -317,7 +317,7 @@ def cores() -> int:
     >>> 1 <= cores() <= torch.get_num_threads()
     True
     """
-    if hasattr(os, "getloadavg") and os.getloadavg()[0] > 1.5 * (os.cpu_count() or 1):
+    if hasattr(os, "getloadavg") and os.getloadavg()[0] > 1.1 * (os.cpu_count() or 1):
         return 1
     found: list[float] = [_outside if _inside_anywhere else torch.get_num_threads()]
     if hasattr(os, "sched_getaffinity"):

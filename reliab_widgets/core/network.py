@@ -160,7 +160,8 @@ class Network:
 
                 with torch.inference_mode(False), torch.no_grad():
                     needed = image.nbytes + sum(self.trace(image).values())
-                    self._plans[size] = probe(run, needed, memory_budget(self.device), cores())
+                    budget, on_cpu = memory_budget(self.device), self.device.type == "cpu"
+                    self._plans[size] = probe(run, needed, budget, cores(), on_cpu)
             return self._plans[size]
 
     def trace(self, image: Tensor) -> dict[str, int]:
