@@ -745,3 +745,20 @@ def test_the_order_of_images_does_not_matter(order, label):
     one = cal.measure(p, labels, label, **WIDTH)
     other = cal.measure(p[order], labels[order], label, **WIDTH)
     np.testing.assert_allclose(one, other, atol=1e-9)
+
+
+@pytest.mark.parametrize("label", ["top", "all", 1])
+def test_what_is_drawn_in_parts_is_what_is_drawn_at_once(label, monkeypatch):
+    rng = np.random.default_rng(0)
+    p = cal.softmax(rng.normal(size=(101, 4)))
+    how = {"bins": 7, "binning": "mass", "seed": 3, "draws": 31}
+
+    def drawn():
+        labels = np.arange(101) % 4
+        intervals = cal.bootstrap(p, labels, label, interval=0.9, **how)
+        return *intervals, cal.ece_floor(p, label, **how)
+
+    whole = drawn()
+    monkeypatch.setattr(cal, "AT_ONCE", 250)  # 2 of 31 resamples, or outcomes of 8 of 101
+    for part, of_whole in zip(drawn(), whole, strict=True):
+        np.testing.assert_allclose(part, of_whole, rtol=1e-10)

@@ -7,6 +7,7 @@ from torch import nn
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 import reliab_widgets as rw
+from reliab_widgets.analyses.reliability import compute
 from reliab_widgets.analyses.reliability.compute import METHODS
 from reliab_widgets.core.subject import Subject
 
@@ -326,3 +327,14 @@ def test_bad_knobs(subject: Subject, knobs: dict, words: str) -> None:
 def test_one_image_cannot_be_divided() -> None:
     with pytest.raises(ValueError, match=r"has 1\..*calibration_set="):
         rw.reliability(drawn(1, 0), method="temperature")
+
+
+@pytest.mark.parametrize("label", ["top", "all", 1])
+def test_the_curve_in_parts_is_the_curve_at_once(
+    subject: Subject, label: str | int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = rw.reliability(subject, label=label)
+    monkeypatch.setattr(compute, "NEAR", 100)
+    parts = rw.reliability(subject, label=label)
+    np.testing.assert_allclose(parts.curve_nll, whole.curve_nll, rtol=1e-12)
+    np.testing.assert_allclose(parts.curve_ece, whole.curve_ece, rtol=1e-12)

@@ -457,7 +457,7 @@ def test_names_are_the_recipes_and_an_untrained_twin_of_each_architecture():
 
 @pytest.mark.parametrize("architecture", CLASSIFIERS)
 def test_untrained_twin_is_at_chance(architecture):
-    subject = zoo.demo(f"{architecture}-untrained")
+    subject = zoo.demo(f"{architecture}-untrained")[:500]
     accuracy = (subject.logits.argmax(1) == subject.labels).float().mean()
     assert 0.05 < accuracy < 0.2
 

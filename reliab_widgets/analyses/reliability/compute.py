@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -39,6 +39,9 @@ TEMPERATURE = Real(
 )
 MANY = "15 is usual; many bins need many images"
 LEVELS = (0.9, 0.95, 0.99)
+
+NEAR = 1_000_000
+"""Numbers that stay in a processor's cache, or near it."""
 
 
 def _most(subject: Subject) -> int:
@@ -161,25 +164,27 @@ def reliability(
         *fitted, reported = _evaluate(
             [*passes, (subject, severities.corruption(corruption, seed))], executor, tick
         )
-    logits = reported[split.reported]
+    logits = reported[split.reported].astype(np.float64)
     labels = subject.labels.numpy()[split.reported]
 
     calibrator: calibrators.Calibrator = calibrators.Uncalibrated()
     ece_fit = float("nan")
     if needs_fit:
-        fit_logits = [array[split.fitted] for array in fitted]
+        fit_logits = [array[split.fitted].astype(np.float64) for array in fitted]
         fit_labels = split.fit.labels.numpy()[split.fitted]
         calibrator = _fit(method, fit_logits, fit_labels, calibration_bins)
         ece_fit = _ece(calibrator(fit_logits[0]), fit_labels, label, bins, binning)
     elif temperature is not None:
         calibrator = calibrators.Temperature(temperature)
 
-    raw, calibrated = metrics.softmax(logits), calibrator(logits)
-    before, after = (_Side(p, labels, label, bins, binning) for p in (raw, calibrated))
+    # One after the other: of a million images, each table is a large part of the memory.
+    curve_nll, curve_ece = _curve(logits, labels, label, bins, binning)
+    before = _Side(metrics.softmax(logits), labels, label, bins, binning)
+    calibrated = calibrator(logits)
+    after = _Side(calibrated, labels, label, bins, binning)
     low, high = metrics.bootstrap(
         calibrated, labels, label, bins=bins, binning=binning, interval=interval, seed=seed
     )
-    curve_nll, curve_ece = _curve(logits, labels, label, bins, binning)
     points = len(after.confidence) // len(labels)
     return Reliability(
         classes=subject.classes,
@@ -252,7 +257,7 @@ def _evaluate(
             tick(start + done, total)
 
         evaluated = subject.evaluate(transform, executor=executor, progress=watch)
-        logits.append(evaluated.numpy().astype(np.float64))
+        logits.append(evaluated.numpy())
         before += len(subject)
     return logits
 
@@ -310,16 +315,32 @@ def _curve(
     # A slider waits for this: classes come first, because sums over the first axis are quick.
     shifted = np.ascontiguousarray((logits - logits.max(axis=1, keepdims=True)).T)
     true = shifted[labels, np.arange(len(labels))]
+    hit = logits.argmax(axis=1) == labels if which == "top" else labels == which
     losses, errors = [], []
     for temperature in TEMPERATURES:
-        weights = np.exp(shifted / temperature)
-        total = weights.sum(axis=0)
-        probabilities = (weights / total).T
-        if isinstance(which, int):
-            one = probabilities[:, which]
-            rest = np.stack([1 - one, one], axis=1)
-            losses.append(metrics.nll(rest, (labels == which).astype(int)))
+        total, one = np.empty(len(labels)), np.empty(len(labels))
+        for some in _parts(shifted):
+            weights = shifted[:, some] / temperature
+            np.exp(weights, out=weights)
+            weights.sum(axis=0, out=total[some])
+            one[some] = weights[which] if isinstance(which, int) else 1  # of the answer
+        confidence = one / total
+        loss = np.mean(np.log(total) - true / temperature)
+        if which == "all":
+            probabilities = np.exp(shifted / temperature)
+            probabilities /= total
+            error = _ece(probabilities.T, labels, which, bins, binning)
         else:
-            losses.append(np.mean(np.log(total) - true / temperature))
-        errors.append(_ece(probabilities, labels, which, bins, binning))
+            error = metrics.ece(confidence, hit, cut.edges(confidence, bins, binning))
+        if isinstance(which, int):
+            rest = np.stack([1 - confidence, confidence], axis=1)
+            loss = metrics.nll(rest, hit.astype(int))
+        losses.append(loss)
+        errors.append(error)
     return np.array(losses), np.array(errors)
+
+
+def _parts(table: np.ndarray) -> Iterator[slice]:
+    """Columns that a processor can hold close by."""
+    most = max(1, NEAR // len(table))
+    return (slice(begin, begin + most) for begin in range(0, table.shape[1], most))

@@ -8,6 +8,7 @@ the rest) or a class index (that class against the rest).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,8 @@ SHARES = ("accuracy", "ece", "mce", "ace", "smece", "confidence")
 
 _ERRORS = slice(1, 5)  # of METRICS: those that chance can only make larger
 
+AT_ONCE = 20_000_000
+"""Numbers that are drawn and held at once: a million images are resampled twenty times."""
 _GRID = 256  # cells of [0, 1] on which smooth ECE is computed; values move by less than 2e-4
 
 
@@ -73,7 +76,9 @@ def tempered(logits: np.ndarray, temperature: float | np.ndarray) -> np.ndarray:
     """Return the softmax of checked logits over a temperature, or one for each row."""
     # The gap between two logits may exceed the largest float; its exponential is 0 all the same.
     with np.errstate(over="ignore", under="ignore"):
-        p = np.exp((logits - logits.max(axis=1, keepdims=True)) / temperature)
+        p = logits - logits.max(axis=1, keepdims=True)
+        p /= temperature
+        np.exp(p, out=p)
     p /= p.sum(axis=1, keepdims=True)
     # Rounding can let an earlier class draw level with the winner; one unit in the last place
     # keeps the answer.
@@ -210,7 +215,7 @@ def _smooth_error(cells: np.ndarray, n: int) -> np.ndarray:
     # a cell.
     width = np.full(len(cells), np.log(0.05))
     slope = np.full(len(cells), -0.3)
-    before = None
+    found, before = np.zeros(len(cells), dtype=bool), None
     for _ in range(12):
         value = np.log(np.maximum(error(width), 1e-9))
         if before is not None:
@@ -218,8 +223,10 @@ def _smooth_error(cells: np.ndarray, n: int) -> np.ndarray:
             moved = np.abs(step) > 1e-9
             slope[moved] = np.clip((value - before[1])[moved] / step[moved], -3, 0)
         before = width, value
-        width = np.clip(width + (value - width) / (1 - slope), -np.log(_GRID), 0)
-        if np.abs(width - before[0]).max() < 2e-3:
+        better = np.clip(width + (value - width) / (1 - slope), -np.log(_GRID), 0)
+        width = np.where(found, width, better)  # whatever the others still do
+        found |= np.abs(width - before[0]) < 2e-3
+        if found.all():
             break
     return error(width)
 
@@ -278,7 +285,7 @@ def brier(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
 def _squared_errors(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     given = probabilities[np.arange(len(labels)), labels]
-    return (probabilities**2).sum(axis=1) - 2 * given + 1
+    return np.einsum("nk,nk->n", probabilities, probabilities) - 2 * given + 1
 
 
 # All metrics of one state ---------------------------------------------------------------------
@@ -422,22 +429,37 @@ def bootstrap(
     1.0 1.0
     """
     sums = _Sums(probabilities, labels, label, bins, binning)
-    drawn = sums.metrics(_resamples(len(labels), seed, draws))
+    drawn = np.concatenate(
+        [sums.metrics(weights) for weights in _resamples(len(labels), seed, draws)], axis=1
+    )
     value = sums.metrics(np.ones((len(labels), 1)))
     drawn[_ERRORS] += value[_ERRORS] - drawn[_ERRORS].mean(axis=1, keepdims=True)
     low, high = np.quantile(drawn, [0.5 - interval / 2, 0.5 + interval / 2], axis=1)
     return low.clip(min=0), high
 
 
-@lru_cache(maxsize=2)
-def _resamples(n: int, seed: int, draws: int) -> np.ndarray:
-    """How often each of n images is in each resample: (n, draws), columns sum to n."""
-    picked = np.random.default_rng(seed).integers(n, size=(draws, n))
-    picked += n * np.arange(draws)[:, None]
-    times = np.bincount(picked.ravel(), minlength=draws * n).reshape(draws, n)
-    weights = np.ascontiguousarray(times.T, dtype=np.float64)
+def _resamples(n: int, seed: int, draws: int) -> Iterator[np.ndarray]:
+    """How often each of n images is in each resample: (n, d) at once, columns sum to n."""
+    if n * draws <= AT_ONCE:
+        yield _few_resamples(n, seed, draws)
+        return
+    generator, most = np.random.default_rng(seed), max(1, AT_ONCE // n)
+    for begin in range(0, draws, most):
+        yield _times(generator, n, min(most, draws - begin))
+
+
+@lru_cache(maxsize=2)  # a slider asks again and again
+def _few_resamples(n: int, seed: int, draws: int) -> np.ndarray:
+    weights = _times(np.random.default_rng(seed), n, draws)
     weights.flags.writeable = False
     return weights
+
+
+def _times(generator: np.random.Generator, n: int, draws: int) -> np.ndarray:
+    times = np.empty((draws, n), np.uint16)  # small, because turning a table around takes long
+    for row in times:
+        row[:] = np.bincount(generator.integers(n, size=n), minlength=n)
+    return np.ascontiguousarray(times.T).astype(np.float64)
 
 
 class _Sums:
@@ -558,11 +580,15 @@ def ece_floor(
 
     n = len(probabilities)
     confidence, _ = _columns(probabilities, np.zeros(n, dtype=np.int64), label)
-    # The mean over classes needs each class's own chance only, so one draw serves all of them.
-    uniform = np.random.default_rng(seed).random((n, draws))
-    total = 0.0
-    for column, index in zip(confidence.T, _indices(confidence, bins, binning).T, strict=True):
-        member = csc_array((np.ones(n), index, np.arange(n + 1)), shape=(bins, n))
-        hits = member @ (uniform < column[:, None]).astype(np.float64)
-        total += np.abs(hits - (member @ column)[:, None]).sum() / (n * draws)
-    return float(total / confidence.shape[1])
+    index, columns = _indices(confidence, bins, binning), confidence.shape[1]
+    gaps, generator = np.zeros((columns, bins, draws)), np.random.default_rng(seed)
+    most = max(1, AT_ONCE // draws)
+    for begin in range(0, n, most):
+        some = slice(begin, begin + most)
+        # The mean over classes needs each class's own chance only: one draw serves all of them.
+        uniform = generator.random((len(confidence[some]), draws))
+        for gap, column, bin_of in zip(gaps, confidence[some].T, index[some].T, strict=True):
+            rows = np.arange(len(column) + 1)
+            member = csc_array((np.ones(len(column)), bin_of, rows), shape=(bins, len(column)))
+            gap += member @ ((uniform < column[:, None]) - column[:, None])
+    return float(np.abs(gaps).sum() / (n * draws * columns))
