@@ -292,6 +292,18 @@ def test_network_does_what_its_record_says(name):
     assert ece == pytest.approx(expected["ece"], abs=0.001)
 
 
+@pytest.mark.parametrize("name", TRAINED)
+def test_logits_in_the_box_are_those_of_a_pass(name):
+    shipped = weights.answers(name)
+    assert sorted(shipped) == ["test", "validation"]
+    for split, logits in shipped.items():
+        subject = zoo.demo(name, split=split)
+        assert torch.equal(subject.logits, logits)
+        some = np.random.default_rng(0).choice(len(logits), 200, replace=False)
+        seen = subject.predict(subject.images[some])
+        torch.testing.assert_close(seen, logits[some], rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize("name", BOX)
 def test_record_tells_of_the_recipe_and_the_file(name):
     record = weights.record(name)
@@ -389,11 +401,13 @@ def test_damaged_weights_name_themselves(copied_weights):
         weights.load("resnet20")
 
 
-@pytest.mark.parametrize("missing", ["resnet20.safetensors", "resnet20.json"])
+@pytest.mark.parametrize(
+    "missing", ["resnet20.safetensors", "resnet20.json", "resnet20.logits.safetensors"]
+)
 def test_missing_weights_name_themselves(copied_weights, missing):
     (copied_weights / missing).unlink()
     with pytest.raises(ValueError, match=f"{missing} is missing or damaged.*Reinstall"):
-        weights.load("resnet20")
+        weights.load("resnet20"), weights.answers("resnet20")
 
 
 # The one-line door

@@ -589,6 +589,23 @@ class Subject:
         new.__dict__.pop("fingerprint", None)
         return new
 
+    def knowing(self, logits: Tensor) -> Subject:
+        """Return this Subject with the logits of its images, so that they need not be computed.
+
+        Parameters
+        ----------
+        logits : Tensor
+            (N, K) float32 on the CPU, of this network; it is not checked.
+
+        Examples
+        --------
+        >>> model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
+        >>> subject = Subject(model, torch.full((5, 1, 2, 2), 0.5), [0, 1, 2, 0, 1])
+        >>> subject.knowing(torch.eye(5, 3)).logits[2]
+        tensor([0., 0., 1.])
+        """
+        return self.replaced(_evaluations={None: _Evaluation(logits)})
+
     def on(self, network: Network, *, name: str | None = None, code: str | None = None) -> Subject:
         """Return the same images, and the same validation images, under another network.
 

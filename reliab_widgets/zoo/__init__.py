@@ -149,15 +149,17 @@ def _pair(name: str) -> "tuple[Subject, Subject]":
     # Enough to study the network by; the rest was verified by its checksum.
     few = (part[:16] for part in _images("test", of))
     studied = Subject(model, *few, mean=mean, std=std, classes=classes, name=name)
+    known = weights.answers(name) if trained else {}
 
     def on(split: str, **words: str) -> "Subject":
         images, labels = _images(split, of)
-        return studied.replaced(
+        subject = studied.replaced(
             images=images,
             labels=labels,
             positions=torch.arange(len(labels)),
             **words,
         )
+        return subject.knowing(known[split]) if split in known else subject
 
     validation = on(
         "validation",

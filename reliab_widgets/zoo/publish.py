@@ -95,8 +95,32 @@ def publish(name: str, data: Path, work: Path, kept: Path = checkpoints.KEPT) ->
     }
     (weights.WEIGHTS / f"{name}.json").write_text(samples.as_json(record), encoding="utf-8")
     weights.load(name)  # refuses what did not survive the way to disk and back
+    if isinstance(recipe, Recipe) and recipe.objective not in NUMBERS:
+        write_logits(name)
     checkpoints.keep(name, work, kept)  # the box has it now
     return f"{name}: published in {precision}"
+
+
+def write_logits(name: str) -> None:
+    """Write what a classifier of the box says to the images of the box: nobody waits for it then.
+
+    Of one that draws something in its passes there are no such answers.
+    """
+    model = weights.load(name)
+    record, of = weights.record(name), datasets.source(NETWORKS[name].data)
+    found = {}
+    for split in samples.SPLITS:
+        pixels, labels = samples.load(split, of)
+        mean, std, _ = SOURCES[of]
+        subject = Subject(model, samples.as_images(pixels), labels, mean=mean, std=std)
+        if subject.network.draws:
+            return
+        found[split] = subject.logits
+    content = safetensors.torch.save(found)
+    (weights.WEIGHTS / f"{name}.logits.safetensors").write_bytes(content)
+    facts = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    text = samples.as_json(record | {"logits": facts})
+    (weights.WEIGHTS / f"{name}.json").write_text(text, encoding="utf-8")
 
 
 def _write_history(

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from ..core.randomness import own_generators
 from ..ops.networks.files import facts_of, tensors
@@ -30,6 +30,17 @@ def load(name: str) -> nn.Module:
 def record(name: str) -> dict:
     """Read how the network ``name`` was trained and what it does; the model card shows the same."""
     return facts_of(WEIGHTS / f"{name}.json")
+
+
+def answers(name: str) -> dict[str, Tensor]:
+    """Read the logits of the images in the box by split, if they are shipped.
+
+    Raises
+    ------
+    ValueError
+        A file is missing, or is not what was shipped.
+    """
+    return tensors(name, WEIGHTS, "logits") if "logits" in record(name) else {}
 
 
 def shipped(name: str) -> bool:

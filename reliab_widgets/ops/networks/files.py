@@ -19,8 +19,8 @@ def in_the_box(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in names if (WEIGHTS / f"{name}.json").exists())
 
 
-def tensors(name: str, folder: Path = WEIGHTS) -> dict[str, Tensor]:
-    """Read weights, and make sure that they are those that were shipped.
+def tensors(name: str, folder: Path = WEIGHTS, what: str = "") -> dict[str, Tensor]:
+    """Read weights, or ``what`` else lies beside them, and make sure that it is what was shipped.
 
     Raises
     ------
@@ -30,8 +30,9 @@ def tensors(name: str, folder: Path = WEIGHTS) -> dict[str, Tensor]:
     import safetensors.torch
     from safetensors import SafetensorError
 
-    path = folder / f"{name}.safetensors"
-    expected = facts_of(folder / f"{name}.json")["sha256"]
+    path = folder / f"{name}{what and '.'}{what}.safetensors"
+    facts = facts_of(folder / f"{name}.json")
+    expected = facts[what]["sha256"] if what else facts["sha256"]
     try:
         content = path.read_bytes()
         seen = hashlib.sha256(content).hexdigest()
