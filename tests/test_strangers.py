@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,12 +69,45 @@ def test_a_probability_is_read_as_one(way: Callable[[Tensor], Tensor]) -> None:
     torch.testing.assert_close(subject.logits.softmax(1)[:, 1:], way(IMAGES), rtol=1e-4, atol=1e-6)
 
 
-def test_a_probability_that_output_brings_into_shape_is_one() -> None:
-    model = Made(lambda x: torch.sigmoid(brightness(x)))
-    with pytest.raises(ValueError, match=r"Pass output=lambda y: y\.reshape\(-1, 1\)\.$"):
-        rw.Subject(model, IMAGES, LABELS % 2)
-    subject = rw.Subject(model, IMAGES, LABELS % 2, output=lambda y: y.reshape(-1, 1))
+@pytest.mark.parametrize("shape", [(-1,), (-1, 1), ()])
+def test_one_number_for_each_image_needs_no_column(shape: tuple[int, ...]) -> None:
+    def shaped(x: Tensor) -> Tensor:  # as by squeeze(): of one image, nothing is left
+        return x.reshape(shape) if shape or len(x) == 1 else x
+
+    model = Made(lambda x: shaped(torch.sigmoid(brightness(x))))
+    subject = rw.Subject(model, IMAGES, LABELS % 2)
     assert any("one probability" in note for note in subject.notes)
+    expected = torch.sigmoid(brightness(IMAGES))
+    torch.testing.assert_close(subject.logits.softmax(1)[:, 1], expected, rtol=1e-4, atol=1e-6)
+    assert rw.attack(subject[:2], attack="fgsm").images.shape == IMAGES[:2].shape
+    logit = rw.Subject(Made(lambda x: shaped(brightness(x))), IMAGES, LABELS % 2)
+    torch.testing.assert_close(logit.logits[:, 1], brightness(IMAGES))
+
+
+def test_logits_are_found_in_an_object() -> None:
+    class Answer:
+        def __init__(self, logits: Tensor) -> None:
+            self.loss, self.logits = None, logits
+
+    class Answering(Made):
+        def forward(self, x: Tensor) -> Any:
+            return Answer(super().forward(x))
+
+    way = LOGITS["of a layer"]
+    subject = rw.Subject(Answering(way), IMAGES, LABELS % 2)
+    torch.testing.assert_close(subject.logits[:, 1:], way(IMAGES))
+    assert any("logits" in note for note in subject.notes)
+
+
+@pytest.mark.parametrize("method", ["gradcam", "ig"])
+def test_a_method_by_gradients_says_why_there_are_none(method: str) -> None:
+    class Detached(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x.detach())
+
+    subject = rw.Subject(Detached(*net()), IMAGES, LABELS)
+    with pytest.raises(ValueError, match="gradients are blocked"):
+        rw.saliency(subject, method=method)
 
 
 LOGITS: dict[str, Callable[[Tensor], Tensor]] = {

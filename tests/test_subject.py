@@ -309,8 +309,8 @@ def test_output_picks_from_a_named_tuple() -> None:
 def test_output_may_be_a_function_of_a_tensor() -> None:
     logits = make(models.Maps(), output=lambda y: y.mean((2, 3))).logits
     torch.testing.assert_close(logits, torch.tensor(MEANS)[:, None].expand(-1, 3))
-    column = make(models.Squeezed(), labels=[0] * 7, output=lambda y: y[:, None])
-    torch.testing.assert_close(column.logits[:, 1], torch.tensor(MEANS))
+    table = make(models.Squeezed(), output=lambda y: y.reshape(-1, 3)).logits
+    torch.testing.assert_close(table, brightness_logits(MEANS))
 
 
 def test_softmax_gives_log_probabilities() -> None:
@@ -1033,7 +1033,7 @@ BAD_OPTIONS = [
     (
         {"model": models.Squeezed()},
         ValueError,
-        r"must be logits.*\(1,\).*output=lambda y: y\.reshape\(-1, 1\)",
+        r"must be logits.*\(3,\).*output=lambda y: y\.reshape\(-1, 3\)",
     ),
     ({"model": models.NotATensor()}, ValueError, r"not a tensor.*ndarray.*output="),
     (

@@ -342,6 +342,8 @@ class Network:
             fix = "Pass output= as a key, a position, or a function that returns a tensor"
             seen = f"got {type(picked).__name__}"
             raise ValueError(problem("the model's output is not a tensor", seen, fix))
+        if picked.ndim < 2 and picked.numel() == count:  # one number for each image
+            picked = picked.reshape(count, 1)
         if (
             picked.ndim != 2
             or len(picked) != count

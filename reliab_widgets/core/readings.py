@@ -171,7 +171,9 @@ def entries(raw: Any) -> dict[Any, Any]:
         return dict(raw)
     if hasattr(raw, "_asdict"):
         return raw._asdict()
-    return dict(enumerate(raw)) if isinstance(raw, tuple | list) else {}
+    if isinstance(raw, tuple | list):
+        return dict(enumerate(raw))
+    return {key: it for key, it in getattr(raw, "__dict__", {}).items() if isinstance(it, Tensor)}
 
 
 def listed(parts: Mapping[Any, Any]) -> str:

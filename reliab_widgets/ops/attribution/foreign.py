@@ -111,6 +111,8 @@ def foreign_map(
             if getattr(module, "inplace", False) is True:
                 module.inplace = False  # type: ignore[assignment]
 
+    if method.own is None:
+        subject.network.check_gradients()
     model = Scored(subject.on(subject.network.copied(calm)), kind)
     images = image[None].to(subject.device).clone().requires_grad_()
     bases = base[None].to(subject.device).clone()
@@ -234,7 +236,7 @@ def check_layer(subject: Subject, name: str | None) -> str:
     found = spatial_layers(subject)
     listed = ", ".join(found)
     if not found:
-        fix = "Choose another method=: all the others work on any network"
+        fix = "Choose another method=: occlusion and rise work on any network"
         seen = f"no convolution or block of {subject.name} gives one"
         raise ValueError(problem("Grad-CAM needs a layer with a spatial map", seen, fix))
     if name is None:
