@@ -20,6 +20,7 @@ CORE = [
     f"core.{name}"
     for name in (
         "wording",
+        "settings",
         "pixels",
         "drawing",
         "knobs",

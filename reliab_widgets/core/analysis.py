@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from .engine import check_executor, check_progress
 from .knobs import HANDED_ON, Knob, Knobs, checked_knobs, declared, refuse_unknown, without_kinds
 from .result import Result
+from .settings import usual
 from .wording import problem
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ def checked(fn: Callable[P, R]) -> Callable[P, R]:
         check_progress(kwargs.get("progress"))
         for name, knob in knobs.items():
             given.arguments[name] = knob.kind.check(name, given.arguments[name], about)
-        return fn(*given.args, **given.kwargs)
+        with usual():
+            return fn(*given.args, **given.kwargs)
 
     return _presented(run, fn, knobs)
 
@@ -91,7 +93,8 @@ def analysis(fn: Callable[P, Found]) -> Callable[P, Found]:
         if handed.get("partial") is not None:
             early = handed["partial"]
             handed["partial"] = lambda result: early(filled(result))
-        return filled(fn(subject, **values, **handed))  # type: ignore[arg-type]
+        with usual():
+            return filled(fn(subject, **values, **handed))  # type: ignore[arg-type]
 
     return _presented(run, fn, knobs)
 

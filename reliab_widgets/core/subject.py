@@ -22,6 +22,7 @@ from .knobs import Auto, Own, Seed, Text, Whole
 from .network import Network, Output, tensor_bytes
 from .readings import check_finite
 from .recorded import Recorded, check_logits
+from .settings import usual
 from .validation import (
     check_apart,
     check_classes,
@@ -316,6 +317,7 @@ class Subject:
         """How passes of these images are run: batch, threads and memory format, probed once."""
         return self.network.plan(tuple(self.images.shape[1:]))
 
+    @usual()
     def predict(self, images: Tensor) -> Tensor:
         """Return the logits of images, normalised on the way.
 
@@ -365,6 +367,7 @@ class Subject:
             self.network.check_gradients()
         return logits
 
+    @usual()
     def report(self) -> Report:
         """Say what the model allows: gradients, each analysis with its layers, batch size.
 
@@ -395,6 +398,7 @@ class Subject:
         """Logits of all images, (N, K) float32 on the CPU, computed when first asked for."""
         return self.evaluate()
 
+    @usual()
     def evaluate(
         self,
         transform: Transform | None = None,
@@ -444,12 +448,7 @@ class Subject:
             seen = f"got {type(transform).__name__}"
             raise TypeError(problem("transform cannot be hashed", seen, fix)) from error
         total = len(self)
-        # What is kept outlives the caller's inference mode.
-        with (
-            ticking(progress) as tick,
-            evaluation.turn(tick, total),
-            torch.inference_mode(False),
-        ):
+        with ticking(progress) as tick, evaluation.turn(tick, total):
             tick(evaluation.done, total)
             if evaluation.done < total:
                 step = 1 if total == 1 else self.plan.batch
@@ -556,6 +555,7 @@ class Subject:
         code = code or f"{self.code}.with_validation({validation.code})"
         return self.replaced(validation=validation.on(self.network), code=code)
 
+    @usual()
     def __getitem__(self, key: Any) -> Subject:
         positions = check_index(key, len(self))
         if isinstance(key, slice):

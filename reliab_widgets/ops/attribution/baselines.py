@@ -70,7 +70,7 @@ class Baseline:
     def __call__(self, image: Tensor, index: int) -> Tensor:
         """Return the baselines (k, C, H, W) of an image (C, H, W), the index-th of its set."""
         if self.values is not None:
-            return self.values.expand(-1, *image.shape)
+            return self.values.to(image).expand(-1, *image.shape)
         if self.rule == "image-mean":
             made = image.mean((1, 2), keepdim=True).expand_as(image)
         elif self.rule == "blur":

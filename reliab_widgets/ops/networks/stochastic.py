@@ -35,7 +35,9 @@ class _Drawn(nn.Module):
     def draw(self) -> tuple[Tensor, Tensor | None]:
         generator = torch.Generator().manual_seed(self.seed * PLACES + self.place)
         drawn = [
-            mean + spread * torch.randn(mean.shape, generator=generator).to(mean.device)
+            mean
+            + spread
+            * torch.randn(mean.shape, generator=generator, dtype=mean.dtype).to(mean.device)
             for mean, spread in self.posterior()
         ]
         return drawn[0], drawn[1] if len(drawn) > 1 else None

@@ -106,7 +106,9 @@ def _some(subject: Subject, seed: int) -> Tensor:
     """Return a few images and, as those may be alike, at least two of noise."""
     images = subject.images[: _FEW - 2]
     generator = torch.Generator().manual_seed(seed)
-    noise = torch.rand(_FEW - len(images), *images.shape[1:], generator=generator)
+    noise = torch.rand(
+        _FEW - len(images), *images.shape[1:], generator=generator, dtype=torch.float32
+    )
     return torch.cat([images, noise.to(images)])
 
 

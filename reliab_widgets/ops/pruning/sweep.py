@@ -319,7 +319,9 @@ def _sparse(case: Case, control: int, level: float, beat: Progress) -> Point:
         plain_weights(model)
         weights = [weight(model, name) for name in names]
         ranks = [
-            torch.rand(one.shape, generator=generator) if control else one.abs().cpu()
+            torch.rand(one.shape, generator=generator, dtype=torch.float32)
+            if control
+            else one.abs().cpu()
             for one in weights
         ]
         count = int(level * whole.sum())

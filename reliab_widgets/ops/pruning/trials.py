@@ -124,7 +124,11 @@ def _pass(network: Network, image: Tensor) -> tuple[list[tuple[str, int, Tensor]
 
     def noise(name: str, axis: int) -> Callable[..., Tensor]:
         def hook(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
-            leaf = torch.randn(output.shape, generator=generator).to(output).requires_grad_()
+            leaf = (
+                torch.randn(output.shape, generator=generator, dtype=torch.float32)
+                .to(output)
+                .requires_grad_()
+            )
             made.append((name, axis % leaf.ndim, leaf))
             return leaf.clone()  # what follows may work in place
 
@@ -167,7 +171,9 @@ def _dependent(
     with torch.enable_grad():
         rows = one.values.flatten(1)
         # Weighted at random, so that slopes of different places do not cancel.
-        sums = (rows * torch.randn(rows.shape, generator=generator).to(rows)).sum(1)
+        sums = (
+            rows * torch.randn(rows.shape, generator=generator, dtype=torch.float32).to(rows)
+        ).sum(1)
     leaves = [leaf for _, _, leaf in made]
     touched = torch.autograd.grad(sums.sum(), leaves, retain_graph=True, allow_unused=True)
     near = [it for it, slope in zip(made, touched, strict=True) if slope is not None]
