@@ -35,6 +35,7 @@ CORE = [
         "validation",
         "readings",
         "opaque",
+        "copies",
         "network",
         "recorded",
         "datasets",

@@ -220,3 +220,14 @@ def test_passes_of_other_threads_are_not_seen() -> None:
     with ThreadPoolExecutor(4) as pool:
         for grey, seen in zip(greys, pool.map(watch, greys), strict=True):
             assert seen == pytest.approx([grey] * 20)
+
+
+def test_what_attention_computes_inside_is_named() -> None:
+    layers = nn.Flatten(2), nn.TransformerEncoderLayer(64, 4, 16, batch_first=True)
+    model = nn.Sequential(nn.Conv2d(1, 5, 1), *layers, nn.Flatten(), nn.Linear(320, 3)).eval()
+    subject = rw.Subject(model, torch.rand(2, 1, 8, 8), [0, 1])
+    found, notes = find(subject.network, subject.images[:1])
+    assert [layer.name for layer in found] == ["0", "2.linear1", "2.linear2", "4"]
+    assert any("1 torch.nn.MultiheadAttention" in note and "2.self_attn" in note for note in notes)
+    refused = subject.report().analyses["propagation"].refused
+    assert "2.self_attn" in refused["steps that are no module"]

@@ -486,3 +486,18 @@ def test_state_of_any_kind_is_carried() -> None:
     assert rw.reliability(subject).n == 24
     result = rw.pruning(subject, levels=(0.3,), images=8, calibration_images=8)
     assert np.isfinite(result.logits).all()
+
+
+def test_grad_cam_looks_at_no_layer_that_is_made_of_constants() -> None:
+    class Encoded(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.places = nn.Conv2d(3, 4, 3), nn.Conv2d(1, 4, 1)
+            self.last = nn.Linear(4, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.first(x)
+            return self.last((x + self.places(torch.ones(1, 1, *x.shape[2:]))).mean((2, 3)))
+
+    subject = rw.Subject(Encoded().eval(), IMAGES, LABELS)
+    assert rw.saliency(subject, method="gradcam", fills=(), untrained=False).layer == "first"

@@ -27,6 +27,7 @@ from torch.utils.data import (
 
 from reliab_widgets.core import network
 from reliab_widgets.core.batching import Plan
+from reliab_widgets.core.copies import twin
 from reliab_widgets.core.engine import Cancelled
 from reliab_widgets.core.subject import Subject
 from tests import models
@@ -1375,3 +1376,40 @@ def test_classes_of_equal_names_have_their_index(
     said = [note for note in subject.notes if "classes of equal names have their index" in note]
     assert len(said) == (given != named)
     assert all(named[0] in note for note in said)
+
+
+# --- copies -----------------------------------------------------------------------------------
+
+
+class OwnWay(nn.Linear):
+    """Counts how often it was copied, by its own way of copying."""
+
+    copied = 0
+
+    def __deepcopy__(self, known: dict[int, Any]) -> "OwnWay":
+        new = OwnWay(self.in_features, self.out_features)
+        new.load_state_dict(self.state_dict())
+        new.copied = self.copied + 1
+        return new
+
+
+def test_a_twin_is_a_deep_copy() -> None:
+    shared = nn.Linear(4, 4)
+    norm = nn.utils.parametrizations.weight_norm(nn.Linear(4, 4))
+    attention = nn.MultiheadAttention(4, 2)
+    model = nn.ModuleDict({"a": shared, "b": shared, "n": norm, "o": OwnWay(4, 4), "m": attention})
+    model.register_buffer("table", torch.arange(3.0))
+    model.settings = {"steps": [1, 2], "inner": shared}  # a module that is not registered here
+    new: Any = twin(model, {})
+    assert new["a"] is new["b"] is new.settings["inner"] is not shared
+    assert new["o"].copied == 1
+    assert type(new["n"]) is not nn.Linear
+    mine, its = model.state_dict(), new.state_dict()
+    assert mine.keys() == its.keys()
+    for name, value in mine.items():
+        assert torch.equal(value, its[name]) and value.data_ptr() != its[name].data_ptr()
+    new.settings["steps"].append(3)
+    new["a"].register_forward_hook(lambda *_: None)
+    assert model.settings["steps"] == [1, 2] and not shared._forward_hooks
+    kept = {id(it): it for it in model.parameters()}
+    assert twin(model, kept)["a"].weight is shared.weight

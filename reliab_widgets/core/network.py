@@ -24,6 +24,7 @@ from .batching import (
     threads,
     trace,
 )
+from .copies import twin
 from .opaque import opaque
 from .randomness import Draws, own_generators
 from .readings import NOTES, check_finite, entries, kind, listed
@@ -192,7 +193,7 @@ class Network:
         network = object.__new__(Network)
         # The plan is shared too: what the original was probed for fits its copy.
         known = {id(one): one for one in self.model.parameters()} if shared else {}
-        network.__dict__.update(self.__dict__, model=copy.deepcopy(self.model, known))
+        network.__dict__.update(self.__dict__, model=twin(self.model, known))
         network.__dict__.pop("digest", None)
         change(network.model)
         return network

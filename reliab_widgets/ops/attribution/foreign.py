@@ -172,6 +172,8 @@ def spatial_layers(subject: Subject) -> dict[str, tuple[int, int]]:
         except layers.NoLayer:
             continue
         for layer in some:
+            if subject.network.gradients and not layer.differs:
+                continue  # made of constants, such as an encoding of places
             shapes.setdefault(layer.module, []).append(layer.shape)
     found = {}
     for name, uses in shapes.items():

@@ -69,6 +69,8 @@ class Layer:
         Of its output, for one image.
     branch : bool
         Whether it lies on a shortcut or a branch: not on the longest path through the network.
+    differs : bool
+        Whether gradients lead from it to the image.
 
     Examples
     --------
@@ -82,6 +84,7 @@ class Layer:
     type: str
     shape: tuple[int, ...]
     branch: bool = False
+    differs: bool = True
 
 
 def find(
@@ -134,6 +137,7 @@ def _find(
 ) -> tuple[tuple[Layer, ...], tuple[str, ...]]:
     modules = dict(network.model.named_modules())
     runs, functional, path = _run(network, image)
+    hidden = [n for n, it in modules.items() if isinstance(it, nn.MultiheadAttention)]
     seen = [
         Layer(
             name=_name(ran.module, ran.use),
@@ -142,6 +146,7 @@ def _find(
             type=type(modules[ran.module]).__name__,
             shape=ran.shape,
             branch=bool(path) and ran.node not in path,
+            differs=ran.node is not None,
         )
         for ran in runs
     ]
@@ -161,6 +166,11 @@ def _find(
         notes = (
             f"{functional} convolution{'s' * (functional > 1)} or linear maps are function calls "
             "inside forward and cannot be seen; make them modules to see them",
+        )
+    if hidden and layers == "weight":
+        notes += (
+            f"queries, keys, values and output of {len(hidden)} torch.nn.MultiheadAttention are "
+            f"computed inside and cannot be seen: {hidden[0]}{' and others' * (len(hidden) > 1)}",
         )
     return found, notes
 

@@ -68,11 +68,17 @@ class Gates:
 
         def see(x: Tensor, units: Tensor, axis: int) -> Tensor:
             factors = scale[..., units]
+            if factors.ndim == 2 and len(x) != len(factors):
+                raise _Divided
             shape = [len(factors) if factors.ndim == 2 else 1, *[1] * (x.ndim - 1)]
             shape[axis] = len(units)
             return x * factors.view(shape)
 
-        return self._run(images, see)
+        try:
+            return self._run(images, see)
+        except _Divided:
+            pairs = zip(images.split(1), open, strict=True)
+            return torch.cat([self.logits(*pair) for pair in pairs])
 
     def slopes(self, images: Tensor, of: Callable[[Tensor], Tensor]) -> Tensor:
         """Return the derivative of a number of each image with respect to each gate, (n, U).
@@ -86,8 +92,12 @@ class Gates:
         """
         slopes = torch.zeros(len(images), self.units + 1, device=self._subject.device)
         passed = inner = False
+        alone: int | None = None  # the image that is passed by itself
 
         def see(x: Tensor, units: Tensor, axis: int) -> Tensor:
+            mine = alone
+            if mine is None and len(x) != len(images):
+                raise _Divided
             x = x.view_as(x) if x.requires_grad else x.detach().requires_grad_()
             value = x.detach()  # a hook that knew x would keep it for ever
 
@@ -97,14 +107,25 @@ class Gates:
                     inner = True
                     return
                 felt = (gradient * value).movedim(axis, 1).unsqueeze(-1).flatten(2).sum(2)
-                # -1 is the last column; under autocast gradients have 16 bits
-                slopes.index_add_(1, units % (self.units + 1), felt.to(slopes.dtype))
+                felt = felt.to(slopes.dtype)  # under autocast gradients have 16 bits
+                columns = units % (self.units + 1)  # -1 is the last one
+                if mine is None:
+                    slopes.index_add_(1, columns, felt)
+                else:
+                    slopes[mine].index_add_(0, columns, felt.sum(0))
 
             x.register_hook(back)
             return x
 
         with torch.inference_mode(False), torch.enable_grad():
-            numbers = of(self._run(images, see)).sum()
+            try:
+                logits = self._run(images, see)
+            except _Divided:
+                rows = []
+                for alone, image in enumerate(images.split(1)):  # noqa: B007  # `see` reads it
+                    rows.append(self._run(image, see))
+                logits = torch.cat(rows)
+            numbers = of(logits).sum()
             passed = True
             if inner:  # the network takes gradients itself, which gates change as well
                 open = torch.ones(len(images), self.units, device=slopes.device).requires_grad_()
@@ -119,6 +140,10 @@ class Gates:
             return self._subject.network.logits(images)
         finally:
             self._see.clear()
+
+
+class _Divided(Exception):
+    """A layer reads rows that are no whole images, such as windows; only one image tells whose."""
 
 
 def _hook(see: list[See], units: Tensor, axis: int) -> Callable[[nn.Module, Any, Any], Any]:

@@ -28,6 +28,7 @@ from .trials import tried
 _FOUND: WeakKeyDictionary[Network, dict[tuple[int, ...], Structure]] = WeakKeyDictionary()
 _CLOSE = 1e-5  # logits of the masked and of the cut network, relative to the largest
 _ROUNDED = 1e-4  # the same where it cannot be tried in float64
+_FAR = 1e-2  # no rounding
 _ODD = "cutting its filters gives other logits than silencing them"
 _TRIED = 2  # images for which they are compared
 
@@ -466,8 +467,8 @@ def _agrees(subject: Subject, found: Structure, removed: np.ndarray) -> bool:
         return False
     if _parameters(smaller.model) != found.cost(removed)[0]:
         return False
-    if gap <= _CLOSE:
-        return True
+    if gap <= _CLOSE or gap > _FAR:
+        return gap <= _CLOSE
     try:  # a fault, or rounding?
         smaller = smaller.on(smaller.network.doubled())
         wide = subject.on(subject.network.doubled())
