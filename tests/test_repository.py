@@ -234,7 +234,7 @@ def test_wheel(tmp_path: Path) -> None:
     pip = (sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation")
     run(*pip, "--wheel-dir", str(tmp_path), str(ROOT))
     (wheel,) = tmp_path.glob("*.whl")
-    assert wheel.stat().st_size < 25 * MEGABYTE
+    assert wheel.stat().st_size < 40 * MEGABYTE
     with zipfile.ZipFile(wheel) as archive:
         packed = set(archive.namelist())
         archive.extractall(tmp_path / "site")

@@ -338,9 +338,10 @@ def test_the_mean_of_the_classifiers_is_as_good_as_promised():
 def test_shipped_images_are_like_all_of_them(name):
     results = weights.record(name)["results"]
     full, shipped = results["test"], results["test, shipped"]
-    assert abs(shipped["accuracy"] - full["accuracy"]) <= 2 * shipped["accuracy_se"]
+    # Of thirty such differences, one or two are larger than two standard errors by chance.
+    assert abs(shipped["accuracy"] - full["accuracy"]) <= 3 * shipped["accuracy_se"]
     # The ECE is biased upwards, the more so the fewer the images.
-    assert abs(shipped["ece"] - full["ece"]) <= 2 * shipped["ece_se"]
+    assert abs(shipped["ece"] - full["ece"]) <= 3 * shipped["ece_se"]
 
 
 @pytest.mark.parametrize("name", OF_WORLDS)
@@ -524,7 +525,7 @@ def test_networks_that_give_numbers_are_loaded_alone(as_if_shipped):
     model = zoo.network("steering")
     assert not model.training
     assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 1)
-    with pytest.raises(ValueError, match=r"no such network: got 'depth'\. Choose name="):
+    with pytest.raises(ValueError, match=r"no such network: got 'depth'\. .*Choose name="):
         zoo.network("depth")
 
 
