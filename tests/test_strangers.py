@@ -501,3 +501,48 @@ def test_grad_cam_looks_at_no_layer_that_is_made_of_constants() -> None:
 
     subject = rw.Subject(Encoded().eval(), IMAGES, LABELS)
     assert rw.saliency(subject, method="gradcam", fills=(), untrained=False).layer == "first"
+
+
+# --- gradients that are no numbers ----------------------------------------------------------------
+
+
+class Lengths(nn.Module):
+    """Multiplies each pixel by its length, which has no slope where it is black."""
+
+    def __init__(self, small: float = 0.0) -> None:
+        super().__init__()
+        self.small = small
+        self.first, self.second = (nn.Conv2d(*it, 1, bias=False) for it in ((3, 6), (6, 4)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.second(self.first(x))
+        return (x * (x.square().sum(1, keepdim=True) + self.small).sqrt()).mean((2, 3))
+
+
+SLOPES: dict[str, Callable[[rw.Subject], object]] = {
+    "saliency": lambda it: rw.saliency(it, method="gradient", fills=(), untrained=False),
+    "gradcam": lambda it: rw.saliency(it, method="gradcam", layer="first", fills=()),
+    **{
+        kind: lambda it, kind=kind: rw.attack(it, attack=kind, steps=2)
+        for kind in ("fgsm", "mim", "deepfool")
+    },
+    "propagation": lambda it: rw.propagation(it, steps=2, correct_only=False),
+    "pruning": lambda it: rw.pruning(it, levels=(0.3,), images=4, calibration_images=4),
+}
+
+
+@pytest.mark.parametrize("call", SLOPES.values(), ids=SLOPES)
+def test_a_gradient_that_is_nan_is_refused_and_its_remedy_helps(
+    call: Callable[[rw.Subject], object],
+) -> None:
+    images = IMAGES[:8].clone()
+    images[:, :, 2, 2] = 0  # black, where the root has no slope
+    torch.manual_seed(0)
+    model = Lengths().eval()
+    subject = rw.Subject(model, images, model(images).argmax(1))
+    with pytest.raises(ValueError, match="gradient holds NaN or infinity: for"):
+        call(subject)
+    mended = Lengths(small=1e-6).eval()
+    mended.load_state_dict(model.state_dict())
+    call(rw.Subject(mended, images, subject.labels))
+    assert np.isfinite(rw.saliency(subject, method="occlusion", fills=()).maps).all()

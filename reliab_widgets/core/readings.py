@@ -73,6 +73,35 @@ def check_finite(logits: Tensor, verb: str = "passed") -> None:
     raise NonFinite(nonfinite(rows, f"{len(logits):,} images {verb}"), rows)
 
 
+def check_slopes(slopes: Tensor) -> None:
+    """Refuse gradients (n, ...) that hold NaN or infinity, though the logits may not.
+
+    Raises
+    ------
+    ValueError
+        They do.
+
+    Examples
+    --------
+    >>> import torch
+    >>> grey = torch.zeros(1, 1, 1, 1, requires_grad=True)
+    >>> check_slopes(*torch.autograd.grad(grey.square().sum().sqrt(), grey))
+    Traceback (most recent call last):
+    ValueError: the model's gradient holds NaN or infinity: for 1 of 1 images passed at once. ...
+    """
+    broken = int((~slopes.isfinite()).flatten(1).any(1).sum())
+    if broken:
+        raise ValueError(
+            problem(
+                "the model's gradient holds NaN or infinity",
+                f"for {broken} of {len(slopes)} images passed at once",
+                "A root or a norm has no slope at 0, which black pixels and baselines reach: add a "
+                "small number inside of it in model=, or choose what needs no gradients, such as "
+                "method='occlusion' or criterion='weight'",
+            )
+        )
+
+
 def nonfinite(numbers: tuple[int, ...], images: str, one: str = "image") -> str:
     """Say for which images a model gave NaN, in the three parts of every error."""
     few = ", ".join(map(str, numbers[:10])) + (", ..." if len(numbers) > 10 else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ...core.readings import check_slopes
 from .balls import norm
 from .objective import Model, logits_of, succeeded
 
@@ -62,6 +63,7 @@ def _over_the_nearest(
     move = torch.zeros_like(images, requires_grad=False)
     for gap in gaps.unbind(1):
         (slope,) = torch.autograd.grad(gap.sum(), images, retain_graph=True)
+        check_slopes(slope)
         length = norm(slope)
         # On a boundary there is a direction and no distance.
         tie = gap.detach().abs() <= least

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ...core.randomness import own_generators
+from ...core.readings import check_slopes
 from ...core.validation import TOLERANCE
 from ...core.wording import named, problem
 from .balls import Ball, Cube, Sphere
@@ -238,6 +239,7 @@ class Attack:
             images = images.detach().requires_grad_()
             logits = model(images)
             (slope,) = torch.autograd.grad(loss(logits, labels, target).sum(), images)
+            check_slopes(slope)
             rows.append(logits.detach())
             blind &= ~slope.flatten(1).any(1)
             if self.method == "mim":

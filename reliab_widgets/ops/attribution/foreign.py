@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ...core.randomness import own_generators
+from ...core.readings import check_slopes
 from ...core.subject import Subject
 from ...core.wording import problem, shape
 from ..features import layers
@@ -259,6 +260,7 @@ def _gradcam(model: Scored, name: str, images: Tensor, target: int) -> Tensor:
         score = model(images)[:, target].sum()
     maps = kept[-1]
     (slopes,) = torch.autograd.grad(score, maps)
+    check_slopes(slopes)
     channel = 3 if channels_last(model.subject, name, tuple(maps.shape[1:])) else 1
     places = (1, 2) if channel == 3 else (2, 3)
     made = (slopes.mean(places, keepdim=True) * maps).sum(channel).unsqueeze(1).detach()

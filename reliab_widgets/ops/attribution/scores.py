@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ...core.batching import Plan, in_batches
+from ...core.readings import check_slopes
 from ...core.subject import Subject
 
 SCORES = ("probability", "logit", "log-odds")
@@ -97,6 +98,7 @@ def gradients(
             values = scores(subject.predict(inputs), kind)[:, target]
             # Not materialised, an image that the score does not depend on would be an error.
             (slopes,) = torch.autograd.grad(values.sum(), inputs, materialize_grads=True)
+            check_slopes(slopes)
         return torch.cat([values.detach()[:, None], slopes.flatten(1)], 1).cpu().double()
 
     subject.network.check_gradients()

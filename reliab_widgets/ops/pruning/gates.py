@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from ...core.readings import check_slopes
 from ...core.subject import Subject
 
 if TYPE_CHECKING:
@@ -130,9 +131,11 @@ class Gates:
             if inner:  # the network takes gradients itself, which gates change as well
                 open = torch.ones(len(images), self.units, device=slopes.device).requires_grad_()
                 numbers = of(self.logits(images, open)).sum()
-                return torch.autograd.grad(numbers, open)[0]
-            numbers.backward()
-        return slopes[:, :-1]
+                (slopes,) = torch.autograd.grad(numbers, open)
+            else:
+                numbers.backward()
+        check_slopes(slopes)
+        return slopes[:, : self.units]
 
     def _run(self, images: Tensor, see: See) -> Tensor:
         self._see.append(see)

@@ -6,8 +6,10 @@ outputs are added, or several of one layer where their outputs are multiplied.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -222,12 +224,8 @@ def _find(subject: Subject) -> Structure:
     # Hooks on the original would see passes of other threads.
     bare = network.copied(plain_weights, shared=True)
     frame = _Frame(network, bare, image)
-
-    def sound(some: list[Tie]) -> bool:
-        return _sound(subject, frame.filled(some, {}))
-
     kept, tied = ties(bare, image)
-    for tie in _faulty(sound, kept):  # something between the layers is more than the graph can see
+    for tie in _odd(subject, bare, frame, kept):  # the graph has not seen all that lies between
         kept.remove(tie)
         tied |= dict.fromkeys(tie.outputs, _ODD)
     lost = {name for name, reason in tied.items() if reason.startswith((LOST, _ODD))}
@@ -237,7 +235,7 @@ def _find(subject: Subject) -> Structure:
         for tie in (tried(bare, image, frame.order, lost) if lost else ())
         if not why_not(tie, modules, frame.order)
     ]
-    for tie in _faulty(sound, again):
+    for tie in _odd(subject, bare, frame, again):
         again.remove(tie)
         tied |= dict.fromkeys(tie.outputs, _ODD)
     kept += again
@@ -246,7 +244,7 @@ def _find(subject: Subject) -> Structure:
     made = frame.filled(kept, tied)
     if not len(made):
         raise ValueError(_nothing(network.model, tied))
-    return _counted(subject, made)
+    return _counted(bare, made, image)
 
 
 def cut(subject: Subject, found: Structure, removed: np.ndarray) -> Subject:
@@ -270,10 +268,23 @@ def cut(subject: Subject, found: Structure, removed: np.ndarray) -> Subject:
     >>> smaller.model.conv1
     Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1), bias=False)
     """
-    stays = torch.from_numpy(np.append(~removed, True)).to(subject.device)
+    network = _cut(subject.network, found, removed)
+    whole = {id(parameter) for parameter in subject.model.parameters()}
+    own: dict[int, nn.Parameter] = {}  # what has lost nothing must not be the subject's either
+    for module in network.model.modules():
+        for name, parameter in module._parameters.items():
+            if parameter is not None and id(parameter) in whole:
+                copied = nn.Parameter(parameter.detach().clone())
+                module._parameters[name] = own.setdefault(id(parameter), copied)
+    network.model.requires_grad_(False)
+    return subject.on(network)
+
+
+def _cut(network: Network, found: Structure, removed: np.ndarray) -> Network:
+    """Return a network with fewer filters; what has lost nothing are the very parameters given."""
+    stays = torch.from_numpy(np.append(~removed, True)).to(network.device)
 
     def change(model: nn.Module) -> None:
-        whole = {id(parameter) for parameter in subject.model.parameters()}
         if removed.any():
             plain_weights(model)
         for layer in found.layers:
@@ -284,15 +295,8 @@ def cut(subject: Subject, found: Structure, removed: np.ndarray) -> Subject:
             )
         for scale in found.scales:
             _narrow(model.get_submodule(scale.name), stays[scale.units], None)
-        own: dict[int, nn.Parameter] = {}  # what has lost nothing must not be the subject's either
-        for module in model.modules():
-            for name, parameter in module._parameters.items():
-                if parameter is not None and id(parameter) in whole:
-                    copied = nn.Parameter(parameter.detach().clone())
-                    module._parameters[name] = own.setdefault(id(parameter), copied)
-        model.requires_grad_(False)
 
-    return subject.on(subject.network.copied(change, shared=True))
+    return network.copied(change, shared=True)
 
 
 def weight(model: nn.Module, name: str) -> Tensor:
@@ -425,17 +429,26 @@ def _parameters(module: nn.Module) -> int:
 # --- what is cut is what is silenced ----------------------------------------------------------
 
 
-def _faulty(sound: Callable[[list[Tie]], bool], some: list[Tie]) -> list[Tie]:
+def _odd(subject: Subject, bare: Network, frame: _Frame, some: list[Tie]) -> list[Tie]:
+    """Return those where cutting does not do what silencing does, whichever units are cut."""
+    found = frame.filled(some, {})
+    # What has one name in several blocks is odd in all of them or in none: it is tried together.
+    order = sorted(range(len(some)), key=lambda n: re.sub(r"\d", "", found.groups[n][0]))
+    sound = cache(_Trial(subject, bare, found).sound)
+    return [some[number] for number in _faulty(sound, tuple(order))]
+
+
+def _faulty(sound: Callable[[tuple[int, ...]], bool], some: tuple[int, ...]) -> tuple[int, ...]:
     """Return those with which it is not sound, looked for by halves."""
     if not some or sound(some):
-        return []
+        return ()
     if len(some) == 1:
         return some
     half = len(some) // 2
     first, second = _faulty(sound, some[:half]), _faulty(sound, some[half:])
     if not first and not second:  # only together
         return some[half:]
-    left = [tie for tie in some if tie not in first and tie not in second]
+    left = tuple(it for it in some if it not in first and it not in second)
     return first + second + _faulty(sound, left)
 
 
@@ -451,53 +464,70 @@ def _drawn(found: Structure) -> Iterator[np.ndarray]:
         yield from (first, second)
 
 
-def _sound(subject: Subject, found: Structure) -> bool:
-    """Tell whether cutting some units does what silencing them does, whichever they are."""
-    return all(_agrees(subject, found, removed) for removed in _drawn(found))
+class _Trial:
+    """Compares the network without some units with the one in which they are silent.
+
+    Parameters
+    ----------
+    subject : Subject
+        In which they are silent.
+    bare : Network
+        Its network with plain weights, of which they are cut.
+    found : Structure
+        All that are tried.
+    """
+
+    def __init__(self, subject: Subject, bare: Network, found: Structure) -> None:
+        self._subject, self._bare, self._found = subject, bare, found
+        self._drawn = list(_drawn(found))
+
+    def sound(self, groups: tuple[int, ...]) -> bool:
+        """Tell whether units of these groups may go, whichever they are."""
+        tried = np.isin(self._found.group, groups)
+        return all(self._agrees(removed & tried) for removed in self._drawn)
+
+    def _agrees(self, removed: np.ndarray) -> bool:
+        try:
+            smaller = _cut(self._bare, self._found, removed)
+            gap = self._gap(self._silent, smaller, removed)
+        except Exception as error:  # whatever a network does that cannot have fewer channels
+            if out_of_memory(error):
+                raise
+            return False
+        if _parameters(smaller.model) != self._found.cost(removed)[0]:
+            return False
+        if gap <= _CLOSE or gap > _FAR:
+            return gap <= _CLOSE
+        try:  # a fault, or rounding?
+            return self._gap(self._silent_in_float64, smaller.doubled(), removed) <= _CLOSE
+        except Exception as error:  # it insists on float32
+            if out_of_memory(error):
+                raise
+            return gap <= _ROUNDED
+
+    @cached_property
+    def _silent(self) -> Gates:
+        return Gates(self._subject, self._found)
+
+    @cached_property
+    def _silent_in_float64(self) -> Gates:
+        return Gates(self._subject.on(self._subject.network.doubled()), self._found)
+
+    def _gap(self, silent: Gates, smaller: Network, removed: np.ndarray) -> float:
+        images = self._subject.images[:_TRIED]
+        open = torch.from_numpy(1.0 - removed).float()
+        with torch.inference_mode(False), torch.no_grad():
+            masked = silent.logits(images, open)
+            gap = (masked - smaller.logits(images)).abs().max()
+        return float(gap / masked.abs().max().clamp_min(1))
 
 
-def _agrees(subject: Subject, found: Structure, removed: np.ndarray) -> bool:
-    images = subject.images[:_TRIED]
-    try:
-        smaller = cut(subject, found, removed)
-        gap = _gap(subject, found, removed, smaller, images)
-    except Exception as error:  # whatever a network does that cannot have fewer channels
-        if out_of_memory(error):
-            raise
-        return False
-    if _parameters(smaller.model) != found.cost(removed)[0]:
-        return False
-    if gap <= _CLOSE or gap > _FAR:
-        return gap <= _CLOSE
-    try:  # a fault, or rounding?
-        smaller = smaller.on(smaller.network.doubled())
-        wide = subject.on(subject.network.doubled())
-        return _gap(wide, found, removed, smaller, images) <= _CLOSE
-    except Exception as error:  # it insists on float32
-        if out_of_memory(error):
-            raise
-        return gap <= _ROUNDED
-
-
-def _gap(
-    subject: Subject, found: Structure, removed: np.ndarray, smaller: Subject, images: Tensor
-) -> float:
-    """Return how far the logits of the masked and of the cut network differ."""
-    open = torch.from_numpy(1.0 - removed).float()
-    with torch.inference_mode(False), torch.no_grad():
-        masked = Gates(subject, found).logits(images, open)
-        gap = (masked - smaller.network.logits(images)).abs().max()
-    return float(gap / masked.abs().max().clamp_min(1))
-
-
-def _counted(subject: Subject, found: Structure) -> Structure:
+def _counted(bare: Network, found: Structure, image: Tensor) -> Structure:
     """Return the structure with the multiply-adds that lie outside of its layers."""
     products = np.zeros(len(found) + 1)
 
     def rest(removed: np.ndarray) -> int:
-        network = cut(subject, found, removed).network.copied(plain_weights, shared=True)
-        bare = replace(found, products=np.zeros(len(found) + 1))
-        return operations(network, subject.images[:1]) - bare.cost(removed)[1]
+        return operations(_cut(bare, found, removed), image) - found.cost(removed)[1]
 
     products[-1] = whole = rest(np.zeros(len(found), dtype=bool))
     some = next(_drawn(found))

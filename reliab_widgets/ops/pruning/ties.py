@@ -211,9 +211,7 @@ def _tie(graph: Any, root: str, modules: dict[str, nn.Module]) -> Tie:
     return tie
 
 
-def _reached(
-    graph: Any, root: nn.Module, most: int
-) -> Iterator[tuple[Any, Any, list[tuple[int, int]]]]:
+def _reached(graph: Any, root: nn.Module, most: int) -> Iterator[tuple[Any, Any, list[_Place]]]:
     """Follow the filters of a layer through the graph: what they reach, and how.
 
     Yields nodes, which side of them is meant, and pairs of a channel there and the filter that it
@@ -222,24 +220,21 @@ def _reached(
     first = [_Place(channel, channel) for channel in range(width(root))]
     cutting = graph.get_pruner_of_module(root).prune_out_channels
     stack = [(graph.module2node[root], cutting, first)]
-    seen = {(root, cutting, place) for place in first}
+    seen: dict[Any, set[_Place]] = defaultdict(set)  # the mappings make tuples that equal ours
+    seen[root, cutting].update(first)
     while stack:
         node, side, known = stack.pop()
-        yield node, side, [(place.idx, place.root_idx) for place in known]
+        yield node, side, known
         for edge in node.dependencies:
             if edge.is_triggered_by(side):
                 there: Any = known
                 for mapping in edge.index_mapping:
                     there = there if mapping is None else mapping(there)
-                new = {
-                    (edge.target.module, edge.handler, _Place(place.idx, place.root_idx)): None
-                    for place in there
-                    if place.idx <= most
-                }
-                new = {key: None for key in new if key not in seen}
-                seen.update(new)
+                met = seen[edge.target.module, edge.handler]
+                new = [it for it in dict.fromkeys(there) if it.idx <= most and it not in met]
+                met.update(new)
                 if new:
-                    stack.append((edge.target, edge.handler, [place for _, _, place in new]))
+                    stack.append((edge.target, edge.handler, new))
 
 
 class _Place(NamedTuple):

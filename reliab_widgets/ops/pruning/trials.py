@@ -6,7 +6,7 @@ Slower than a graph of the operations, and blind to none of them.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,6 +54,9 @@ def tried(network: Network, image: Tensor, order: Sequence[str], wanted: set[str
     >>> tie.outputs, tie.inputs
     ({'0': array([0, 0, 0, 0, 1, 1, 1, 1])}, {'2': array([0, 1])})
     """
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
     modules = dict(network.model.named_modules())
     try:
         made, read = _pass(network, image)
@@ -63,26 +66,35 @@ def tried(network: Network, image: Tensor, order: Sequence[str], wanted: set[str
         return []
     if sum(len(one.values) for one in read) > _ROWS:
         return []
-    joined: dict[Hashable, Hashable] = {}
+    nodes = [("answer", "", 0)]
+    first: dict[tuple[str, str], int] = {}
 
-    def top(node: Hashable) -> Hashable:
-        while (above := joined.setdefault(node, node)) != node:
-            joined[node] = joined.setdefault(above, above)  # halves the way for the next one
-            node = above
-        return node
+    def numbers(table: str, name: str, channels: np.ndarray) -> np.ndarray:
+        if table == "answer":
+            return 0 * channels
+        if (table, name) not in first:
+            first[table, name] = len(nodes)
+            count = width(modules[name], table == "inputs")
+            nodes.extend((table, name, channel) for channel in range(count))
+        return first[table, name] + channels
 
+    pairs = [np.zeros((2, 0), dtype=int)]
     for one in read:
-        for channel, name, filter_ in _dependent(one, made, wanted):
-            place = () if one.table == "answer" else (one.table, one.name, channel)
-            joined[top(place)] = top(("outputs", name, filter_))
+        for channels, name, filters in _dependent(one, made, wanted):
+            both = numbers(one.table, one.name, channels), numbers("outputs", name, filters)
+            pairs.append(np.stack(both))
     for name in order:
         if channelwise(modules[name]):
-            for channel in range(width(modules[name])):
-                joined[top(("inputs", name, channel))] = top(("outputs", name, channel))
-    units: dict[Hashable, list[Any]] = defaultdict(list)
-    for node in list(joined):
-        units[top(node)].append(node)
-    found = _ties([unit for unit in units.values() if () not in unit], modules, order)
+            every = np.arange(width(modules[name]))
+            pairs.append(np.stack([numbers(t, name, every) for t in ("inputs", "outputs")]))
+    joined = np.concatenate(pairs, 1)
+    graph = coo_matrix((np.ones(joined.shape[1]), joined), [len(nodes)] * 2)
+    _, unit = connected_components(graph, directed=False)
+    units: dict[int, list[Any]] = defaultdict(list)
+    for node in np.unique(joined):
+        if unit[node] != unit[0]:  # what the answer depends on stays
+            units[unit[node]].append(nodes[node])
+    found = _ties(list(units.values()), modules, order)
     return [tie for tie in found if wanted.issuperset(tie.outputs)]
 
 
@@ -166,8 +178,8 @@ def _pass(network: Network, image: Tensor) -> tuple[list[tuple[str, int, Tensor]
 
 def _dependent(
     one: _Read, made: list[tuple[str, int, Tensor]], wanted: set[str]
-) -> list[tuple[int, str, int]]:
-    """Return the channels of what was read, and layers and filters that each depends on."""
+) -> list[tuple[np.ndarray, str, np.ndarray]]:
+    """Return pairs of a channel of what was read and a filter that it depends on, by layers."""
     generator = torch.Generator().manual_seed(1)
     with torch.enable_grad():
         rows = one.values.flatten(1)
@@ -178,7 +190,7 @@ def _dependent(
     leaves = [leaf for _, _, leaf in made]
     touched = torch.autograd.grad(sums.sum(), leaves, retain_graph=True, allow_unused=True)
     near = [it for it, slope in zip(made, touched, strict=True) if slope is not None]
-    found: list[tuple[int, str, int]] = []
+    found: list[tuple[np.ndarray, str, np.ndarray]] = []
     if not wanted.intersection(name for name, _, _ in near):
         return []
     needed = 4 * sum(leaf.nbytes for _, _, leaf in near)
@@ -194,5 +206,6 @@ def _dependent(
         )
         for (name, axis, _), slope in zip(near, slopes, strict=True):
             felt = slope.movedim(1 + axis, 1).flatten(2).any(2)
-            found += [(start + row, name, place) for row, place in felt.nonzero().tolist()]
+            rows, filters = felt.nonzero().cpu().numpy().T
+            found.append((start + rows, name, filters))
     return found
