@@ -256,6 +256,22 @@ class ChannelsLast(nn.Module):
         return self.head(self.block(self.embed(x).permute(0, 2, 3, 1)).mean((1, 2)))
 
 
+class Windows(nn.Module):
+    """Passes parts of an image as if they were images, as windows of attention are."""
+
+    def __init__(self, image_first: bool) -> None:
+        super().__init__()
+        self.first, self.image_first = nn.Conv2d(3, 6, 3, padding=1), image_first
+        self.inner = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 6))
+        self.last = nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x).flatten(2).unflatten(2, (4, -1))  # (n, C, 4 windows, places)
+        parts = x.permute((0, 2, 3, 1) if self.image_first else (2, 0, 3, 1))
+        seen = self.inner(parts.flatten(0, 1)).unflatten(0, parts.shape[:2])
+        return self.last(seen.mean((1 if self.image_first else 0, 2)))
+
+
 def chain(*, last: nn.Module | None = None) -> nn.Sequential:
     """Two convolutions and a linear layer, all modules."""
     return nn.Sequential(

@@ -12,6 +12,7 @@ from torchvision.models.resnet import BasicBlock
 import reliab_widgets as rw
 from reliab_widgets import Subject
 from reliab_widgets.ops.features.layers import Layer, find, observing
+from tests import strangers
 from tests.models import Blocked, Brightness, flat_images
 
 
@@ -231,3 +232,13 @@ def test_what_attention_computes_inside_is_named() -> None:
     assert any("1 torch.nn.MultiheadAttention" in note and "2.self_attn" in note for note in notes)
     refused = subject.report().analyses["propagation"].refused
     assert "2.self_attn" in refused["steps that are no module"]
+
+
+@pytest.mark.parametrize("image_first", [True, False])
+def test_layers_that_read_windows_are_named(image_first: bool) -> None:
+    model = strangers.Windows(image_first).eval()
+    subject = rw.Subject(model, torch.rand(3, 3, 8, 8), [0, 1, 2])
+    found, notes = find(subject.network, subject.images[:1])
+    assert [layer.name for layer in found] == ["first", "last"]
+    assert any(note.startswith("2 layers give rows") and "inner.0" in note for note in notes)
+    assert rw.propagation(subject, steps=1).notes == notes

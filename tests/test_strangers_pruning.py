@@ -210,26 +210,10 @@ def test_gates_have_the_subject_s_weights_and_what_is_cut_has_its_own() -> None:
     assert not weights & {one.data_ptr() for one in same.parameters()}
 
 
-class Windows(nn.Module):
-    """Passes parts of an image as if they were images, as windows of attention are."""
-
-    def __init__(self, image_first: bool) -> None:
-        super().__init__()
-        self.first, self.image_first = nn.Conv2d(3, 6, 3, padding=1), image_first
-        self.inner = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 6))
-        self.last = nn.Linear(6, 4)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.first(x).flatten(2).unflatten(2, (4, -1))  # (n, C, 4 windows, places)
-        parts = x.permute((0, 2, 3, 1) if self.image_first else (2, 0, 3, 1))
-        seen = self.inner(parts.flatten(0, 1)).unflatten(0, parts.shape[:2])
-        return self.last(seen.mean((1 if self.image_first else 0, 2)))
-
-
 @pytest.mark.parametrize("image_first", [True, False])
 def test_windows_of_an_image_belong_to_it(image_first: bool) -> None:
     images = torch.rand(5, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    subject = rw.Subject(draw(Windows(image_first)).eval(), images, [0, 1, 2, 3, 0])
+    subject = rw.Subject(draw(strangers.Windows(image_first)), images, [0, 1, 2, 3, 0])
     found = structure(subject)
     gates = Gates(subject, found)
 

@@ -136,7 +136,7 @@ def _find(
     network: Network, image: Tensor, layers: str | tuple[str, ...]
 ) -> tuple[tuple[Layer, ...], tuple[str, ...]]:
     modules = dict(network.model.named_modules())
-    runs, functional, path = _run(network, image)
+    runs, parts, functional, path = _run(network, image)
     hidden = [n for n, it in modules.items() if isinstance(it, nn.MultiheadAttention)]
     seen = [
         Layer(
@@ -170,9 +170,18 @@ def _find(
     if hidden and layers == "weight":
         notes += (
             f"queries, keys, values and output of {len(hidden)} torch.nn.MultiheadAttention are "
-            f"computed inside and cannot be seen: {hidden[0]}{' and others' * (len(hidden) > 1)}",
+            f"computed inside and cannot be seen: {_first(hidden)}",
+        )
+    if parts and layers == "weight":
+        notes += (
+            f"{len(parts)} layer{'s give' if len(parts) > 1 else ' gives'} rows that are no whole "
+            f"images, such as windows, and cannot be seen: {_first(parts)}",
         )
     return found, notes
+
+
+def _first(names: Sequence[str]) -> str:
+    return names[0] + " and others" * (len(names) > 1)
 
 
 @contextmanager
@@ -249,23 +258,26 @@ class _Ran(NamedTuple):
     node: Any
 
 
-def _run(network: Network, image: Tensor) -> tuple[list[_Ran], int, set[Any]]:
-    """Give what ran, the number of functional layers, and the nodes of the longest path."""
+def _run(network: Network, image: Tensor) -> tuple[list[_Ran], list[str], int, set[Any]]:
+    """Give what ran, what ran on parts of images, how many functions, and the longest path."""
     modules = {name: module for name, module in network.model.named_modules() if name}
     heavy = {name for name, module in modules.items() if isinstance(module, _WEIGHT)}
     runs: list[_Ran] = []
+    parts: list[str] = []
     calls = _Calls()
 
     def see(name: str, use: int, output: Any) -> None:
         calls.inside += name in heavy
         if isinstance(output, Tensor) and output.ndim > 1 and len(output) == _CHECKED:
             runs.append(_Ran(name, use, tuple(output.shape[1:]), output.grad_fn))
+        elif name in heavy and name not in parts:
+            parts.append(name)
 
     images = image.expand(_CHECKED, -1, -1, -1).clone()
     with torch.inference_mode(False), torch.enable_grad(), _hooked(modules, see), calls:
         logits = network.logits(images.requires_grad_(network.gradients))
     nodes = {ran.node for ran in runs if ran.module in heavy and ran.node is not None}
-    return runs, max(0, calls.all - calls.inside), _longest_path(logits.grad_fn, nodes)
+    return runs, parts, max(0, calls.all - calls.inside), _longest_path(logits.grad_fn, nodes)
 
 
 class _Calls(TorchFunctionMode):

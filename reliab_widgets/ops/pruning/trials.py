@@ -88,7 +88,7 @@ def tried(network: Network, image: Tensor, order: Sequence[str], wanted: set[str
             every = np.arange(width(modules[name]))
             pairs.append(np.stack([numbers(t, name, every) for t in ("inputs", "outputs")]))
     joined = np.concatenate(pairs, 1)
-    graph = coo_matrix((np.ones(joined.shape[1]), joined), [len(nodes)] * 2)
+    graph = coo_matrix((np.ones(joined.shape[1]), tuple(joined)), (len(nodes), len(nodes)))
     _, unit = connected_components(graph, directed=False)
     units: dict[int, list[Any]] = defaultdict(list)
     for node in np.unique(joined):
