@@ -22,6 +22,7 @@ CORE = [
         "wording",
         "settings",
         "pixels",
+        "fonts",
         "drawing",
         "knobs",
         "archive",
@@ -93,6 +94,7 @@ WITHOUT_TORCH = [
     "core.engine",
     "core.pools",
     "core.grids",
+    "core.fonts",
     "core.drawing",
     "ops.calibration.bins",
     "ops.calibration.metrics",
@@ -104,7 +106,7 @@ WITHOUT_TORCH = [
 
 # Slow to import, so imported in the functions that need them; drawings are loaded to draw.
 HEAVY = {"captum", "matplotlib", "pandas", "scipy", "sklearn", "torchvision"}
-DRAWINGS = ["core.drawing", *DRAWN]
+DRAWINGS = ["core.fonts", "core.drawing", *DRAWN]
 MAY_BE_HEAVY = ["zoo.*", *DRAWINGS, *WITH_WIDGETS]
 
 IMPORTED_AS = {"pillow": "PIL", "scikit-learn": "sklearn", "torch-pruning": "torch_pruning"}

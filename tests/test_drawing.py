@@ -10,6 +10,7 @@ from typing import Any
 
 import matplotlib
 import pytest
+from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -17,12 +18,36 @@ import reliab_widgets as rw
 from reliab_widgets import reliability
 from reliab_widgets.analyses import ANALYSES
 from reliab_widgets.analyses.reliability.result import Reliability
+from reliab_widgets.core import fonts
 from reliab_widgets.core.drawing import INK, LOCK, Drawing, Picture, plain, png, readable, svg
 from tests.test_contract import subject
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = '<img src="x" onerror=alert(1)>&id="fill'
 PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def made_font(path: Path, letter: str, name: str) -> None:
+    """Write a font that has one letter."""
+    from fontTools.fontBuilder import FontBuilder
+    from fontTools.pens.ttGlyphPen import TTGlyphPen
+
+    pen = TTGlyphPen(None)
+    pen.moveTo((0, 0))
+    for place in ((0, 900), (900, 900), (900, 0)):
+        pen.lineTo(place)
+    pen.closePath()
+    glyphs = {it: pen.glyph() for it in (".notdef", "letter")}
+    font = FontBuilder(1000, isTTF=True)
+    font.setupGlyphOrder(list(glyphs))
+    font.setupCharacterMap({ord(letter): "letter"})
+    font.setupGlyf(glyphs)
+    font.setupHorizontalMetrics(dict.fromkeys(glyphs, (1000, 0)))
+    font.setupHorizontalHeader(ascent=900, descent=-100)
+    font.setupNameTable({"familyName": name, "styleName": "Regular"})
+    font.setupOS2()
+    font.setupPost()
+    font.save(path)
 
 
 class Bars(Drawing):
@@ -229,6 +254,30 @@ def test_what_is_too_long_is_cut_where_it_is_drawn() -> None:
     figure.text(0, 0, "first\nsecond")
     readable(figure)
     assert [len(text.get_text()) for text in figure.texts] == [200, 12]
+
+
+def test_letters_that_the_usual_font_lacks_are_written_by_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "cats.ttf"
+    made_font(path, "猫", "Cats")
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", [*font_manager.fontManager.ttflist])
+    monkeypatch.setattr(fonts, "_families", {})
+    font_manager.fontManager.addfont(path)
+    figure = Picture()
+    cat, dog = figure.text(0, 0, "猫"), figure.text(0, 0.5, "狗")
+    readable(figure)
+    assert "Cats" in cat.get_fontfamily()
+    assert "Cats" not in dog.get_fontfamily()
+    dog.remove()
+    assert png(figure).startswith(PNG)  # a letter that no font has would be a warning
+
+
+def test_letters_that_no_font_has_are_left_to_the_browser() -> None:
+    figure = Picture()
+    figure.text(0, 0, "狗 🐶 हिन्दी")
+    readable(figure)
+    assert "狗 🐶 हिन्दी" in svg(figure)  # and no warning that they are missing
 
 
 # --- PNG ------------------------------------------------------------------------------------

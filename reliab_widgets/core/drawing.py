@@ -20,6 +20,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.textpath import text_to_path
 
+from .fonts import complete, measured
+
 LOCK = threading.RLock()
 
 # Okabe and Ito's colours, which people with the common colour-vision deficiencies tell apart.
@@ -93,7 +95,8 @@ class _TextSVG(RendererSVG):
 
 @lru_cache(maxsize=4096)
 def _extent(text: str, prop: Any, ismath: Any) -> Any:
-    return text_to_path.get_text_width_height_descent(text, prop, ismath)
+    words = text if ismath else measured(text, prop)
+    return text_to_path.get_text_width_height_descent(words, prop, ismath)
 
 
 def svg(figure: Figure, prefix: str = "", *, themed: bool = False) -> str:
@@ -211,8 +214,10 @@ def short(words: str, most: int) -> str:
 
 def readable(figure: Figure) -> None:
     """Shorten and clean whatever is written on a figure: names of users may hold anything."""
-    for text in figure.findobj(Text):
+    texts = figure.findobj(Text)
+    for text in texts:
         words = text.get_text()
         lines = "\n".join(short(line, LONGEST) for line in words.split("\n")[:LONGEST])
         if lines != words:
             text.set_text(lines)
+    complete(texts)
