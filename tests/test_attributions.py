@@ -17,12 +17,8 @@ from reliab_widgets.core.batching import Plan
 from reliab_widgets.ops.attribution.baselines import Baseline, baselines
 from reliab_widgets.ops.attribution.deletion import Deletion, random_ranks, ranks
 from reliab_widgets.ops.attribution.explainer import Explainer, Maps
-from reliab_widgets.ops.attribution.foreign import (
-    channels_last,
-    check_layer,
-    foreign_map,
-    spatial_layers,
-)
+from reliab_widgets.ops.attribution.foreign import foreign_map
+from reliab_widgets.ops.attribution.inner import check_layer, spatial_layers
 from reliab_widgets.ops.attribution.methods import Method, methods
 from reliab_widgets.ops.attribution.scores import SCORES, gradients, score_of, scores, targets
 from reliab_widgets.ops.networks.untrained import has_signal, untrained
@@ -302,7 +298,7 @@ def test_maps_do_not_depend_on_the_spans() -> None:
         Method("ig", steps=10),
         Method("smoothgrad", steps=9),
         Method("expected-gradients", steps=9),
-        Method("rise", masks=40),
+        Method("rise", masks=400),  # of few masks some pixels are equal but for rounding
         Method("occlusion", window=3, stride=2),
     ):
         one, many = (explained(subject, method, batch=batch) for batch in (3, 64))
@@ -591,7 +587,9 @@ def test_gradcam_reads_channels_where_they_are() -> None:
     """A block of linear layers on (n, H, W, C)."""
     images = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     subject = Subject(strangers.draw(strangers.ChannelsLast()), images, [0, 1])
-    assert spatial_layers(subject) == {"embed": (4, 4), "block.1": (4, 4), "block.2": (4, 4)}
+    found = spatial_layers(subject)
+    assert {"embed", "block.1", "block.2"} <= set(found)
+    assert set(found.values()) == {(4, 4)}
     ours = explained_image(subject, Method("gradcam", layer="block.1"))
     seen: list[Tensor] = []
     hook = subject.model.block[1].register_forward_hook(lambda _m, _i, out: seen.append(out))
@@ -601,17 +599,6 @@ def test_gradcam_reads_channels_where_they_are() -> None:
     expected = (slope.mean((1, 2), keepdim=True) * seen[0]).sum(3).detach()
     expected = nn.functional.interpolate(expected[None], (8, 8), mode="bilinear")[0, 0]
     np.testing.assert_allclose(ours, expected.numpy(), atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("shape", "last"),
-    [((16, 4, 4), False), ((4, 4, 16), True), ((4, 4, 4), True), ((4, 4, 5), False)],
-)
-def test_which_axis_holds_channels(shape: tuple[int, ...], last: bool) -> None:
-    """By the image's proportions, by the layers' widths, and by what the layer itself is."""
-    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 16), nn.Linear(16, 4))
-    subject = Subject(model, torch.rand(2, 3, 8, 8), [0, 1])
-    assert channels_last(subject, "2", shape) == last
 
 
 def test_gradcam_under_autocast_is_that_of_32_bits() -> None:

@@ -163,18 +163,40 @@ def test_blocks_are_the_outermost_modules_made_of_others() -> None:
     assert "0.fc" in [it.name for it in layers(subject(wrapped), "blocks")]
 
 
-def test_functional_layers_are_told() -> None:
-    examined = subject(Functional(nn.Linear(2, 3)))
+def test_functions_are_layers_known_by_their_weights() -> None:
+    examined = subject(Functional())
     found, notes = find(examined.network, examined.images[:1])
-    assert [it.name for it in found] == ["fc"]
-    assert len(notes) == 1
-    assert notes[0].startswith("1 convolution")
+    assert [(it.name, it.type, it.shape) for it in found] == [
+        ("weight", "conv2d", (2, 8, 8)),
+        ("head", "linear", (3,)),
+    ]
+    assert notes == ()
+    kept: dict[str, Tensor] = {}
+    with (
+        torch.no_grad(),
+        observing(examined.model, found, lambda place, out: kept.update({found[place].name: out})),
+    ):
+        logits = examined.network.logits(examined.images)
+    torch.testing.assert_close(kept["head"], logits)
+    torch.testing.assert_close(kept["weight"], examined.images.expand(-1, 2, -1, -1))
+
+
+def test_a_function_without_weights_of_its_own_is_called_by_its_module() -> None:
+    class Made(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale, self.fc = nn.Parameter(torch.ones(2, 1)), nn.Linear(2, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.fc(F.linear(x.mean((2, 3)), 2 * self.scale))
+
+    names = [it.name for it in layers(subject(nn.Sequential(Made())))]
+    assert names == ["0.linear()", "0.fc"]
 
 
 @pytest.mark.parametrize(
     ("model", "which", "words"),
     [
-        (Functional(), "weight", "2 convolutions or linear maps are function calls"),
         (Functional(nn.Linear(2, 3)), "activations", "no activation module runs"),
         (Brightness(), "conv2", "got layers='conv2'.*conv, relu, pool, fc"),
         (Brightness(), (), r"got layers=\(\)"),
@@ -223,22 +245,12 @@ def test_passes_of_other_threads_are_not_seen() -> None:
             assert seen == pytest.approx([grey] * 20)
 
 
-def test_what_attention_computes_inside_is_named() -> None:
-    layers = nn.Flatten(2), nn.TransformerEncoderLayer(64, 4, 16, batch_first=True)
-    model = nn.Sequential(nn.Conv2d(1, 5, 1), *layers, nn.Flatten(), nn.Linear(320, 3)).eval()
-    subject = rw.Subject(model, torch.rand(2, 1, 8, 8), [0, 1])
-    found, notes = find(subject.network, subject.images[:1])
-    assert [layer.name for layer in found] == ["0", "2.linear1", "2.linear2", "4"]
-    assert any("1 torch.nn.MultiheadAttention" in note and "2.self_attn" in note for note in notes)
-    refused = subject.report().analyses["propagation"].refused
-    assert "2.self_attn" in refused["steps that are no module"]
-
-
 @pytest.mark.parametrize("image_first", [True, False])
-def test_layers_that_read_windows_are_named(image_first: bool) -> None:
+def test_layers_that_read_windows_are_seen(image_first: bool) -> None:
     model = strangers.Windows(image_first).eval()
     subject = rw.Subject(model, torch.rand(3, 3, 8, 8), [0, 1, 2])
     found, notes = find(subject.network, subject.images[:1])
-    assert [layer.name for layer in found] == ["first", "last"]
-    assert any(note.startswith("2 layers give rows") and "inner.0" in note for note in notes)
-    assert rw.propagation(subject, steps=1).notes == notes
+    names = ["first", "inner.0", "inner.2", "last"]
+    assert ([layer.name for layer in found], notes) == (names, ())
+    assert {layer.shape for layer in found[1:3]} == {(4, 16, 8), (4, 16, 6)}
+    assert rw.propagation(subject, steps=1).layers[1:-2] == tuple(names)

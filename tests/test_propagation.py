@@ -324,8 +324,6 @@ def test_other_notes() -> None:
     assert examine(subject, denoiser=torch.round).notes == ()
     notes = examine(subject, target="dark", images=[0, 1]).notes
     assert notes == ("images of the class dark are left out: they are at the target already",)
-    partly = Subject(Functional(nn.Linear(2, 3)), flat_images([0.2]), [0])
-    assert any("function calls" in note for note in examine(partly, attack="none").notes)
 
 
 # --- channels ---------------------------------------------------------------------------------
@@ -472,8 +470,8 @@ def test_subjects_that_cannot_be_attacked_are_named() -> None:
         examine(tiny(labels=(2, 2)), correct_only=True)
     with pytest.raises(ValueError, match=r"gradients are blocked.*model="):
         examine(Subject(Blocked(), images, [1, 0]))
-    with pytest.raises(ValueError, match=r"layers='weight' finds nothing"):
-        examine(Subject(Functional(), images, [1, 0]))
+    with pytest.raises(ValueError, match=r"layers='activations' finds nothing"):
+        examine(Subject(Functional(), images, [1, 0]), layers="activations")
 
 
 def digest(subject: Subject) -> str:

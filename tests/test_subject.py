@@ -874,7 +874,7 @@ def test_report_gives_reasons() -> None:
     text = str(make(Blind()).report())
     assert "✗ gradients: something in it cuts them off" in text
     assert "✓ logits: made from probabilities" in text
-    assert "without ig, gradient, input-x-gradient and 3 more: gradients are blocked" in text
+    assert "without ig, gradient, input-x-gradient and 5 more: gradients are blocked" in text
     assert "✗ pruning: gradients are blocked inside Blind.forward" in text
     assert "    without attacks: gradients are blocked" in text
     assert "note: the model was in train mode" in text

@@ -381,6 +381,7 @@ class Subject:
         ✓ gradients
         ✓ logits
         ✓ saliency: 0
+            without rollout, attention-x-gradient: no attention to follow: there is none
         ✓ reliability
         ✓ propagation: 2 layers, 0 to 2
         ✓ pruning: 0

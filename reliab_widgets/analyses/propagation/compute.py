@@ -48,7 +48,7 @@ def allowed(subject: Subject) -> Allowed:
         No layer can be seen.
     """
     found, notes = find(subject.network, subject.images[:1])
-    refused = dict.fromkeys(("steps that are no module",) if notes else (), "; ".join(notes))
+    refused = dict.fromkeys(("rows of unknown images",) if notes else (), "; ".join(notes))
     if blocked := subject.network.blocked:
         refused["attacks"] = f"gradients are blocked: {blocked}"
     return Allowed(tuple(layer.name for layer in found), refused)
@@ -103,8 +103,8 @@ def propagation(
         ``"grey-box"``: the attack does not know the denoiser; ``"white-box"``: it attacks through
         it.
     layers : str or sequence of str
-        ``"weight"`` (every Conv2d and Linear), ``"blocks"``, ``"activations"``, or names of
-        modules; input, logits and probabilities are always there.
+        ``"weight"`` (every convolution and linear map, also inside of attention), ``"blocks"``,
+        ``"activations"``, or names of modules; input, logits and probabilities are always there.
     images : int or sequence of int, optional
         How many, drawn by ``seed``; or which, by their positions. By default 64, or all there are.
         It may be fewer, where ``target`` or ``correct_only`` leaves no more.
@@ -229,7 +229,7 @@ def channels(subject: Subject, result: Propagation, layer: str) -> Channels:
             torch.inference_mode(False),
             torch.no_grad(),
             # Cloned, because an activation behind the layer may work in place.
-            observing(subject.model, found[:1], lambda _, output: kept.append(output.clone())),
+            observing(subject.model, found[:1], lambda _, out: kept.append(out.detach().clone())),
         ):
             subject.network.logits(pictures)
     maps = kept[0].float().cpu()
@@ -325,6 +325,7 @@ def measure(case: Case, images: Tensor) -> tuple[Tensor, Tensor]:
     sizes = torch.ones(len(numbers))
 
     def see(place: int, output: Tensor) -> None:
+        output = output.detach()  # a network may take gradients in its forward
         wide = output.float() if output.itemsize < 4 else output  # 16 bits cannot add up
         numbers[place] = reduced(wide.unflatten(0, (versions, count)))
         sizes[place] = output[0].numel()

@@ -29,7 +29,7 @@ from ...ops.attribution.baselines import (
 )
 from ...ops.attribution.deletion import RANDOM, Deletion, random_ranks, ranks
 from ...ops.attribution.explainer import Explainer, Maps, Part
-from ...ops.attribution.foreign import spatial_layers
+from ...ops.attribution.inner import check_layer, spatial_layers, why_no_attention
 from ...ops.attribution.scores import SCORES, TARGETS, score_of, scores, targets
 from ...ops.networks import untrained as twin
 from ...ops.statistics.agreement import agreement
@@ -65,13 +65,19 @@ def allowed(subject: Subject) -> Allowed:
     ValueError
         There is no network.
     """
-    layers = tuple(spatial_layers(subject))[-1:]
+    found = spatial_layers(subject)
     if blocked := subject.network.blocked:
         sloped = [name for name in of.KNOBS if name not in of.MASKED]
         return Allowed(refused=dict.fromkeys(sloped, f"gradients are blocked: {blocked}"))
-    if not layers:
-        return Allowed(refused={"gradcam": "no convolution or block gives a map of places"})
-    return Allowed(layers)
+    refused = {}
+    layers: tuple[str, ...] = ()
+    if found:
+        layers = (check_layer(subject, None),)
+    else:
+        refused["gradcam"] = "no convolution or block gives a map of places"
+    if why := why_no_attention(subject):
+        refused |= dict.fromkeys(of.ATTENTION, f"no attention to follow: {why}")
+    return Allowed(layers, refused)
 
 
 @analysis
@@ -113,10 +119,12 @@ def saliency(
     method : str, captum.attr.Attribution or callable
         ``"ig"`` (integrated gradients), ``"gradient"``, ``"input-x-gradient"`` (the gradient times
         the difference from the baseline), ``"smoothgrad"``, ``"expected-gradients"``,
-        ``"occlusion"``, ``"rise"`` or ``"gradcam"``; or an attribution of captum, whose network is
-        replaced by the subject's; or a function ``(model, images, target, baseline) -> map``, where
-        model maps (n, C, H, W) in pixel units to scores (n, K). ``"gradient"``, ``"smoothgrad"``
-        and ``"gradcam"`` have no baseline and give one map.
+        ``"occlusion"``, ``"rise"`` or ``"gradcam"``; of networks in which every token looks at all
+        others ``"rollout"`` (the same for every class) and ``"attention-x-gradient"``; or an
+        attribution of captum, whose network is replaced by the subject's; or a function ``(model,
+        images, target, baseline) -> map``, where model maps (n, C, H, W) in pixel units to scores
+        (n, K). ``"gradient"``, ``"smoothgrad"`` and the three before captum's have no baseline and
+        give one map.
     baselines : str, array_like, or sequence of these
         What a pixel is compared with, see `reliab_widgets.ops.attribution.baselines.baseline`:
         ``"black"``, ``"white"``, ``"mean"``, ``"image-mean"``, ``"blur:0.1"``, ``"noise:0.5"``,

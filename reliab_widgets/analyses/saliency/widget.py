@@ -91,6 +91,8 @@ you pinned, the tenth of its pixels with the largest magnitude.</li>
                 "expected-gradients": "expected gradients",
                 "rise": "RISE",
                 "gradcam": "Grad-CAM (no baseline)",
+                "rollout": "attention rollout (no baseline)",
+                "attention-x-gradient": "attention x gradient (no baseline)",
             },
         ),
         "baselines": Words("Baselines"),

@@ -372,7 +372,8 @@ class Explainer:
             if self._is_path
             else [(1 + 2 * level, 2 + 2 * level) for level in range(len(self.sizes))]
         )
-        tables = [spearman(maps) for maps in levels]
+        # Ties stay ties: sums of the same numbers differ in their last digits.
+        tables = [spearman(maps.astype(np.float32)) for maps in levels]
         return np.array([[table[pair] for pair in pairs] for table in tables]).reshape(
             len(levels), len(pairs)
         )

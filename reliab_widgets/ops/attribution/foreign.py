@@ -1,4 +1,4 @@
-"""Maps by other people's code: captum's attributions, Grad-CAM among them, and one's own functions.
+"""Maps that come out of one call: from inside of the network, captum's, and one's own functions.
 
 They are given a copy of the network that takes images in pixel units, so that 0 is black, and what
 they hang into it or draw from global random generators leaves no trace.
@@ -15,10 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from ...core.randomness import own_generators
-from ...core.readings import check_slopes
 from ...core.subject import Subject
 from ...core.wording import problem, shape
-from ..features import layers
+from . import inner
 from .scores import scores
 
 if TYPE_CHECKING:
@@ -62,17 +61,18 @@ def foreign_map(
     kind: str,
     batch: int,
 ) -> np.ndarray:
-    """Let Grad-CAM, an attribution of captum or a function explain one image.
+    """Let a method of `inner`, an attribution of captum or a function explain one image.
 
     Parameters
     ----------
     subject : Subject
         Whose network, which is copied.
     method : Method
-        ``"gradcam"`` with a layer, or with ``own``: an attribution of captum (an object, or a class
-        that is made with nothing but a model), or a function ``(model, images, target, baseline)``,
-        where model maps (n, C, H, W) in pixel units to the scores (n, K), images and baseline are
-        (1, C, H, W), and the map comes back as (H, W), (C, H, W) or (1, C, H, W).
+        ``"gradcam"`` with a layer, ``"rollout"``, ``"attention-x-gradient"``, or with ``own``: an
+        attribution of captum (an object, or a class that is made with nothing but a model), or a
+        function ``(model, images, target, baseline)``, where model maps (n, C, H, W) in pixel units
+        to the scores (n, K), images and baseline are (1, C, H, W), and the map comes back as
+        (H, W), (C, H, W) or (1, C, H, W).
     image, base : Tensor (C, H, W)
         What is explained and what it is compared with, pixel units.
     target : int
@@ -120,13 +120,24 @@ def foreign_map(
     own = method.own
     with own_generators(method.seed), torch.inference_mode(False), torch.enable_grad():
         if own is None:
-            made = _gradcam(model, method.layer, images, target)
+            made = _INNER[method.name](model, method, images, target)
         elif isinstance(own, Attribution) or _is_class(own):
             attribution = own(model) if _is_class(own) else _rewrapped(own, model)
             made = _captum(attribution, method, images, bases, target, batch)
         else:
             made = own(model, images.detach(), target, bases)
     return _flat(made, tuple(image.shape), method.name)
+
+
+_INNER: dict[str, Any] = {
+    "gradcam": lambda model, method, *rest: inner.gradcam(
+        model, model.subject, method.layer, *rest
+    ),
+    "rollout": lambda model, _, *rest: inner.rollout(model, model.subject, *rest),
+    "attention-x-gradient": lambda model, _, *rest: inner.attention_x_gradient(
+        model, model.subject, *rest
+    ),
+}
 
 
 def foreign_name(own: Any) -> str:
@@ -154,118 +165,6 @@ def foreign_name(own: Any) -> str:
         "(model, images, target, baseline) -> map"
     )
     raise TypeError(problem("method cannot explain anything", f"got {type(own).__name__}", fix))
-
-
-def spatial_layers(subject: Subject) -> dict[str, tuple[int, int]]:
-    """Return the layers and blocks that give a map of more than one pixel, with its last size.
-
-    Examples
-    --------
-    >>> import reliab_widgets as rw
-    >>> found = spatial_layers(rw.demo("resnet20"))
-    >>> list(found)[-1], found["layer3.2"]
-    ('layer3.2', (8, 8))
-    """
-    shapes: dict[str, list[tuple[int, ...]]] = {}
-    for group in ("weight", "activations", "blocks"):
-        try:
-            some, _ = layers.find(subject.network, subject.images[:1], group)
-        except layers.NoLayer:
-            continue
-        for layer in some:
-            if subject.network.gradients and not layer.differs:
-                continue  # made of constants, such as an encoding of places
-            shapes.setdefault(layer.module, []).append(layer.shape)
-    found = {}
-    for name, uses in shapes.items():
-        if all(len(one) == 3 for one in uses):
-            first = 0 if channels_last(subject, name, uses[-1]) else 1
-            if all(one[first] * one[first + 1] > 1 for one in uses):
-                found[name] = (uses[-1][first], uses[-1][first + 1])
-    return found
-
-
-def channels_last(subject: Subject, name: str, shape: tuple[int, ...]) -> bool:
-    """Tell whether a layer's output is (n, H, W, C) and not (n, C, H, W).
-
-    Parameters
-    ----------
-    subject : Subject
-        Whose images show which proportions a map has.
-    name : str
-        Of the layer.
-    shape : tuple of int
-        Of its output, for one image.
-
-    Examples
-    --------
-    >>> import reliab_widgets as rw
-    >>> channels_last(rw.demo("resnet20"), "layer3.2", (64, 8, 8))
-    False
-    """
-    rows, columns = subject.images.shape[2:]
-
-    def fits(height: int, width: int) -> bool:
-        """Tell whether this could be the image, made smaller."""
-        if rows == columns:
-            return height == width
-        return abs(height * columns - width * rows) < max(rows, columns)  # but for rounding
-
-    if not fits(*shape[:2]):
-        return False
-    first, last = (nn.Conv2d, nn.BatchNorm2d, nn.GroupNorm), (nn.Linear, nn.LayerNorm)
-    if fits(*shape[1:]):
-        own = list(subject.model.get_submodule(name).modules())
-        if not any(isinstance(module, last) for module in own):
-            return False
-        return not any(isinstance(module, first) for module in own)
-    widths = {
-        module.out_features if isinstance(module, nn.Linear) else module.normalized_shape[-1]
-        for module in subject.model.modules()
-        if isinstance(module, last)
-    }
-    return shape[2] in widths
-
-
-def check_layer(subject: Subject, name: str | None) -> str:
-    """Return the layer that Grad-CAM shall look at, by default the last one with a map.
-
-    Examples
-    --------
-    >>> import reliab_widgets as rw
-    >>> check_layer(rw.demo("resnet20"), None)
-    'layer3.2'
-    """
-    found = spatial_layers(subject)
-    listed = ", ".join(found)
-    if not found:
-        fix = "Choose another method=: occlusion and rise work on any network"
-        seen = f"no convolution or block of {subject.name} gives one"
-        raise ValueError(problem("Grad-CAM needs a layer with a spatial map", seen, fix))
-    if name is None:
-        return list(found)[-1]
-    if name not in found:
-        known = name in dict(subject.model.named_modules())
-        why = "whose output is none" if known else "which is not there"
-        seen = f"got layer={name!r}, {why}"
-        fix = f"Pass layer= one of: {listed}"
-        raise ValueError(problem("Grad-CAM needs a layer with a spatial map", seen, fix))
-    return name
-
-
-def _gradcam(model: Scored, name: str, images: Tensor, target: int) -> Tensor:
-    layer = model.model.get_submodule(name)
-    kept: list[Tensor] = []
-    with layer.register_forward_hook(lambda _m, _i, output: kept.append(output)):
-        score = model(images)[:, target].sum()
-    maps = kept[-1]
-    (slopes,) = torch.autograd.grad(score, maps)
-    check_slopes(slopes)
-    channel = 3 if channels_last(model.subject, name, tuple(maps.shape[1:])) else 1
-    places = (1, 2) if channel == 3 else (2, 3)
-    made = (slopes.mean(places, keepdim=True) * maps).sum(channel).unsqueeze(1).detach()
-    # Under autocast it has 16 bits, which numpy does not know.
-    return nn.functional.interpolate(made.float(), images.shape[2:], mode="bilinear")
 
 
 def _captum(

@@ -10,7 +10,8 @@ from ...core.analysis import checked
 from ...core.knobs import Auto, Choice, Kind, Knobs, Real, Seed, Several, Text, Whole
 from ...core.subject import Subject
 from ...core.wording import nearest, problem
-from .foreign import check_layer, foreign_name, spatial_layers
+from .foreign import foreign_name
+from .inner import check_attention, check_layer, spatial_layers, why_no_attention
 
 KNOBS: dict[str, tuple[str, ...]] = {
     "ig": ("steps",),
@@ -21,9 +22,15 @@ KNOBS: dict[str, tuple[str, ...]] = {
     "occlusion": ("window", "stride"),
     "rise": ("masks", "grid"),
     "gradcam": ("layer",),
+    "rollout": (),
+    "attention-x-gradient": (),
 }
 """The methods, and the settings that change their maps."""
-WITHOUT_BASELINE = ("gradient", "smoothgrad", "gradcam")
+INNER = ("gradcam", "rollout", "attention-x-gradient")
+"""The methods that look into the network, whose maps come out of one pass."""
+ATTENTION = INNER[1:]
+"""The methods that only networks with attention have."""
+WITHOUT_BASELINE = ("gradient", "smoothgrad", *INNER)
 MASKED = ("occlusion", "rise")
 """The methods that only ask for answers: all others follow gradients."""
 DRAWN = ("smoothgrad", "expected-gradients", "rise")
@@ -66,6 +73,8 @@ class Method:
         """The settings that matter."""
         if self.own is not None:
             return "as given"
+        if self.name in ATTENTION:
+            return "all blocks"
         knobs = [_WORDS.get(knob, knob + " {}").format(getattr(self, knob)) for knob in self.knobs]
         return ", ".join(knobs) or "one gradient"
 
@@ -87,7 +96,7 @@ class Method:
     @property
     def is_foreign(self) -> bool:
         """Whether a map comes out of one call of other people's code."""
-        return self.own is not None or self.name == "gradcam"
+        return self.own is not None or self.name in INNER
 
 
 class MethodKind(Choice):
@@ -182,6 +191,11 @@ def _offered_layers(subject: Subject) -> tuple[str, ...]:
     return _layers(subject)[::-1] or ("none",)  # the last is the one that is taken by default
 
 
+def _offered_methods(subject: Subject) -> tuple[str, ...]:
+    follows = subject.network.gradients and not why_no_attention(subject)
+    return tuple(name for name in KNOBS if follows or name not in ATTENTION)
+
+
 SETTINGS: dict[str, Kind] = {
     "steps": Whole(1, 100_000, stops=(8, 16, 32, 64, 128, 256)),
     "noise": Real(
@@ -199,7 +213,9 @@ SETTINGS: dict[str, Kind] = {
 MethodGiven: TypeAlias = Annotated[
     Any,
     MethodKind(
-        tuple(KNOBS), "an attribution of captum or a function (model, images, target, baseline)"
+        tuple(KNOBS),
+        "an attribution of captum or a function (model, images, target, baseline)",
+        offers=_offered_methods,
     ),
 ]
 Steps: TypeAlias = Annotated[int, SETTINGS["steps"]]
@@ -252,6 +268,9 @@ def methods(
     >>> [it.words for it in methods("occlusion", subject, {"window": (4, 16)}, stride=4)]
     ['window 8, stride 4', 'window 4, stride 4', 'window 16, stride 4']
     """
+    if method in ATTENTION:
+        subject.network.check_gradients()
+        check_attention(subject)
     window = max(1, round(_side(subject) / 4)) if window is None else window
     chosen = Method(
         name=MethodKind(()).plain(method, subject),

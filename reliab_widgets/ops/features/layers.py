@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,18 +10,18 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
+from ...core.batching import out_of_memory
 from ...core.knobs import Choice, Fact, Several, Text
 from ...core.network import Network
 from ...core.wording import problem
+from .rows import WHOLE, Rows, whose
+from .steps import FUNCTIONS, WEIGHTS, Inside, Step, watching
 
 GROUPS = ("weight", "blocks", "activations")
-_WEIGHT = (nn.Conv2d, nn.Linear)
-_FUNCTIONS = (nn.functional.conv2d, nn.functional.linear)
+_OTHER = 20_201_103  # seeds an image that nobody has
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 _FOUND: WeakKeyDictionary[Network, dict[Any, Any]] = WeakKeyDictionary()
-_CHECKED = 2  # images passed to look for layers, so that what has no row per image stands out
 
 
 class NoLayer(ValueError):
@@ -53,24 +51,27 @@ LayersKnob: TypeAlias = Annotated[str | Sequence[str], LayerNames()]
 
 @dataclass(frozen=True)
 class Layer:
-    """One use of one module in a forward pass.
+    """One use of one module, or of a function with weights, in a forward pass.
 
     Parameters
     ----------
     name : str
         The module's name; of a second use ``"relu (2nd use)"``.
     module : str
-        Its name in the network.
+        Its name in the network; of a function that of the weights which it applies; inside of
+        `nn.MultiheadAttention` ``"attention.q"``, ``.k``, ``.v`` and ``.out_proj``.
     use : int
         Which use of the module this is, from 0.
     type : str
-        Its class, ``"Conv2d"``.
+        Its class, ``"Conv2d"``, or the function, ``"linear"``.
     shape : tuple of int
         Of its output, for one image.
     branch : bool
         Whether it lies on a shortcut or a branch: not on the longest path through the network.
     differs : bool
         Whether gradients lead from it to the image.
+    rows : Rows
+        Which rows of its output belong to which image.
 
     Examples
     --------
@@ -85,6 +86,7 @@ class Layer:
     shape: tuple[int, ...]
     branch: bool = False
     differs: bool = True
+    rows: Rows = WHOLE
 
 
 def find(
@@ -99,8 +101,9 @@ def find(
     image : Tensor
         (1, C, H, W).
     layers : str or sequence of str
-        ``"weight"`` (every Conv2d and Linear); ``"blocks"`` (modules made of others, the outermost
-        that are no plain containers, and the Conv2d and Linear outside of them);
+        ``"weight"`` (every Conv2d and Linear, those that are functions and those inside of
+        attention, too); ``"blocks"`` (modules made of others, the outermost that hold no row of
+        blocks themselves, and the Conv2d and Linear outside of them);
         ``"activations"``; or names of modules, or of single uses.
 
     Returns
@@ -132,56 +135,85 @@ def find(
     return known[key]
 
 
+def every(network: Network, image: Tensor) -> tuple[Layer, ...]:
+    """Pass an image (1, C, H, W) and list every step, whatever it is.
+
+    Examples
+    --------
+    >>> import reliab_widgets as rw
+    >>> subject = rw.demo("resnet20")
+    >>> [layer.name for layer in every(subject.network, subject.images[:1])][:3]
+    ['conv1', 'bn1', 'relu']
+    """
+    return _looked(network, image)[0]
+
+
+def attends(network: Network, image: Tensor) -> bool:
+    """Tell whether any step computes attention on an image (1, C, H, W).
+
+    Examples
+    --------
+    >>> import reliab_widgets as rw
+    >>> subject = rw.demo("resnet20")
+    >>> attends(subject.network, subject.images[:1])
+    False
+    """
+    return bool(_looked(network, image)[2].attends)
+
+
+def _looked(network: Network, image: Tensor) -> tuple[tuple[Layer, ...], list[str], Inside]:
+    known = _FOUND.setdefault(network, {})
+    key = tuple(image.shape[1:])
+    if key not in known:
+        runs, parts, inside, path = _run(network, image)
+        seen = tuple(
+            Layer(
+                name=_name(ran.module, ran.use),
+                module=ran.module,
+                use=ran.use,
+                type=ran.type,
+                shape=ran.shape,
+                branch=bool(path) and ran.node not in path,
+                differs=ran.node is not None,
+                rows=ran.rows,
+            )
+            for ran in runs
+        )
+        known[key] = seen, parts, inside
+    return known[key]
+
+
 def _find(
     network: Network, image: Tensor, layers: str | tuple[str, ...]
 ) -> tuple[tuple[Layer, ...], tuple[str, ...]]:
     modules = dict(network.model.named_modules())
-    runs, parts, functional, path = _run(network, image)
-    hidden = [n for n, it in modules.items() if isinstance(it, nn.MultiheadAttention)]
-    seen = [
-        Layer(
-            name=_name(ran.module, ran.use),
-            module=ran.module,
-            use=ran.use,
-            type=type(modules[ran.module]).__name__,
-            shape=ran.shape,
-            branch=bool(path) and ran.node not in path,
-            differs=ran.node is not None,
-        )
-        for ran in runs
-    ]
+    seen, parts, inside = _looked(network, image)
     if isinstance(layers, str) and layers in GROUPS:
-        chosen = {
-            "weight": lambda: {n for n, m in modules.items() if isinstance(m, _WEIGHT)},
-            "blocks": lambda: _blocks(network.model),
-            "activations": lambda: {n for n, m in modules.items() if _activates(m)},
-        }[layers]()
-        found = tuple(layer for layer in seen if layer.module in chosen)
+        if layers == "weight":
+            found = tuple(it for it in seen if _weighs(modules.get(it.module)))
+        else:
+            chosen = (
+                _blocks(network.model, inside)
+                if layers == "blocks"
+                else {name for name, module in modules.items() if _activates(module)}
+            )
+            found = tuple(layer for layer in seen if layer.module in chosen)
         if not found:
-            raise _nothing(network, layers, seen, functional)
+            raise _nothing(network, layers, seen)
     else:
         found = _named((layers,) if isinstance(layers, str) else layers, seen)
     notes: tuple[str, ...] = ()
-    if functional and layers == "weight":
-        notes = (
-            f"{functional} convolution{'s' * (functional > 1)} or linear maps are function calls "
-            "inside forward and cannot be seen; make them modules to see them",
-        )
-    if hidden and layers == "weight":
-        notes += (
-            f"queries, keys, values and output of {len(hidden)} torch.nn.MultiheadAttention are "
-            f"computed inside and cannot be seen: {_first(hidden)}",
-        )
     if parts and layers == "weight":
         notes += (
-            f"{len(parts)} layer{'s give' if len(parts) > 1 else ' gives'} rows that are no whole "
-            f"images, such as windows, and cannot be seen: {_first(parts)}",
+            f"{len(parts)} layer{'s give' if len(parts) > 1 else ' gives'} rows of which it cannot "
+            f"be told whose images they are: {parts[0]}{' and others' * (len(parts) > 1)}",
         )
     return found, notes
 
 
-def _first(names: Sequence[str]) -> str:
-    return names[0] + " and others" * (len(names) > 1)
+def _weighs(module: nn.Module | None) -> bool:
+    """Tell whether a step applies weights: such a module, or (None) a function."""
+    return module is None or isinstance(module, WEIGHTS)
 
 
 @contextmanager
@@ -200,7 +232,7 @@ def observing(
     layers : sequence of Layer
         What `find` found in this model.
     see : callable
-        Given the layer's place in ``layers`` and its output, (n, ...).
+        Given the layer's place in ``layers`` and its output, (n, ...), one row for each image.
 
     Examples
     --------
@@ -211,87 +243,67 @@ def observing(
     0 torch.Size([3, 2])
     """
     places = {(layer.module, layer.use): place for place, layer in enumerate(layers)}
-    names = {layer.module for layer in layers}
 
-    def pass_on(name: str, use: int, output: Any) -> None:
-        place = places.get((name, use))
+    def pass_on(step: Step) -> None:
+        place = places.get((step.name, step.use))
         if place is not None:
-            see(place, output.detach())  # a network may take gradients in its forward
+            see(place, layers[place].rows.by_image(step.output))
 
-    with _hooked({n: m for n, m in model.named_modules() if n in names}, pass_on):
+    functions = any(layer.type in FUNCTIONS for layer in layers)
+    with watching(model, pass_on, {layer.module for layer in layers}, functions=functions):
         yield
-
-
-@contextmanager
-def _hooked(modules: dict[str, nn.Module], see: Callable[[str, int, Any], None]) -> Iterator[None]:
-    """Call ``see(name, use, output)`` after each use of these modules by this thread."""
-    uses: Counter[str] = Counter()
-    me = threading.get_ident()
-
-    def note(name: str, output: Any) -> None:
-        # A hook belongs to the module, not to the thread that asked for it.
-        if threading.get_ident() == me:
-            use = uses[name]
-            uses[name] += 1
-            see(name, use, output)
-
-    handles = [
-        module.register_forward_hook(lambda _m, _i, output, name=name: note(name, output))
-        for name, module in modules.items()
-    ]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 # --- looking once -----------------------------------------------------------------------------
 
 
 class _Ran(NamedTuple):
-    """A use of a module, and the autograd node that made its output."""
+    """A step, the autograd node that made its output, and whose rows that has."""
 
     module: str
     use: int
+    type: str
     shape: tuple[int, ...]
     node: Any
+    rows: Rows
 
 
-def _run(network: Network, image: Tensor) -> tuple[list[_Ran], list[str], int, set[Any]]:
-    """Give what ran, what ran on parts of images, how many functions, and the longest path."""
-    modules = {name: module for name, module in network.model.named_modules() if name}
-    heavy = {name for name, module in modules.items() if isinstance(module, _WEIGHT)}
+def _run(network: Network, image: Tensor) -> tuple[list[_Ran], list[str], Inside, set[Any]]:
+    """Give what ran, what has rows of unknown images, who does what, and the longest path."""
+    other = torch.rand(image.shape, generator=torch.Generator().manual_seed(_OTHER)).to(image)
+    try:
+        return _run_on(network, torch.cat([image, other, image]))  # what `whose` tells apart
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+    return _run_on(network, image)
+
+
+def _run_on(network: Network, images: Tensor) -> tuple[list[_Ran], list[str], Inside, set[Any]]:
+    modules = dict(network.model.named_modules())
     runs: list[_Ran] = []
     parts: list[str] = []
-    calls = _Calls()
+    slopes = network.gradients
 
-    def see(name: str, use: int, output: Any) -> None:
-        calls.inside += name in heavy
-        if isinstance(output, Tensor) and output.ndim > 1 and len(output) == _CHECKED:
-            runs.append(_Ran(name, use, tuple(output.shape[1:]), output.grad_fn))
-        elif name in heavy and name not in parts:
-            parts.append(name)
+    def see(step: Step) -> None:
+        weighs = _weighs(modules.get(step.name))
+        rows = whose(step.output, len(images)) if step.output.ndim > 1 else None
+        if rows is not None:
+            seen = tuple(rows.by_image(step.output).shape[1:])
+            runs.append(_Ran(step.name, step.use, step.type, seen, step.output.grad_fn, rows))
+        elif weighs and step.name not in parts and (step.output.requires_grad or not slopes):
+            parts.append(
+                step.name
+            )  # else it is the same for every image, such as a table of places
 
-    images = image.expand(_CHECKED, -1, -1, -1).clone()
-    with torch.inference_mode(False), torch.enable_grad(), _hooked(modules, see), calls:
-        logits = network.logits(images.requires_grad_(network.gradients))
-    nodes = {ran.node for ran in runs if ran.module in heavy and ran.node is not None}
-    return runs, parts, max(0, calls.all - calls.inside), _longest_path(logits.grad_fn, nodes)
-
-
-class _Calls(TorchFunctionMode):
-    """Counts convolutions and linear maps, whoever calls for them, and those inside modules."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.all = self.inside = 0
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        self.all += func in _FUNCTIONS
-        return func(*args, **(kwargs or {}))
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        watching(network.model, see) as inside,
+    ):
+        logits = network.logits(images.clone().requires_grad_(slopes))
+    counted = {ran.node for ran in runs if _weighs(modules.get(ran.module))} - {None}
+    return runs, parts, inside, _longest_path(logits.grad_fn, counted)
 
 
 def _longest_path(end: Any, counted: set[Any]) -> set[Any]:
@@ -317,17 +329,25 @@ def _longest_path(end: Any, counted: set[Any]) -> set[Any]:
     return path
 
 
-def _blocks(model: nn.Module) -> set[str]:
+def _blocks(model: nn.Module, inside: Inside) -> set[str]:
+    """Return the outermost modules made of others that hold no row of blocks themselves."""
     root, prefix = model, ""
     while len(children := list(root.named_children())) == 1:  # a wrapper is no block
         prefix, root = f"{prefix}{children[0][0]}.", children[0][1]
+
+    def holds_many(name: str) -> bool:
+        attends, adds = (
+            sum(it == name or it.startswith(f"{name}.") for it in some) for some in inside
+        )
+        return attends > 1 or (not attends and adds > 1)
+
     blocks = set()
     stack = [(prefix + name, child) for name, child in root.named_children()]
     while stack:
         name, module = stack.pop()
-        if type(module) in _CONTAINERS:
+        if type(module) in _CONTAINERS or holds_many(name):
             stack.extend((f"{name}.{key}", child) for key, child in module.named_children())
-        elif any(module.children()) or isinstance(module, _WEIGHT):
+        elif any(module.children()) or isinstance(module, WEIGHTS):
             blocks.add(name)
     return blocks
 
@@ -337,7 +357,7 @@ def _activates(module: nn.Module) -> bool:
     return inside and not isinstance(module, nn.MultiheadAttention)
 
 
-def _named(names: tuple[str, ...], seen: list[Layer]) -> tuple[Layer, ...]:
+def _named(names: tuple[str, ...], seen: Sequence[Layer]) -> tuple[Layer, ...]:
     known = {layer.module for layer in seen} | {layer.name for layer in seen}
     unknown = [name for name in names if name not in known]
     if unknown or not names:
@@ -354,15 +374,14 @@ def _named(names: tuple[str, ...], seen: list[Layer]) -> tuple[Layer, ...]:
     return tuple(layer for layer in seen if layer.module in names or layer.name in names)
 
 
-def _nothing(network: Network, layers: str, seen: list[Layer], functional: int) -> NoLayer:
+def _nothing(network: Network, layers: str, seen: Sequence[Layer]) -> NoLayer:
     others = list(dict.fromkeys(layer.module for layer in seen))[:40]
     what = "Conv2d or Linear" if layers == "weight" else layers.removesuffix("s")
-    calls = f"; {functional} convolutions or linear maps are function calls" if functional else ""
     return NoLayer(
         problem(
             f"layers={layers!r} finds nothing in {type(network.model).__name__}",
-            f"no {what} module runs in its forward{calls}",
-            f"Pass layers= as names of modules that run: {', '.join(others)}"
+            f"no {what} module runs in its forward",
+            f"Pass layers= as names of steps that run: {', '.join(others)}"
             if others
             else "Make the steps of forward modules; only input and logits can be seen like this",
         )
