@@ -107,7 +107,7 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "twice": (strangers.Twice, 1),
     "attention": (strangers.Attention, 2),
     "by function": (strangers.ByFunction, 1),
-    "transformer": (strangers.Transformer, 1),
+    "transformer": (strangers.Transformer, 3),
     "same padding": (
         lambda: nn.Sequential(
             strangers.SameConv(3, 8),

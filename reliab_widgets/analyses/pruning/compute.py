@@ -32,6 +32,7 @@ from ...ops.calibration.calibrators import fit_temperature
 from ...ops.pruning import removal
 from ...ops.pruning.importance import CRITERIA, Criterion
 from ...ops.pruning.measures import ATTACKS
+from ...ops.pruning.plain import plain_attention
 from ...ops.pruning.structure import Structure, structure
 from ...ops.pruning.sweep import Case, Measured, measured
 from .result import Pruning
@@ -170,8 +171,8 @@ def pruning(
         Whole(0, len(split.reported), "so many are reported").check(name, count, subject)
     found = structure(subject)
     case = Case(
-        subject=split.reported,
-        calibration=split.fitted,
+        subject=plain_attention(split.reported),
+        calibration=plain_attention(split.fitted),
         train=train,
         found=found,
         free=removal.free(found, protect),

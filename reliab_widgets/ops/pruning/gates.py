@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from ...core.readings import check_slopes
 from ...core.subject import Subject
+from .plain import plain_attention
+from .ties import is_joint
 
 if TYPE_CHECKING:
     from .structure import Structure
@@ -43,16 +45,24 @@ class Gates:
 
     def __init__(self, subject: Subject, structure: Structure) -> None:
         self.units = len(structure)
+        subject = plain_attention(subject)
         self._subject = subject.on(subject.network.copied(shared=True))
         # What the hooks do during a pass. They know this list and not the gates: as a ring with
         # the network, all would wait for the collector, which counts objects, not their size.
-        self._see: list[See] = []
+        self._now: list[_Pass] = []
+        self._joint = False
         for layer in structure.layers:
             if (layer.inputs >= 0).any() and not layer.channelwise:
                 units = torch.from_numpy(layer.inputs).to(subject.device)
                 module = self._subject.model.get_submodule(layer.name)
                 axis = 1 if isinstance(module, nn.Conv2d) else -1
-                module.register_forward_pre_hook(_hook(self._see, units, axis), with_kwargs=True)
+                module.register_forward_pre_hook(_hook(self._now, units, axis), with_kwargs=True)
+        modules = dict(self._subject.model.named_modules())
+        for scale in structure.scales:
+            if is_joint(modules.get(scale.name)) and (scale.units >= 0).any():
+                self._joint = True
+                units = torch.from_numpy(scale.units).to(subject.device)
+                modules[scale.name].register_forward_hook(_joint(self._now, units))
 
     def logits(self, images: Tensor, open: Tensor) -> Tensor:
         """Return the logits with every gate as open as told, as autograd is set.
@@ -68,15 +78,10 @@ class Gates:
         scale = torch.cat([open, open.new_ones(*open.shape[:-1], 1)], -1)  # the last stays open
 
         def see(x: Tensor, units: Tensor, axis: int) -> Tensor:
-            factors = scale[..., units]
-            if factors.ndim == 2 and len(x) != len(factors):
-                raise _Divided
-            shape = [len(factors) if factors.ndim == 2 else 1, *[1] * (x.ndim - 1)]
-            shape[axis] = len(units)
-            return x * factors.view(shape)
+            return x * _factors(scale, x, units, axis)
 
         try:
-            return self._run(images, see)
+            return self._run(images, _Pass(see, scale))
         except _Divided:
             pairs = zip(images.split(1), open, strict=True)
             return torch.cat([self.logits(*pair) for pair in pairs])
@@ -118,43 +123,119 @@ class Gates:
             x.register_hook(back)
             return x
 
+        def opened() -> Tensor:
+            open = torch.ones(len(images), self.units, device=slopes.device).requires_grad_()
+            (made,) = torch.autograd.grad(of(self.logits(images, open)).sum(), open)
+            return made
+
         with torch.inference_mode(False), torch.enable_grad():
+            if self._joint:  # gates change what is normed, too
+                slopes = opened()
+                check_slopes(slopes)
+                return slopes
             try:
-                logits = self._run(images, see)
+                logits = self._run(images, _Pass(see))
             except _Divided:
                 rows = []
                 for alone, image in enumerate(images.split(1)):  # noqa: B007  # `see` reads it
-                    rows.append(self._run(image, see))
+                    rows.append(self._run(image, _Pass(see)))
                 logits = torch.cat(rows)
             numbers = of(logits).sum()
             passed = True
             if inner:  # the network takes gradients itself, which gates change as well
-                open = torch.ones(len(images), self.units, device=slopes.device).requires_grad_()
-                numbers = of(self.logits(images, open)).sum()
-                (slopes,) = torch.autograd.grad(numbers, open)
+                slopes = opened()
             else:
                 numbers.backward()
         check_slopes(slopes)
         return slopes[:, : self.units]
 
-    def _run(self, images: Tensor, see: See) -> Tensor:
-        self._see.append(see)
+    def _run(self, images: Tensor, now: _Pass) -> Tensor:
+        self._now.append(now)
         try:
             return self._subject.network.logits(images)
         finally:
-            self._see.clear()
+            self._now.clear()
+
+
+class _Pass(NamedTuple):
+    """What layers do to their inputs in a pass, and (U + 1,) or (n, U + 1) how open gates are."""
+
+    see: See
+    scale: Tensor | None = None
 
 
 class _Divided(Exception):
     """A layer reads rows that are no whole images, such as windows; only one image tells whose."""
 
 
-def _hook(see: list[See], units: Tensor, axis: int) -> Callable[[nn.Module, Any, Any], Any]:
+def _factors(scale: Tensor, x: Tensor, units: Tensor, axis: int) -> Tensor:
+    """Return what to multiply the channels of x by; the last of a scale is read at -1."""
+    factors = scale[..., units]
+    if factors.ndim == 2 and len(x) != len(factors):
+        raise _Divided
+    shape = [len(factors) if factors.ndim == 2 else 1, *[1] * (x.ndim - 1)]
+    shape[axis] = len(units)
+    return factors.view(shape)
+
+
+def _hook(now: list[_Pass], units: Tensor, axis: int) -> Callable[[nn.Module, Any, Any], Any]:
     def hook(module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        if not see:
+        if not now:
             return None
         if inputs:
-            return (see[0](inputs[0], units, axis), *inputs[1:]), named
-        return (see[0](named["input"], units, axis),), {}
+            return (now[0].see(inputs[0], units, axis), *inputs[1:]), named
+        return (now[0].see(named["input"], units, axis),), {}
 
     return hook
+
+
+def _joint(now: list[_Pass], units: Tensor) -> Callable[[nn.Module, Any, Any], Any]:
+    """Let a norm of all channels together take no notice of those whose gates are closed."""
+
+    def hook(module: Any, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
+        if not now or now[0].scale is None:
+            return None
+        x = inputs[0]
+        return normed(module, x, _factors(now[0].scale, x, units, _axis(module, x)))
+
+    return hook
+
+
+def normed(module: Any, x: Tensor, open: Tensor) -> Tensor:
+    """Return what a norm of all channels together gives where some of them are closed.
+
+    Parameters
+    ----------
+    module : torch.nn.LayerNorm or torch.nn.RMSNorm
+        Of one axis.
+    x : Tensor
+        Its input.
+    open : Tensor
+        How open each channel is, 0 to 1: (C,), or of a shape that fits x.
+
+    Examples
+    --------
+    >>> norm, x = nn.LayerNorm(3), torch.tensor([[1.0, 9.0, 3.0]])
+    >>> normed(norm, x, torch.tensor([1, 0, 1])).detach()[:, [0, 2]].round()
+    tensor([[-1.,  1.]])
+    """
+    axis = _axis(module, x)
+    shape = [1] * x.ndim
+    shape[axis] = x.shape[axis]
+    open = open.view(shape) if open.ndim == 1 else open
+    count = open.sum(axis, keepdim=True)
+    if isinstance(module, nn.LayerNorm):
+        x = x - (x * open).sum(axis, keepdim=True) / count
+    size = (x.square() * open).sum(axis, keepdim=True) / count
+    x = x * (size + (torch.finfo(x.dtype).eps if module.eps is None else module.eps)).rsqrt()
+    if module.weight is not None:
+        x = x * module.weight.view(shape)
+    bias = getattr(module, "bias", None)
+    return x if bias is None else x + bias.view(shape)
+
+
+def _axis(module: Any, x: Tensor) -> int:
+    """Return where a norm's channels lie: last, or first in some that permute them."""
+    own = type(module).forward not in (nn.LayerNorm.forward, nn.RMSNorm.forward)
+    width = module.normalized_shape[0]
+    return 1 if own and x.ndim == 4 and x.shape[1] == width != x.shape[-1] else -1

@@ -16,6 +16,7 @@ from ...core.batching import memory_budget, threads
 from ...core.engine import Progress, sweep, ticking
 from ...core.wording import problem
 from .gates import Gates
+from .plain import plain_attention
 from .structure import Structure, weight
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def importance(
         raise ValueError(problem("there is no such criterion", f"got {criterion!r}", fix))
     if criterion == "random":
         return np.random.default_rng(seed).random(len(found))
+    subject = plain_attention(subject)
     if criterion == "weight":
         return _weights(subject, found)
     if criterion == "bn-scale":

@@ -22,8 +22,11 @@ from ...core.selection import naming
 from ...core.subject import Subject
 from ...core.wording import problem
 from ..statistics.agreement import spearman
+from .gates import normed
 from .importance import BATCH
+from .plain import plain_attention
 from .structure import Structure, structure
+from .ties import is_joint
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -157,13 +160,13 @@ def oracle(subject: Subject, *, executor: Any = None, progress: Progress = None)
     >>> rw.oracle(rw.demo("resnet20").validation[:2]).change.shape
     (2, 448)
     """
-    found = structure(subject)
+    found, whole = structure(subject), plain_attention(subject)
     needed = sum(subject.network.trace(subject.images[:1]).values())
     batch = max(1, min(BATCH, memory_budget(subject.device) // max(1, 3 * needed)))
     spans = [(start, start + batch) for start in range(0, len(subject), batch)]
     groups = range(len(found.groups))
     items = [(start, stop, group) for start, stop in spans for group in groups]
-    case = _Case(subject, found)
+    case = _Case(whole, found)
     with naming(image=(subject, range(len(subject)))):
         parts = sweep(_without, case, items, executor=executor, progress=progress)
     rows = [parts[i : i + len(groups)] for i in range(0, len(parts), len(groups))]
@@ -197,6 +200,12 @@ def _without(case: _Case, item: tuple[int, int, int]) -> tuple[np.ndarray, np.nd
         for layer in found.layers
         if not layer.channelwise and np.isin(layer.inputs, units).any()
     }
+    modules = dict(subject.model.named_modules())
+    readers |= {
+        scale.name: scale.units
+        for scale in found.scales
+        if is_joint(modules.get(scale.name)) and np.isin(scale.units, units).any()
+    }
     replay = _Replay(subject.on(subject.network.copied(shared=True)), set(readers))
     with threads(1), torch.inference_mode(False), torch.no_grad():
         whole = cross_entropy(replay.record(subject.images), labels, reduction="none")
@@ -216,7 +225,7 @@ class _Replay:
 
     def __init__(self, subject: Subject, readers: set[str]) -> None:
         self.network = subject.network
-        self._leaves = leaves(self.network.model)
+        self._leaves: dict[str, Any] = leaves(self.network.model)
         for module in self._leaves.values():
             # A fused transformer layer, which calls none of its parts, gives way to any hook.
             module.register_forward_pre_hook(lambda module, inputs: None)
@@ -269,8 +278,14 @@ class _Replay:
                 known = self._calls[place]
                 return known.clone() if place in self._changed else known
             if len(gone := channels.get(name, ())):
-                x = (inputs[0] if inputs else options.pop("input")).clone()
-                (x if isinstance(self._leaves[name], nn.Conv2d) else x.movedim(-1, 1))[:, gone] = 0
+                x = inputs[0] if inputs else options.pop("input")
+                module = self._leaves[name]
+                if is_joint(module):
+                    open = torch.ones(module.normalized_shape, device=x.device)
+                    open[gone] = 0
+                    return normed(module, x, open)
+                x = x.clone()
+                (x if isinstance(module, nn.Conv2d) else x.movedim(-1, 1))[:, gone] = 0
                 inputs = (x, *inputs[1:])
             return forward(*inputs, **options)
 

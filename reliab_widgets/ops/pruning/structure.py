@@ -7,7 +7,7 @@ outputs are added, or several of one layer where their outputs are multiplied.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from typing import Any
@@ -23,8 +23,21 @@ from ...core.subject import Subject, check_subject
 from ...core.wording import problem
 from .counting import operations, places
 from .gates import Gates
-from .plain import plain_weights
-from .ties import CUT, LOST, NORMS, STAYS, Tie, channelwise, ties, why_not, width
+from .plain import plain_attention, plain_weights
+from .ties import (
+    CUT,
+    LOST,
+    NORMS,
+    STAYS,
+    Tie,
+    axis,
+    channelwise,
+    is_joint,
+    scaled,
+    ties,
+    why_not,
+    width,
+)
 from .trials import tried
 
 _FOUND: WeakKeyDictionary[Network, dict[tuple[int, ...], Structure]] = WeakKeyDictionary()
@@ -33,6 +46,9 @@ _ROUNDED = 1e-4  # the same where it cannot be tried in float64
 _FAR = 1e-2  # no rounding
 _ODD = "cutting its filters gives other logits than silencing them"
 _TRIED = 2  # images for which they are compared
+_HEADS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "nhead", "heads")
+_WIDTHS = ("hidden_dim", "embed_dim")
+_ALL_HEADS = ("attn_dim", "all_head_size", "inner_dim")  # the channels of all heads together
 
 
 @dataclass(frozen=True)
@@ -66,18 +82,18 @@ class Layer:
 
 @dataclass(frozen=True)
 class Scale:
-    """One module that treats every channel by itself: a batch norm, or a PReLU.
+    """What treats every channel by itself: a norm, a PReLU, or a parameter such as places.
 
     Parameters
     ----------
     name : str
-        Of the module.
+        Of the module or the parameter.
     units : numpy.ndarray of int
         The unit of each of its channels, or -1.
     parameters : int
         How many it has for each channel.
     norm : bool
-        Whether it is a norm with a factor for each channel.
+        Whether it is a batch norm with a factor for each channel.
     """
 
     name: str
@@ -101,7 +117,7 @@ class Structure:
     channel : numpy.ndarray of int
         (U,) the number of its (first) filter in the first layer of its group.
     scales : tuple of Scale
-        Batch norms and what else treats every channel by itself.
+        What treats every channel by itself: norms, and parameters that no layer has.
     others : int
         Number of all parameters that are in none of them.
     products : numpy.ndarray
@@ -210,6 +226,7 @@ def structure(subject: Subject) -> Structure:
     (448, ('conv1', 'layer1.0.conv2', 'layer1.1.conv2', 'layer1.2.conv2'))
     """
     check_subject(subject)
+    subject = plain_attention(subject)
     network, size = subject.network, tuple(subject.images.shape[1:])
     known = _FOUND.setdefault(network, {})
     if size not in known:
@@ -268,6 +285,7 @@ def cut(subject: Subject, found: Structure, removed: np.ndarray) -> Subject:
     >>> smaller.model.conv1
     Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1), bias=False)
     """
+    subject = plain_attention(subject)
     network = _cut(subject.network, found, removed)
     whole = {id(parameter) for parameter in subject.model.parameters()}
     own: dict[int, nn.Parameter] = {}  # what has lost nothing must not be the subject's either
@@ -294,7 +312,8 @@ def _cut(network: Network, found: Structure, removed: np.ndarray) -> Network:
                 None if layer.channelwise else stays[layer.inputs],
             )
         for scale in found.scales:
-            _narrow(model.get_submodule(scale.name), stays[scale.units], None)
+            _narrow_scale(model, scale.name, stays[scale.units])
+        _recount(model, found, stays)
 
     return network.copied(change, shared=True)
 
@@ -325,11 +344,47 @@ def _narrow(module: Any, outputs: Tensor, inputs: Tensor | None) -> None:
     before = after if inputs is None else int(inputs.sum())
     sizes = {"out_channels": after, "out_features": after, "in_features": before}
     sizes |= {"in_channels": before, "num_features": after, "num_parameters": after}
+    if is_joint(module):
+        module.normalized_shape = (after,)
     for name, size in sizes.items():
         if hasattr(module, name):
             setattr(module, name, size)
     if inputs is None and hasattr(module, "groups"):
         module.groups = after
+
+
+def _narrow_scale(model: nn.Module, name: str, units: Tensor) -> None:
+    """Take the channels of a norm or of a bare parameter away that do not stay."""
+    above, _, key = name.rpartition(".")
+    parent: Any = model.get_submodule(above)
+    part = getattr(parent, key)
+    if isinstance(part, nn.Module):
+        _narrow(part, units, None)
+    elif not units.all():
+        left = part.detach().index_select(axis(part), units.nonzero()[:, 0])
+        setattr(parent, key, nn.Parameter(left, requires_grad=False))
+
+
+def _recount(model: nn.Module, found: Structure, stays: Tensor) -> None:
+    """Tell modules that know numbers of channels or heads of their own how many are left."""
+    done = set()
+    for layer in found.layers:
+        above = layer.name.rpartition(".")[0]
+        parent, known = model.get_submodule(above), vars(model.get_submodule(above))
+        units = np.unique(layer.outputs[layer.outputs >= 0])
+        before, after = len(units), int(stays[units].sum())
+        if before == after:
+            continue
+        if len(units) == len(layer.outputs):
+            for key in _WIDTHS:
+                if known.get(key) == before:
+                    setattr(parent, key, after)
+        elif above not in done and any(known.get(key) == before for key in _HEADS):
+            done.add(above)
+            for key in (*_HEADS, *_ALL_HEADS):
+                value = known.get(key)
+                if isinstance(value, int) and (key in _ALL_HEADS or value == before):
+                    setattr(parent, key, value * after // before)
 
 
 # --- from ties to units -----------------------------------------------------------------------
@@ -355,12 +410,12 @@ class _Frame:
         self._scales = [
             Scale(
                 name=name,
-                units=np.full(width(module), STAYS),
-                parameters=_parameters(module) // width(module),
-                norm=isinstance(module, NORMS) and module.weight is not None,
+                units=np.full(width(part), STAYS),
+                parameters=(part.numel() if isinstance(part, Tensor) else _parameters(part))
+                // width(part),
+                norm=isinstance(part, NORMS) and part.weight is not None,
             )
-            for name, module in modules.items()
-            if isinstance(module, (*NORMS, nn.PReLU))
+            for name, part in scaled(bare.model).items()
         ]
         nothing = Structure(
             layers=tuple(self._layers),
@@ -432,24 +487,42 @@ def _parameters(module: nn.Module) -> int:
 def _odd(subject: Subject, bare: Network, frame: _Frame, some: list[Tie]) -> list[Tie]:
     """Return those where cutting does not do what silencing does, whichever units are cut."""
     found = frame.filled(some, {})
-    # What has one name in several blocks is odd in all of them or in none: it is tried together.
-    order = sorted(range(len(some)), key=lambda n: re.sub(r"\d", "", found.groups[n][0]))
+    kinds: dict[str, list[int]] = {}
+    for number, group in enumerate(found.groups):
+        kinds.setdefault(_kind(group), []).append(number)
     sound = cache(_Trial(subject, bare, found).sound)
-    return [some[number] for number in _faulty(sound, tuple(order))]
+    alike = {tuple(it) for kind, it in kinds.items() if kind[-1] != "#"}
+    order = tuple(kinds[kind] for kind in sorted(kinds))
+    return [some[number] for number in _faulty(sound, [*map(tuple, order)], alike)]
 
 
-def _faulty(sound: Callable[[tuple[int, ...]], bool], some: tuple[int, ...]) -> tuple[int, ...]:
-    """Return those with which it is not sound, looked for by halves."""
+def _kind(group: tuple[str, ...]) -> str:
+    """Return what layers of one name in several blocks have in common."""
+    return re.sub(r"\d+", "#", group[0])
+
+
+def _faulty(
+    sound: Callable[[tuple[int, ...]], bool],
+    kinds: list[tuple[int, ...]],
+    alike: Collection[tuple[int, ...]] = (),
+) -> tuple[int, ...]:
+    """Return those with which it is not sound, looked for by halves of kinds, then within them."""
+    some = tuple(number for kind in kinds for number in kind)
     if not some or sound(some):
         return ()
     if len(some) == 1:
         return some
-    half = len(some) // 2
-    first, second = _faulty(sound, some[:half]), _faulty(sound, some[half:])
+    if len(kinds) == 1:
+        ends = (some[0], some[len(some) // 2], some[-1])
+        if some in alike and not any(sound((number,)) for number in ends):
+            return some  # blocks that are alike
+        kinds = [(number,) for number in some]
+    half = len(kinds) // 2
+    first, second = (_faulty(sound, part, alike) for part in (kinds[:half], kinds[half:]))
     if not first and not second:  # only together
-        return some[half:]
-    left = tuple(it for it in some if it not in first and it not in second)
-    return first + second + _faulty(sound, left)
+        return tuple(number for kind in kinds[half:] for number in kind)
+    left = [tuple(it for it in kind if it not in first and it not in second) for kind in kinds]
+    return first + second + _faulty(sound, [it for it in left if it])
 
 
 def _drawn(found: Structure) -> Iterator[np.ndarray]:
@@ -532,9 +605,13 @@ def _counted(bare: Network, found: Structure, image: Tensor) -> Structure:
     products[-1] = whole = rest(np.zeros(len(found), dtype=bool))
     some = next(_drawn(found))
     if whole and rest(some) != whole:
-        for number in range(len(found.groups)):
+        known: dict[tuple[str, int], float] = {}
+        for number, names in enumerate(found.groups):
             one = some & (found.group == number)
-            products[:-1][found.group == number] = (whole - rest(one)) / one.sum()
+            kind = _kind(names), int(one.sum())  # blocks of one kind need as many
+            if kind not in known:
+                known[kind] = (whole - rest(one)) / one.sum()
+            products[:-1][found.group == number] = known[kind]
         products[-1] -= products[:-1].sum()
     return replace(found, products=products)
 

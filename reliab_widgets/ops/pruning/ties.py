@@ -24,6 +24,8 @@ LOST = "its channels cannot be followed"
 """How the reason begins where the graph fails."""
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
 """Norms of each channel by itself."""
+JOINT = (nn.LayerNorm, nn.RMSNorm)
+"""Norms of all channels of a place together."""
 
 
 @dataclass(eq=False)
@@ -35,7 +37,8 @@ class Tie:
     size : int
         How many units there are.
     outputs, inputs, scales : dict of numpy.ndarray of int
-        Of layers that make what goes, of those that read it, and of norms and the like.
+        Of layers that make what goes, of those that read it, and of what treats every channel by
+        itself: norms and the like, and parameters of the blocks, such as tables of places.
     reason : str
         Why it cannot be cut, or nothing.
     """
@@ -68,10 +71,12 @@ def ties(network: Network, image: Tensor) -> tuple[list[Tie], dict[str, str]]:
     -----
     Fang et al. 2023, "DepGraph: towards any structural pruning", arXiv 2301.12900.
     """
+    network = network.copied(_followable, shared=True)
     modules = dict(network.model.named_modules())
     order = [name for name in network.trace(image) if isinstance(modules[name], CUT)]
     found: list[Tie] = []
     tied: dict[str, str] = {}
+    scales = scaled(network.model)
     with _graph(network, image) as graph:
         if isinstance(graph, str):
             return [], dict.fromkeys(order, f"{LOST}: {graph}")
@@ -81,7 +86,7 @@ def ties(network: Network, image: Tensor) -> tuple[list[Tie], dict[str, str]]:
             if modules[name] not in graph.module2node:  # its outputs are not needed
                 tied[name] = "no layer reads its outputs"
                 continue
-            tie = _tie(graph, name, modules)
+            tie = _tie(graph, name, modules, scales)
             reason = tie.reason or why_not(tie, modules, order)
             if reason:
                 tied |= dict.fromkeys(tie.outputs, reason)
@@ -102,14 +107,61 @@ def ties(network: Network, image: Tensor) -> tuple[list[Tie], dict[str, str]]:
     return [tie for tie in found if not tie.reason], tied
 
 
+def scaled(model: nn.Module) -> dict[str, Any]:
+    """Return what treats every channel by itself, by name: norms, slopes, and bare parameters.
+
+    Examples
+    --------
+    >>> list(scaled(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.PReLU())))
+    ['1', '2']
+    """
+    found: dict[str, Any] = {}
+    widths = {width(module) for module in model.modules() if isinstance(module, CUT)}
+    for name, module in model.named_modules():
+        if isinstance(module, (*NORMS, nn.PReLU)) or is_joint(module):
+            found[name] = module
+        elif not isinstance(module, (*CUT, nn.GroupNorm)) and not _is_torchs(module):
+            above = f"{name}." if name else ""
+            for key, parameter in module.named_parameters(recurse=False):
+                if width(parameter) in widths:  # else it is a table of something else
+                    found[above + key] = parameter
+    return found
+
+
+def _is_torchs(module: nn.Module) -> bool:
+    return type(module).__module__.partition(".")[0] == "torch"
+
+
+def is_joint(module: Any) -> bool:
+    """Tell whether this is a norm of all channels of a place together."""
+    return isinstance(module, JOINT) and len(module.normalized_shape) == 1
+
+
+def axis(parameter: Tensor) -> int:
+    """Return the axis of a bare parameter that its channels lie along: the last longer than 1.
+
+    Examples
+    --------
+    >>> axis(torch.zeros(1, 17, 8)), axis(torch.zeros(8, 1, 1))
+    (2, 0)
+    """
+    return max((n for n, length in enumerate(parameter.shape) if length > 1), default=0)
+
+
 def width(module: Any, inputs: bool = False) -> int:
-    """Return how many channels a layer, a norm or a PReLU makes or reads.
+    """Return how many channels a layer, a norm, a PReLU or a parameter has.
+
+    Of a parameter those are the places along its axis, see `axis`.
 
     Examples
     --------
     >>> width(nn.Linear(3, 5)), width(nn.Linear(3, 5), inputs=True)
     (5, 3)
     """
+    if isinstance(module, Tensor):
+        return module.shape[axis(module)]
+    if is_joint(module):
+        return int(module.normalized_shape[0])
     if isinstance(module, nn.Linear):
         return module.in_features if inputs else module.out_features
     if isinstance(module, nn.Conv2d):
@@ -127,6 +179,16 @@ def channelwise(module: nn.Module) -> bool:
     """
     groups = getattr(module, "groups", 1)
     return groups > 1 and groups == getattr(module, "in_channels", 0) == module.out_channels
+
+
+def _followable(model: nn.Module) -> None:
+    """Let gradients flow to parameters that no layer has: the graph finds them by that."""
+    made: dict[int, nn.Parameter] = {}
+    for name, part in scaled(model).items():
+        if isinstance(part, nn.Parameter):
+            above, _, key = name.rpartition(".")
+            own = made.setdefault(id(part), nn.Parameter(part.detach()))
+            setattr(model.get_submodule(above), key, own)
 
 
 @contextmanager
@@ -151,7 +213,13 @@ def _graph(network: Network, image: Tensor) -> Iterator[Any]:
     with torch.inference_mode(False), torch.enable_grad(), own_generators():
         graph = torch_pruning.DependencyGraph()
         try:
-            graph.build_dependency(network.model, image, forward_fn=run, verbose=False)
+            graph.build_dependency(
+                network.model,
+                image,
+                forward_fn=run,
+                customized_pruners={nn.RMSNorm: torch_pruning.function.LayernormPruner()},
+                verbose=False,
+            )
         except Exception as error:  # whatever a network does that the graph does not know
             yield f"torch-pruning stopped with {type(error).__name__}: {error}"
             return
@@ -164,9 +232,10 @@ def _graph(network: Network, image: Tensor) -> Iterator[Any]:
                 vars(node).clear()
 
 
-def _tie(graph: Any, root: str, modules: dict[str, nn.Module]) -> Tie:
+def _tie(graph: Any, root: str, modules: dict[str, nn.Module], scales: dict[str, Any]) -> Tie:
     """Return all that goes with the filters of one layer."""
-    names = {module: name for name, module in modules.items()}
+    parts = modules | scales
+    names = {part: name for name, part in parts.items()}
     alone = Tie(0, outputs={root: np.full(width(modules[root]), STAYS)})
     layers = [module for module in modules.values() if isinstance(module, CUT)]
     most = max(width(module, inputs) for module in layers for inputs in (False, True))
@@ -185,7 +254,7 @@ def _tie(graph: Any, root: str, modules: dict[str, nn.Module]) -> Tie:
         if isinstance(module, CUT):
             reads = graph.is_in_channel_pruning_fn(handler) and not channelwise(module)
             table = "inputs" if reads else "outputs"
-        elif isinstance(module, (*NORMS, nn.PReLU)):
+        elif names.get(module) in scales:
             table = "scales"
             if isinstance(module, nn.PReLU) and module.num_parameters == 1:
                 continue  # one slope for all
@@ -204,7 +273,7 @@ def _tie(graph: Any, root: str, modules: dict[str, nn.Module]) -> Tie:
     tie = Tie(len(number), reason=alone.reason)
     for table, entries in tables.items():
         for name, channels in entries.items():
-            units = np.full(width(modules[name], table == "inputs"), STAYS)
+            units = np.full(width(parts[name], table == "inputs"), STAYS)
             for channel, start in channels.items():
                 units[channel] = number[unit(start)]
             getattr(tie, table)[name] = units

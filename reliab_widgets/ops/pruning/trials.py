@@ -5,6 +5,7 @@ Slower than a graph of the operations, and blind to none of them.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -27,6 +28,14 @@ class _Read(NamedTuple):
     table: str
     name: str
     values: Tensor
+
+
+class _Made(NamedTuple):
+    """The noise that a layer gave, and which axis its channels lie along."""
+
+    name: str
+    axis: int
+    leaf: Tensor
 
 
 def tried(network: Network, image: Tensor, order: Sequence[str], wanted: set[str]) -> list[Tie]:
@@ -64,8 +73,6 @@ def tried(network: Network, image: Tensor, order: Sequence[str], wanted: set[str
         if out_of_memory(error):
             raise
         return []
-    if sum(len(one.values) for one in read) > _ROWS:
-        return []
     nodes = [("answer", "", 0)]
     first: dict[tuple[str, str], int] = {}
 
@@ -79,8 +86,16 @@ def tried(network: Network, image: Tensor, order: Sequence[str], wanted: set[str
         return first[table, name] + channels
 
     pairs = [np.zeros((2, 0), dtype=int)]
-    for one in read:
-        for channels, name, filters in _dependent(one, made, wanted):
+    near = [(one, layers) for one in read if (layers := _near(one, made, wanted))]
+    known: dict[Any, list[tuple[np.ndarray, np.ndarray]]] = {}
+    rows = {_kind(one, layers): len(one.values) for one, layers in near}
+    if sum(rows.values()) > _ROWS:
+        return []
+    for one, layers in near:
+        # Blocks of one kind are alike; whether that holds for these is tried in the end.
+        if (kind := _kind(one, layers)) not in known:
+            known[kind] = _dependent(one, layers)
+        for (name, _, _), (channels, filters) in zip(layers, known[kind], strict=True):
             both = numbers(one.table, one.name, channels), numbers("outputs", name, filters)
             pairs.append(np.stack(both))
     for name in order:
@@ -129,10 +144,10 @@ def _ties(units: list[list[Any]], modules: dict[str, Any], order: Sequence[str])
     return sorted(found, key=lambda tie: min(map(order.index, tie.outputs)))
 
 
-def _pass(network: Network, image: Tensor) -> tuple[list[tuple[str, int, Tensor]], list[_Read]]:
+def _pass(network: Network, image: Tensor) -> tuple[list[_Made], list[_Read]]:
     """Return the noise that layers gave, with its channels' axis, and what was read."""
     generator = torch.Generator().manual_seed(0)
-    made: list[tuple[str, int, Tensor]] = []
+    made: list[_Made] = []
     read: list[_Read] = []
 
     def noise(name: str, axis: int) -> Callable[..., Tensor]:
@@ -142,7 +157,7 @@ def _pass(network: Network, image: Tensor) -> tuple[list[tuple[str, int, Tensor]
                 .to(output)
                 .requires_grad_()
             )
-            made.append((name, axis % leaf.ndim, leaf))
+            made.append(_Made(name, axis % leaf.ndim, leaf))
             return leaf.clone()  # what follows may work in place
 
         return hook
@@ -176,36 +191,47 @@ def _pass(network: Network, image: Tensor) -> tuple[list[tuple[str, int, Tensor]
     return made, [one for one in read if one.values.requires_grad]
 
 
-def _dependent(
-    one: _Read, made: list[tuple[str, int, Tensor]], wanted: set[str]
-) -> list[tuple[np.ndarray, str, np.ndarray]]:
-    """Return pairs of a channel of what was read and a filter that it depends on, by layers."""
-    generator = torch.Generator().manual_seed(1)
-    with torch.enable_grad():
-        rows = one.values.flatten(1)
-        # Weighted at random, so that slopes of different places do not cancel.
-        sums = (
-            rows * torch.randn(rows.shape, generator=generator, dtype=torch.float32).to(rows)
-        ).sum(1)
+def _near(one: _Read, made: list[_Made], wanted: set[str]) -> list[_Made]:
+    """Return what something read depends on, or nothing if that is nothing wanted."""
     leaves = [leaf for _, _, leaf in made]
-    touched = torch.autograd.grad(sums.sum(), leaves, retain_graph=True, allow_unused=True)
+    with torch.enable_grad():
+        end = _weighted(one.values).sum()
+    touched = torch.autograd.grad(end, leaves, retain_graph=True, allow_unused=True)
     near = [it for it, slope in zip(made, touched, strict=True) if slope is not None]
-    found: list[tuple[np.ndarray, str, np.ndarray]] = []
-    if not wanted.intersection(name for name, _, _ in near):
-        return []
-    needed = 4 * sum(leaf.nbytes for _, _, leaf in near)
+    return near if wanted.intersection(it.name for it in near) else []
+
+
+def _kind(one: _Read, near: list[_Made]) -> Any:
+    """Return what blocks that are alike have in common."""
+    shapes = [(it.axis, tuple(it.leaf.shape), re.sub(r"\d+", "", it.name)) for it in near]
+    return one.table, re.sub(r"\d+", "", one.name), tuple(one.values.shape), tuple(shapes)
+
+
+def _weighted(values: Tensor) -> Tensor:
+    """Add up each channel, weighted at random, so that slopes of places do not cancel."""
+    generator = torch.Generator().manual_seed(1)
+    rows = values.flatten(1)
+    return (rows * torch.randn(rows.shape, generator=generator, dtype=torch.float32).to(rows)).sum(
+        1
+    )
+
+
+def _dependent(one: _Read, near: list[_Made]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return, for each layer near, pairs of a channel that was read and a filter it depends on."""
+    with torch.enable_grad():
+        sums = _weighted(one.values)
+    found: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in near]
+    needed = 4 * sum(it.leaf.nbytes for it in near)
     step = max(1, min(_AT_ONCE, memory_budget(sums.device) // max(1, needed)))
     for start in range(0, len(sums), step):
         picked = torch.eye(len(sums))[start : start + step].to(sums)
         slopes = torch.autograd.grad(
-            sums,
-            [leaf for _, _, leaf in near],
-            picked,
-            retain_graph=True,
-            is_grads_batched=True,
+            sums, [it.leaf for it in near], picked, retain_graph=True, is_grads_batched=True
         )
-        for (name, axis, _), slope in zip(near, slopes, strict=True):
-            felt = slope.movedim(1 + axis, 1).flatten(2).any(2)
+        for pairs, it, slope in zip(found, near, slopes, strict=True):
+            felt = slope.movedim(1 + it.axis, 1).flatten(2).any(2)
             rows, filters = felt.nonzero().cpu().numpy().T
-            found.append((start + rows, name, filters))
-    return found
+            pairs.append((start + rows, filters))
+    return [
+        (np.concatenate(a), np.concatenate(b)) for a, b in (zip(*it, strict=True) for it in found)
+    ]
