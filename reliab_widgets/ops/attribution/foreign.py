@@ -105,24 +105,24 @@ def foreign_map(
     ... ).shape
     (32, 32)
     """
-    from captum.attr import Attribution
 
     def calm(model: nn.Module) -> None:
         for module in model.modules():
             if getattr(module, "inplace", False) is True:
                 module.inplace = False  # type: ignore[assignment]
 
-    if method.own is None:
+    own = method.own
+    if own is None:
         subject.network.check_gradients()
-    model = Scored(subject.on(subject.network.copied(calm)), kind)
+    # What other people write into weights must leave no trace.
+    model = Scored(subject.on(subject.network.copied(calm, shared=own is None)), kind)
     images = image[None].to(subject.device).clone().requires_grad_()
     bases = base[None].to(subject.device).clone()
-    own = method.own
     with own_generators(method.seed), torch.inference_mode(False), torch.enable_grad():
         if own is None:
-            made = _INNER[method.name](model, method, images, target)
-        elif isinstance(own, Attribution) or _is_class(own):
-            attribution = own(model) if _is_class(own) else _rewrapped(own, model)
+            copy = inner.Copy(subject, model.model, model)
+            made = _INNER[method.name](copy, method, images, target)
+        elif attribution := _attribution(own, model):
             made = _captum(attribution, method, images, bases, target, batch)
         else:
             made = own(model, images.detach(), target, bases)
@@ -130,14 +130,19 @@ def foreign_map(
 
 
 _INNER: dict[str, Any] = {
-    "gradcam": lambda model, method, *rest: inner.gradcam(
-        model, model.subject, method.layer, *rest
-    ),
-    "rollout": lambda model, _, *rest: inner.rollout(model, model.subject, *rest),
-    "attention-x-gradient": lambda model, _, *rest: inner.attention_x_gradient(
-        model, model.subject, *rest
-    ),
+    "gradcam": lambda copy, method, *rest: inner.gradcam(copy, method.layer, *rest),
+    "rollout": lambda copy, _, *rest: inner.rollout(copy, *rest),
+    "attention-x-gradient": lambda copy, _, *rest: inner.attention_x_gradient(copy, *rest),
 }
+
+
+def _attribution(own: Any, model: Scored) -> Any:
+    """Return an attribution of captum's that explains this model, or None for a function."""
+    from captum.attr import Attribution
+
+    if _is_class(own):
+        return own(model)
+    return _rewrapped(own, model) if isinstance(own, Attribution) else None
 
 
 def foreign_name(own: Any) -> str:

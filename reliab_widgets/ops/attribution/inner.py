@@ -18,8 +18,25 @@ from ..features.attention import attending
 from ..features.steps import FUNCTIONS, Step, watching
 from ..features.tokens import Places, places
 
-Scores = Callable[[Tensor], Tensor]
-"""Images (n, C, H, W) in pixel units to scores (n, K)."""
+
+class Copy(NamedTuple):
+    """A copy of a subject's network, which takes hooks while the subject is asked what is known.
+
+    Attributes
+    ----------
+    subject : Subject
+        Where places and attention were found.
+    model : torch.nn.Module
+        The copy.
+    scores : callable
+        Runs it: images (n, C, H, W) in pixel units to scores (n, K).
+    """
+
+    subject: Subject
+    model: nn.Module
+    scores: Callable[[Tensor], Tensor]
+
+
 NOTHING = 1e-6  # of the largest gradient is none
 _LAST: WeakKeyDictionary[Network, str] = WeakKeyDictionary()
 _WHY: WeakKeyDictionary[Network, str] = WeakKeyDictionary()
@@ -112,17 +129,15 @@ def _called(one: Places) -> bool:
     return one.layer.type in FUNCTIONS
 
 
-def gradcam(model: Scores, subject: Subject, layer: str, images: Tensor, target: int) -> Tensor:
+def gradcam(copy: Copy, layer: str, images: Tensor, target: int) -> Tensor:
     """Return the Grad-CAM (1, 1, H, W) of one image at a layer.
 
     Selvaraju et al. 2017, arXiv 1610.02391, without the final ReLU: its sign says for or against.
 
     Parameters
     ----------
-    model : callable
-        From images (n, C, H, W) in pixel units to scores (n, K).
-    subject : Subject
-        Whose network the model runs.
+    copy : Copy
+        Of the network that is explained.
     layer : str
         One that holds places, see `check_layer`.
     images : Tensor
@@ -130,15 +145,15 @@ def gradcam(model: Scores, subject: Subject, layer: str, images: Tensor, target:
     target : int
         The class.
     """
-    one = places(subject.network, images.detach())[layer]
+    one = places(copy.subject.network, images.detach())[layer]
     kept: list[Tensor] = []
 
     def see(step: Step) -> None:
         if step.use == one.layer.use:
             kept.append(step.output)
 
-    with watching(subject.model, see, (layer,), functions=_called(one)):
-        score = model(images)[:, target].sum()
+    with watching(copy.model, see, (layer,), functions=_called(one)):
+        score = copy.scores(images)[:, target].sum()
     (slopes,) = torch.autograd.grad(score, kept)
     check_slopes(slopes)
     maps, felt = (one.maps(one.layer.rows.by_image(it)) for it in (kept[0], slopes))
@@ -154,7 +169,7 @@ def _enlarged(maps: Tensor, images: Tensor) -> Tensor:
 # --- attention --------------------------------------------------------------------------------
 
 
-def rollout(model: Scores, subject: Subject, images: Tensor, target: int) -> Tensor:
+def rollout(copy: Copy, images: Tensor, target: int) -> Tensor:
     """Return the attention rollout (1, 1, H, W) of one image.
 
     The mean over heads, half of it the token itself, multiplied from block to block; read in the
@@ -163,7 +178,7 @@ def rollout(model: Scores, subject: Subject, images: Tensor, target: int) -> Ten
 
     Parameters
     ----------
-    model, subject, images, target
+    copy, images, target
         As for `gradcam`.
 
     Raises
@@ -176,10 +191,10 @@ def rollout(model: Scores, subject: Subject, images: Tensor, target: int) -> Ten
         own = torch.eye(len(so_far)).to(so_far)
         return (weights.mean(0) + own) / 2 @ so_far
 
-    return _flow(model, subject, images, target, step)
+    return _flow(copy, images, target, step)
 
 
-def attention_x_gradient(model: Scores, subject: Subject, images: Tensor, target: int) -> Tensor:
+def attention_x_gradient(copy: Copy, images: Tensor, target: int) -> Tensor:
     """Return the relevance (1, 1, H, W) of places by attention times its gradients.
 
     The positive part of attention times the score's gradient, its mean over heads, added to what
@@ -187,7 +202,7 @@ def attention_x_gradient(model: Scores, subject: Subject, images: Tensor, target
 
     Parameters
     ----------
-    model, subject, images, target
+    copy, images, target
         As for `gradcam`.
 
     Raises
@@ -199,7 +214,7 @@ def attention_x_gradient(model: Scores, subject: Subject, images: Tensor, target
     def step(so_far: Tensor, weights: Tensor, slopes: Tensor) -> Tensor:
         return so_far + (weights * slopes).clamp(min=0).mean(0) @ so_far
 
-    return _flow(model, subject, images, target, step)
+    return _flow(copy, images, target, step)
 
 
 def check_attention(subject: Subject) -> None:
@@ -238,21 +253,21 @@ def why_no_attention(subject: Subject) -> str:
             if (last := _last_tokens(subject)) is not None:
                 with torch.inference_mode(False), torch.enable_grad():
                     image = image.clone().requires_grad_(network.gradients)
-                    _WHY[network] = _attended(network.logits, subject, last, image, 0).why
+                    itself = Copy(subject, subject.model, network.logits)
+                    _WHY[network] = _attended(itself, last, image, 0).why
     return _WHY[network]
 
 
 def _flow(
-    model: Scores,
-    subject: Subject,
+    copy: Copy,
     images: Tensor,
     target: int,
     step: Callable[[Tensor, Tensor, Tensor], Tensor],
 ) -> Tensor:
     """Follow tokens from block to block, and read how much of each place the answer holds."""
-    check_attention(subject)
-    one = cast(Places, _last_tokens(subject))
-    seen = _attended(model, subject, one, images, target)
+    check_attention(copy.subject)
+    one = cast(Places, _last_tokens(copy.subject))
+    seen = _attended(copy, one, images, target)
     slopes = torch.autograd.grad(seen.score, [*seen.weights, *seen.tokens])
     check_slopes(slopes[-1])
     tokens = one.layer.rows.by_image(slopes[-1]).movedim(1 + one.axis, 1).flatten(2)
@@ -274,9 +289,7 @@ class _Attended(NamedTuple):
     why: str
 
 
-def _attended(
-    model: Scores, subject: Subject, last: Places, images: Tensor, target: int
-) -> _Attended:
+def _attended(copy: Copy, last: Places, images: Tensor, target: int) -> _Attended:
     weights: list[Tensor] = []
     kept: list[Tensor] = []
 
@@ -285,10 +298,10 @@ def _attended(
             kept.append(step.output)
 
     with (
-        watching(subject.model, see, (last.layer.module,), functions=_called(last)),
-        attending(subject.model, weights.append),
+        watching(copy.model, see, (last.layer.module,), functions=_called(last)),
+        attending(copy.model, weights.append),
     ):
-        score = model(images)[:, target].sum()
+        score = copy.scores(images)[:, target].sum()
     count, why = last.layer.shape[last.axis], ""
     odd = [tuple(it.shape[-2:]) for it in weights if it.shape[-2:] != (count, count)]
     if any(it.ndim > 3 and it.shape[:-3].numel() > 1 for it in weights):

@@ -1,7 +1,8 @@
 """Which steps still hold places of the image, and how their outputs become maps.
 
-Found by what changes: noise in the upper half of an image moves the change up along the axis of the
-rows, and along no other; so channels are told from places, and class tokens from the rest.
+Found by what changes: noise in the upper left of an image moves the change up along the axis of the
+rows, and along no axis of channels; so channels are told from places, and class tokens from the
+rest.
 """
 
 from __future__ import annotations
@@ -90,11 +91,13 @@ def _find(network: Network, image: Tensor) -> dict[str, Places]:
         and layer.type != "Softmax"
         and (layer.type != "MultiheadAttention" or layer.module in modules)  # or lies aside
     ]
-    changes = _changes(network, image, layers)
+    size = tuple(image.shape[2:])
+    unsure = [it for it in layers if len(it.shape) == 2 or len(_maps(it, size)) > 1]
+    changes = dict(zip(unsure, _changes(network, image, unsure), strict=True)) if unsure else {}
     found: dict[str, Places | None] = {}
     grids: dict[tuple[int, int], None] = {}
-    for layer, change in zip(layers, changes, strict=True):
-        one = _of(layer, change, tuple(image.shape[2:]), list(grids))
+    for layer in layers:
+        one = _of(layer, changes.get(layer), size, list(grids))
         if one is not None and one.extra is None:
             grids[one.grid] = None
         if layer.module in found and found[layer.module] is None:
@@ -104,27 +107,37 @@ def _find(network: Network, image: Tensor) -> dict[str, Places]:
 
 
 def _of(
-    layer: Layer, change: list[Tensor], size: tuple[int, ...], grids: list[tuple[int, int]]
+    layer: Layer,
+    change: list[Tensor] | None,
+    size: tuple[int, ...],
+    grids: list[tuple[int, int]],
 ) -> Places | None:
-    if len(layer.shape) == 3:
-        some = [
-            Places(layer, axis, (layer.shape[axis], layer.shape[axis + 1]))
-            for axis in (1, 0)
-            if _fits(layer.shape[axis : axis + 2], size)
-        ]
-    else:
+    some = _maps(layer, size)
+    if len(layer.shape) == 2:
         some = [
             Places(layer, axis, grid, tokens - grid[0] * grid[1])
             for axis, tokens in enumerate(layer.shape)
             for grid in _grids(tokens, grids, size)
+            if grid[0] * grid[1] > 1
         ]
-    some = [one for one in some if one.grid[0] * one.grid[1] > 1]
-    if not some:
-        return None
+    if change is None or not some:
+        return some[0] if some else None
     best = max(some, key=lambda one: _moved(one, change))
     silent = not any(axis.any() for axis in change)
     # Maps have the image's proportions; so many tokens may be channels as well.
     return best if silent or best.extra is None or _moved(best, change) > _MOVED else None
+
+
+def _maps(layer: Layer, size: tuple[int, ...]) -> list[Places]:
+    """Return how the output may be a map of an image of that size, with channels first or last."""
+    if len(layer.shape) != 3:
+        return []
+    some = [
+        Places(layer, axis, (layer.shape[axis], layer.shape[axis + 1]))
+        for axis in (1, 0)
+        if _fits(layer.shape[axis : axis + 2], size)
+    ]
+    return [one for one in some if one.grid[0] * one.grid[1] > 1]
 
 
 def _fits(grid: tuple[int, ...], size: tuple[int, ...]) -> bool:
@@ -158,8 +171,8 @@ def _moved(one: Places, change: list[Tensor]) -> float:
     else:
         grid = change[one.axis][:, one.extra :].unflatten(1, one.grid)
         rows, columns = grid.sum(2), grid.sum(1)
-    up, down, _, _ = _centres(rows)
-    _, _, left, right = _centres(columns)
+    up, down = _centres(rows)
+    left, right = _centres(columns)
     return float(min(down - up, right - left))
 
 
@@ -169,22 +182,20 @@ def _centres(profile: Tensor) -> Tensor:
 
 
 def _changes(network: Network, image: Tensor, layers: list[Layer]) -> list[list[Tensor]]:
-    """Return, for each layer and axis, (4, length): the change by noise in each half."""
+    """Return, for each layer and axis, (2, length): the change by noise in each of two corners."""
     generator = torch.Generator().manual_seed(20_201_103)
     noise = torch.rand(image.shape, generator=generator).to(image)
-    height, width = image.shape[2:]
-    halves = (
-        (slice(0, height // 2), slice(None)),
-        (slice(height // 2, None), slice(None)),
-        (slice(None), slice(0, width // 2)),
-        (slice(None), slice(width // 2, None)),
+    height, width = image.shape[2] // 2, image.shape[3] // 2
+    corners = (
+        (slice(0, height), slice(0, width)),
+        (slice(height, None), slice(width, None)),
     )
     found: list[list[Tensor]] = [
-        [torch.zeros(4, length, dtype=torch.float64) for length in layer.shape] for layer in layers
+        [torch.zeros(2, length, dtype=torch.float64) for length in layer.shape] for layer in layers
     ]
-    for number, half in enumerate(halves):
+    for number, corner in enumerate(corners):
         noisy = image.clone()
-        noisy[..., *half] = noise[..., *half]
+        noisy[..., *corner] = noise[..., *corner]
 
         def see(place: int, output: Tensor, number: int = number) -> None:
             if output.shape != (2, *layers[place].shape):

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...core.batching import out_of_memory
+from ...core.batching import memory_budget, out_of_memory
 from ...core.network import Network
 from ...core.subject import Subject, check_subject
 from ...core.wording import problem
@@ -571,7 +571,11 @@ class _Trial:
             return False
         if gap <= _CLOSE or gap > _FAR:
             return gap <= _CLOSE
-        try:  # a fault, or rounding?
+        # A fault, or rounding? Two copies in float64 tell, if there is room for them.
+        needed = 8 * (_parameters(self._bare.model) + _parameters(smaller.model))
+        if needed > memory_budget(self._bare.device):
+            return gap <= _ROUNDED
+        try:
             return self._gap(self._silent_in_float64, smaller.doubled(), removed) <= _CLOSE
         except Exception as error:  # it insists on float32
             if out_of_memory(error):
