@@ -12,7 +12,7 @@ from torch import nn
 
 from reliab_widgets import Subject
 from reliab_widgets.ops.attribution.baselines import BASELINES, baseline, baselines, several
-from reliab_widgets.ops.attribution.perturbation import phi, rise_masks, windows
+from reliab_widgets.ops.attribution.perturbation import count_windows, phi, rise_masks, windows
 from tests.models import Brightness, flat_images
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -43,6 +43,9 @@ def test_windows_that_touch_remove_every_pixel(
     removed = 1 - windows((height, width), window, stride)
     assert removed.sum(0).min() >= 1
     assert set(removed.unique().tolist()) <= {0.0, 1.0}
+    assert len(removed) == count_windows((height, width), window, stride)
+    some = np.arange(len(removed))[::2]
+    assert torch.equal(windows((height, width), window, stride, some), 1 - removed[::2])
     # No window is larger than asked for, and none lies outside.
     assert removed.sum((1, 2, 3)).min() >= 1
     assert removed.sum((1, 2, 3)).max() == window**2

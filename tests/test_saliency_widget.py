@@ -589,6 +589,25 @@ def test_a_preview_of_few_steps_comes_first_and_is_marked(monkeypatch: pytest.Mo
     widget.cancel()
 
 
+def test_a_preview_of_a_large_image_has_no_controls_yet() -> None:
+    images = torch.rand(2, 3, 72, 96, generator=torch.Generator().manual_seed(0))
+    model = nn.Sequential(nn.Conv2d(3, 4, 5, stride=4), nn.ReLU(), nn.Flatten(), nn.LazyLinear(3))
+    model(images)
+    subject = Subject(model.eval(), images, [0, 1])
+    widget = SaliencyWidget(subject, preset={"window": 9})
+    knobs = widget.knobs()
+    rough = saliency(subject, **widget.preview(knobs | {"method": "occlusion"}))
+    assert (rough.hyper, rough.fills) == (("window 24, stride 24",), ())
+    assert not rough.untrained.size
+    assert "an untrained network follows" in rough.reading(preview=True)
+    assert "no untrained network was asked for" in rough.reading()
+    rough = saliency(subject, **widget.preview(knobs))
+    assert rough.hyper == ("2 steps",)
+    figure = Figure()
+    rough.draw(figure, preview=True)
+    assert len(widget.wait(LONG).fills) == 1  # the full one
+
+
 def test_baselines_are_said_by_name_number_and_colour(widget: SaliencyWidget) -> None:
     widget.set(baselines=(PICKED, "blur", "black"), blur=20, colour=0)
     result = widget.wait(LONG)

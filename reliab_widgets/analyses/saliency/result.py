@@ -26,6 +26,7 @@ POLARITIES = ("signed", "magnitude", "positive", "negative")
 CELL = Several(Whole(1, GRID), least=2, most=2)
 STEPS = 16
 """Of the slider for alpha."""
+_UNASKED = "no untrained network was asked for"
 
 
 def _fills(result: Saliency) -> tuple[str, ...]:
@@ -386,7 +387,7 @@ class Saliency(Result):
         if np.isfinite(control).any():
             parts.append(f"an untrained network's maps agree {np.nanmean(control):+z.2f}")
         elif not self.untrained.shape[1]:
-            parts.append("no untrained network was asked for")
+            parts.append(_UNASKED)
         elif self.hyper_maps.any():
             parts.append("none, for an untrained network's maps are constant")
         if np.isfinite(ceiling).any():
@@ -403,6 +404,8 @@ class Saliency(Result):
         """Say the finding, and what the blindest baseline does not see."""
         blind = "" if self.blindest is None else f" {self.blind_spot(self.blindest)}"
         words = f"{'≈ ' * preview}{self}{blind}"
+        if preview:
+            words = words.replace(_UNASKED, "an untrained network follows")
         for name in self.baselines:
             if name.startswith("color:"):
                 words = words.replace(name, hex_code(name))

@@ -19,7 +19,7 @@ from ...ops.attribution.palette import COLOURS, hex_code, palette
 from ...ops.attribution.scores import TARGETS
 from ...ui.controls import Words
 from ...ui.explorer import Explorer
-from .compute import saliency
+from .compute import LARGE, saliency
 from .marks import MOST
 from .panels import AlphaPlayer, Credit
 from .result import Saliency
@@ -29,6 +29,8 @@ PICKED = "picked colour"
 HYPER = ("steps", "noise", "window", "stride", "masks", "grid", "layer")
 ROUGH = {"steps": 8, "masks": 64}
 """What a preview makes do with."""
+ROUGHEST = {"steps": 2, "masks": 10}
+"""The same of large images, without controls: a pass takes long."""
 
 
 class SaliencyWidget(Explorer):
@@ -183,8 +185,14 @@ you pinned, the tenth of its pixels with the largest magnitude.</li>
         fill = self.views()["fill"]
         if fill == "own" and knobs["method"] in WITHOUT_BASELINE:
             fill = "mean"
-        few = {name: min(most, knobs[name]) for name, most in ROUGH.items()}
-        return knobs | few | {"fills": (fill,), "points": 9}
+        side = min(self.subject.images.shape[2:])
+        large = max(self.subject.images.shape[2:]) > LARGE
+        few = {name: min(n, knobs[name]) for name, n in (ROUGHEST if large else ROUGH).items()}
+        if not large:
+            return knobs | few | {"fills": (fill,), "points": 9}
+        window = max(knobs["window"] or 0, round(side / 3))
+        few |= {"window": window, "stride": window}  # three by three
+        return knobs | few | {"fills": (), "untrained": False}
 
     # ------------------------------------------------------------------ picture and words
     def chips(self, result: Any) -> list[str]:

@@ -23,7 +23,7 @@ from ..statistics.agreement import spearman
 from .baselines import Baseline
 from .foreign import foreign_map
 from .methods import MASKED, Method
-from .perturbation import phi, rise_masks, windows
+from .perturbation import count_windows, phi, rise_masks, windows
 from .scores import gradients, score_of
 
 _LEVELS = 5  # convergence is looked at with 1/32, 1/16 ... 1/2 of the steps or masks
@@ -132,7 +132,7 @@ class Explainer:
         if method.name == "ig":
             return method.steps + 1
         if method.name == "occlusion":
-            return len(self._windows)
+            return count_windows(self.size, self.method.window, self.method.stride)
         if method.name == "rise":
             return method.masks
         return method.steps if method.is_drawn else 1
@@ -202,10 +202,6 @@ class Explainer:
         passed = np.clip(so_far - np.arange(steps), 0, 1) / steps
         nothing = np.zeros((len(so_far), 1))
         return (np.hstack([passed, nothing]) + np.hstack([nothing, passed])) / 2
-
-    @cached_property
-    def _windows(self) -> Tensor:
-        return windows(self.size, self.method.window, self.method.stride)
 
     # --- evaluating a span --------------------------------------------------------------------
 
@@ -309,7 +305,7 @@ class Explainer:
         """Return what each evaluation says, and how much of each pixel it says it of."""
         method = self.method
         if method.name == "occlusion":
-            masks = self._windows[torch.from_numpy(place)]
+            masks = windows(self.size, method.window, method.stride, place)
         else:
             masks = rise_masks(self.size, method.masks, method.grid, method.seed, place)
         shown = phi(image, masks, bases)

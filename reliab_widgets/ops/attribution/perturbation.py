@@ -39,7 +39,9 @@ def phi(image: Tensor, mask: Tensor, baseline: Tensor) -> Tensor:
     return torch.lerp(baseline, image, mask.to(image))
 
 
-def windows(size: tuple[int, int], window: int, stride: int) -> Tensor:
+def windows(
+    size: tuple[int, int], window: int, stride: int, chosen: np.ndarray | None = None
+) -> Tensor:
     """Return the masks of occlusion: each removes one square window.
 
     Parameters
@@ -50,6 +52,8 @@ def windows(size: tuple[int, int], window: int, stride: int) -> Tensor:
         Side of the square and distance between neighbours, in pixels. The first window begins in
         the upper left corner; the last ones are cut at the edge, so that every pixel that
         stride <= window can reach is removed at least once.
+    chosen : array of int, optional
+        Which of the masks to make, row by row, by default all.
 
     Returns
     -------
@@ -66,13 +70,30 @@ def windows(size: tuple[int, int], window: int, stride: int) -> Tensor:
             [1., 1., 0., 0.]])
     """
     rows, columns = (_spans(side, window, stride) for side in size)
-    removed = rows[:, None, :, None] & columns[None, :, None, :]
-    return 1 - removed.view(-1, 1, *size).float()
+    every = np.arange(len(rows) * len(columns)) if chosen is None else chosen
+    down, across = map(torch.from_numpy, np.divmod(every, len(columns)))
+    removed = rows[down][:, :, None] & columns[across][:, None, :]
+    return 1 - removed[:, None].float()
+
+
+def count_windows(size: tuple[int, int], window: int, stride: int) -> int:
+    """Return how many masks of occlusion there are.
+
+    Examples
+    --------
+    >>> count_windows((2, 4), window=2, stride=2)
+    2
+    """
+    down, across = (_count(side, window, stride) for side in size)
+    return down * across
+
+
+def _count(side: int, window: int, stride: int) -> int:
+    return max(0, -(-(side - window) // stride)) + 1
 
 
 def _spans(side: int, window: int, stride: int) -> Tensor:
-    count = max(0, -(-(side - window) // stride)) + 1
-    begins = torch.arange(count)[:, None] * stride
+    begins = torch.arange(_count(side, window, stride))[:, None] * stride
     places = torch.arange(side)
     return (places >= begins) & (places < begins + window)
 
