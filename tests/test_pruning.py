@@ -144,8 +144,13 @@ def test_importance_stands_beside_the_oracle(subject: Subject, result: Pruning) 
     table = result.importance(truth)
     assert table.columns.tolist() == ["layer", "filter", "group", "score", "oracle"]
     np.testing.assert_array_equal(table["oracle"], truth.by_batch)
-    with pytest.raises(ValueError, match="another network: it has 8 units, this one 7"):
+    with pytest.raises(ValueError, match=r"another network: it has units of first, .* among the 7"):
         result.importance(rw.oracle(random_subject(Residual())))
+    some = rw.oracle(subject[:8], layers=["conv2"], units=2, seed=1)
+    sampled = result.importance(some)
+    assert (sampled["oracle"].notna() & (sampled["layer"] == "conv2")).sum() == 2
+    both = sampled["oracle"].notna()
+    np.testing.assert_allclose(sampled["oracle"][both], table["oracle"][both])
 
 
 GROWING: dict[str, Any] = {"levels": (0.15, 0.3, 0.6), "images": 30, "calibration_images": 20}

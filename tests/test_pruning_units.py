@@ -456,9 +456,30 @@ def test_oracle_is_exact_where_modules_work_in_place() -> None:
     assert np.abs(change).max() > 1e-3
 
 
+def test_a_sample_of_the_oracle_is_a_part_of_it() -> None:
+    subject = random_subject(Chain())
+    whole = rw.oracle(subject)
+    assert (whole.total, whole.unit.tolist()) == (7, list(range(7)))
+    some = rw.oracle(subject, units=2, seed=3)
+    assert np.bincount(some.group).tolist() == [2, 2]
+    np.testing.assert_allclose(some.change, whole.change[:, some.unit], atol=1e-6)
+    np.testing.assert_array_equal(some.channel, whole.channel[some.unit])
+    layer = rw.oracle(subject, layers=["conv2"])
+    assert (layer.groups, layer.unit.tolist()) == (("conv2",), [3, 4, 5, 6])
+    np.testing.assert_allclose(layer.change, whole.change[:, 3:], atol=1e-6)
+    scores = np.arange(7.0)
+    assert layer.agreement(scores).equals(layer.agreement(scores[3:]))
+    assert not np.array_equal(some.unit, rw.oracle(subject, units=2, seed=4).unit)
+    with pytest.raises(ValueError, match="got 'fc': its outputs are the answer"):
+        rw.oracle(subject, layers=["fc"])
+    with pytest.raises(ValueError, match=r"units.*so many"):
+        rw.oracle(subject, units=5)
+
+
 def test_measures_of_the_oracle_by_hand() -> None:
     change = np.array([[1.0, 0.0], [-1.0, 2.0]])
-    truth = Oracle("s", "f", ("a",), np.array([0, 0]), np.array([0, 1]), np.zeros(2), change)
+    first, two = np.array([0, 0]), np.array([0, 1])
+    truth = Oracle("s", "f", ("a",), first, two, two, 2, np.zeros(2), change)
     assert truth.by_batch.tolist() == [0, 1]
     assert truth.by_image.tolist() == [1, 2]
     assert truth.by_set.tolist() == [0, 1]

@@ -260,7 +260,8 @@ class Pruning(Result):
         Parameters
         ----------
         oracle : Oracle, optional
-            Of the same network, see `reliab_widgets.oracle`; its mean over batches is shown.
+            Of the same network, see `reliab_widgets.oracle`; its mean over batches is shown, and
+            NaN for units that it has not removed.
         """
         from pandas import DataFrame
 
@@ -272,12 +273,16 @@ class Pruning(Result):
             "score": self.scores,
         }
         if oracle is not None:
-            if len(oracle.group) != len(self.group):
+            own = list(zip(table["layer"], self.channel, strict=True))
+            names = np.array(oracle.groups)[oracle.group]
+            known = dict(zip(zip(names, oracle.channel, strict=True), oracle.by_batch, strict=True))
+            if not set(known) <= set(own):
                 raise ValueError(
-                    f"oracle is of another network: it has {len(oracle.group):,} units, this one "
-                    f"{len(self.group):,}. Compute it with rw.oracle of the same subject."
+                    f"oracle is of another network: it has units of {', '.join(oracle.groups[:3])} "
+                    f"that are not among the {len(self.group):,} here. Compute it with rw.oracle "
+                    "of the same subject."
                 )
-            table["oracle"] = oracle.by_batch
+            table["oracle"] = np.array([known.get(unit, np.nan) for unit in own])
         return DataFrame(table)
 
     def flips(self, level: float) -> DataFrame:

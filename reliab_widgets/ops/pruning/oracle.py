@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -16,7 +16,7 @@ from ...core.analysis import checked
 from ...core.batching import leaves, memory_budget, threads
 from ...core.engine import Progress, sweep
 from ...core.fields import Array
-from ...core.knobs import Choice
+from ...core.knobs import Auto, Choice, Seed, Several, Text, Whole
 from ...core.result import Record
 from ...core.selection import naming
 from ...core.subject import Subject
@@ -31,6 +31,8 @@ from .ties import is_joint
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+_PART = 64  # units that are removed one after the other, before progress is told
+
 
 @dataclass(frozen=True, eq=False)
 class Oracle(Record):
@@ -42,8 +44,10 @@ class Oracle(Record):
         Of the subject whose images these are.
     groups : tuple of str
         For each group of units, the first layer whose filters they are.
-    group, channel : numpy.ndarray of int
-        (U,) of each unit, and its filter in that layer.
+    group, channel, unit : numpy.ndarray of int
+        (U,) of each unit, its filter in that layer, and its number among all of the network.
+    total : int
+        How many units the network has.
     loss : numpy.ndarray
         (N,) cross-entropy of each image in nats, with all units.
     change : numpy.ndarray
@@ -57,6 +61,8 @@ class Oracle(Record):
     groups: Annotated[tuple[str, ...], Array("G")]
     group: Annotated[np.ndarray, Array("U", int, least=0, most="G-1")]
     channel: Annotated[np.ndarray, Array("U", int, least=0)]
+    unit: Annotated[np.ndarray, Array("U", int, least=0, most="total-1")]
+    total: int
     loss: Annotated[np.ndarray, Array("N", least=0)]
     change: Annotated[np.ndarray, Array("N U")]
 
@@ -97,7 +103,7 @@ class Oracle(Record):
         Parameters
         ----------
         scores : array_like
-            (U,).
+            (U,), or of all units of the network where this is a sample of them.
         measure : str
             ``"batch"``, ``"image"`` or ``"set"``, see `to_frame`.
 
@@ -111,6 +117,8 @@ class Oracle(Record):
         measure = Choice(("batch", "image", "set")).check("measure", measure, None)
         truth = getattr(self, f"by_{measure}")
         scores = np.asarray(scores, dtype=np.float64)
+        if scores.shape == (self.total,):
+            scores = scores[self.unit]
         if scores.shape != truth.shape:
             seen = f"got shape {scores.shape} for {len(truth)} units"
             raise ValueError(
@@ -125,20 +133,38 @@ class Oracle(Record):
         return DataFrame.from_dict(rows, orient="index", columns=["spearman", "n"])
 
 
+def _most(subject: Subject) -> int:
+    return int(np.bincount(structure(subject).group).max())
+
+
 @checked
-def oracle(subject: Subject, *, executor: Any = None, progress: Progress = None) -> Oracle:
+def oracle(
+    subject: Subject,
+    *,
+    layers: Annotated[Sequence[str] | None, Auto(Several(Text()))] = None,
+    units: Annotated[int | None, Auto(Whole(1, _most, "the largest group has so many"))] = None,
+    seed: Seed = 0,
+    executor: Any = None,
+    progress: Progress = None,
+) -> Oracle:
     """Remove each unit alone and measure the loss: the truth that importance scores estimate.
 
     It is exact, and slow: half a pass of all images for each unit. What runs before the first layer
-    that reads a unit is computed once for all of its group.
+    that reads a unit is computed once for some of its group.
 
     Parameters
     ----------
     subject : Subject
         Its images and labels; ``subject.validation[:200]`` takes 200 that nothing is reported on.
+    layers : sequence of str, optional
+        Names of layers whose units are removed, by default of all.
+    units : int, optional
+        How many of each group are removed, drawn by ``seed``; by default all.
+    seed : int
+        Of the drawn units.
     executor, progress : optional
-        Where to run and whom to tell, see `reliab_widgets.sweep`; progress counts groups of units
-        times batches.
+        Where to run and whom to tell, see `reliab_widgets.sweep`; progress counts batches times
+        parts of groups of units.
 
     Returns
     -------
@@ -147,7 +173,7 @@ def oracle(subject: Subject, *, executor: Any = None, progress: Progress = None)
     Raises
     ------
     ValueError, TypeError
-        There is no Subject, or nothing can be removed.
+        There is no Subject, no such layer, or nothing can be removed.
 
     Notes
     -----
@@ -157,31 +183,58 @@ def oracle(subject: Subject, *, executor: Any = None, progress: Progress = None)
     Examples
     --------
     >>> import reliab_widgets as rw
-    >>> rw.oracle(rw.demo("resnet20").validation[:2]).change.shape
-    (2, 448)
+    >>> images = rw.demo("resnet20").validation[:2]
+    >>> rw.oracle(images).change.shape, rw.oracle(images, layers=["conv1"], units=3).change.shape
+    ((2, 448), (2, 3))
     """
     found, whole = structure(subject), plain_attention(subject)
+    chosen = [
+        some if units is None else _drawn(some, units, [seed, number])
+        for number, some in _grouped(found, layers).items()
+    ]
     needed = sum(subject.network.trace(subject.images[:1]).values())
     batch = max(1, min(BATCH, memory_budget(subject.device) // max(1, 3 * needed)))
     spans = [(start, start + batch) for start in range(0, len(subject), batch)]
-    groups = range(len(found.groups))
-    items = [(start, stop, group) for start, stop in spans for group in groups]
-    case = _Case(whole, found)
+    parts = [tuple(some[at : at + _PART]) for some in chosen for at in range(0, len(some), _PART)]
+    items = [(start, stop, part) for start, stop in spans for part in parts]
     with naming(image=(subject, range(len(subject)))):
-        parts = sweep(_without, case, items, executor=executor, progress=progress)
-    rows = [parts[i : i + len(groups)] for i in range(0, len(parts), len(groups))]
+        losses = sweep(_without, _Case(whole, found), items, executor=executor, progress=progress)
+    rows = [losses[i : i + len(parts)] for i in range(0, len(losses), len(parts))]
     loss = np.concatenate([row[0][0] for row in rows])
-    # Units are numbered group by group.
     without = np.concatenate([np.concatenate([part[1] for part in row], 1) for row in rows])
+    unit = np.concatenate(chosen)
+    names = [layers[0] for layers in found.groups]
     return Oracle(
         subject=subject.name,
         fingerprint=subject.fingerprint,
-        groups=tuple(layers[0] for layers in found.groups),
-        group=found.group,
-        channel=found.channel,
+        groups=tuple(names[found.group[some[0]]] for some in chosen),
+        group=np.repeat(np.arange(len(chosen)), [len(some) for some in chosen]),
+        channel=found.channel[unit],
+        unit=unit,
+        total=len(found),
         loss=loss,
         change=without - loss[:, None],
     )
+
+
+def _drawn(some: np.ndarray, count: int, seed: list[int]) -> np.ndarray:
+    return np.sort(np.random.default_rng(seed).permutation(some)[:count])
+
+
+def _grouped(found: Structure, layers: Sequence[str] | None) -> dict[int, np.ndarray]:
+    """Return the units of each group that loses filters of one of these layers."""
+    known = {name for names in found.groups for name in names}
+    if unknown := set(layers or ()) - known:
+        seen = f"got {min(unknown)!r}"
+        if why := found.tied.get(min(unknown)):
+            seen += f": {why}"
+        fix = f"Choose layers= from {', '.join(sorted(known))}"
+        raise ValueError(problem("no filter of this layer can be removed", seen, fix))
+    return {
+        number: np.flatnonzero(found.group == number)
+        for number, names in enumerate(found.groups)
+        if layers is None or set(layers) & set(names)
+    }
 
 
 @dataclass(frozen=True)
@@ -190,11 +243,10 @@ class _Case:
     found: Structure
 
 
-def _without(case: _Case, item: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
-    start, stop, group = item
+def _without(case: _Case, item: tuple[int, int, tuple[int, ...]]) -> tuple[np.ndarray, np.ndarray]:
+    start, stop, units = item
     subject, found = case.subject[start:stop], case.found
     labels = subject.labels.to(subject.device)
-    units = np.flatnonzero(found.group == group)
     readers = {
         layer.name: layer.inputs
         for layer in found.layers
@@ -233,7 +285,6 @@ class _Replay:
         self._images = torch.empty(0)
         self._calls: list[Any] = []
         self._changed: set[int] = set()
-        self._first = 0
 
     def record(self, images: Tensor) -> Tensor:
         """Pass the images, keep what every module gives, and return the logits."""
@@ -255,16 +306,20 @@ class _Replay:
             }
             kept.clear()
 
+            met = False
+
             def keep(name: str, forward: Callable[..., Any], *inputs: Any, **options: Any) -> Any:
+                nonlocal met
+                met = met or name in self._readers  # what comes later is computed anew
                 output = forward(*inputs, **options)
-                changes = len(kept) in self._changed
-                kept.append((name, output.clone() if changes else output, 0))
+                if not met:
+                    changes = len(kept) in self._changed
+                    kept.append((name, output.clone() if changes else output, 0))
                 return output
 
         with self._answering(keep):
             logits = self.network.logits(images)
         self._calls = [output for _, output, _ in kept]
-        self._first = min(place for place, (name, _, _) in enumerate(kept) if name in self._readers)
         return logits
 
     def silence(self, channels: dict[str, np.ndarray]) -> Tensor:
@@ -274,7 +329,7 @@ class _Replay:
         def call(name: str, forward: Callable[..., Any], *inputs: Any, **options: Any) -> Any:
             nonlocal place
             place += 1
-            if place < self._first:
+            if place < len(self._calls):
                 known = self._calls[place]
                 return known.clone() if place in self._changed else known
             if len(gone := channels.get(name, ())):
