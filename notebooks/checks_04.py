@@ -88,7 +88,7 @@ def hidden_flips(level, result, points=1.0, share=0.03):
     place = result.at(level)
     change = (result.accuracy[0, place] - result.accuracy[0, 0]) * 100
     flips = result.flipped[0, place].mean()
-    said = f"accuracy {change:+.1f} points, {flips:.1%} of the answers are others"
+    said = f"accuracy {change:+.1f} points, {flips:.1%} of the predictions change"
     if abs(change) >= points:
         return f"✗ Too much is seen: {said}."
     if flips <= share:

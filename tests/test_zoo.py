@@ -6,6 +6,8 @@ import json
 import random
 import shutil
 import struct
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -475,6 +477,15 @@ def test_untrained_twin_is_at_chance(architecture):
     subject = zoo.demo(f"{architecture}-untrained")[:500]
     accuracy = (subject.logits.argmax(1) == subject.labels).float().mean()
     assert 0.05 < accuracy < 0.2
+
+
+def test_the_first_networks_of_the_lessons_need_no_torchvision() -> None:
+    code = (
+        "import sys, reliab_widgets as rw; rw.demo('resnet20').logits; rw.demo('vgg')\n"
+        "print({'torchvision', 'torch._dynamo', 'captum'} & set(sys.modules))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "set()"
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

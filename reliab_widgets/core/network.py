@@ -29,7 +29,7 @@ from .opaque import opaque
 from .randomness import Draws, own_generators
 from .readings import NOTES, check_finite, entries, kind, listed
 from .validation import check_channels, check_device, diagnose, unexplained
-from .wording import problem
+from .wording import one, problem
 
 Output: TypeAlias = str | int | Callable[[Any], Tensor] | None
 
@@ -308,8 +308,8 @@ class Network:
         if not named and len(tables) != 1:
             raise ValueError(
                 problem(
-                    f"the model's output is a {type(raw).__name__} and it is not clear which part "
-                    "holds the logits",
+                    f"the model's output is {one(type(raw).__name__)} and it is not clear which "
+                    "part holds the logits",
                     f"it has {listed(parts)}",
                     "Name it, e.g. output="
                     + repr(next(iter(parts)))
@@ -318,7 +318,7 @@ class Network:
             )
         self.output = (named or tables)[0]
         self._notes.append(
-            f"the model's output is a {type(raw).__name__}; {self.output!r} is used, change it "
+            f"the model's output is {one(type(raw).__name__)}; {self.output!r} is used, change it "
             "with output="
         )
 

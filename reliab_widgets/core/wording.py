@@ -29,6 +29,17 @@ def problem(happened: str, seen: str, fix: str) -> str:
     return f"{happened}: {seen}. {fix}."
 
 
+def one(noun: str) -> str:
+    """Put "a" or "an" before a noun.
+
+    Examples
+    --------
+    >>> one("LayerNorm"), one("ImageClassifierOutput")
+    ('a LayerNorm', 'an ImageClassifierOutput')
+    """
+    return f"a{'n' * (noun[:1].upper() in 'AEIOU')} {noun}"
+
+
 def shape(size: Iterable[int]) -> str:
     """Write a shape as people say it.
 

@@ -286,12 +286,12 @@ it.</li></ul>"""
 
 
 def _lost(result: Propagation) -> bool:
-    """Tell whether half of the answers are other ones."""
+    """Tell whether half of the predictions change."""
     return bool((result.answers[0] != result.answers[1]).mean() >= 0.5)
 
 
 def _enough(result: Propagation) -> bool:
-    """Tell whether the first answer was right and is another one."""
+    """Tell whether the first prediction was right and changes."""
     clean, attacked = result.answers[:2, 0]
     return bool(result.target == "any" and clean == result.truth[0] != attacked)
 

@@ -24,7 +24,7 @@ KEPT = 64
 
 
 class Flips:
-    """Images whose answer is another one: a strip of them, and a menu that takes one.
+    """Images whose prediction changes: a strip of them, and a menu that takes one.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class Flips:
         self.menu = W.Dropdown(
             options=[("none", -1)],
             description="flips",
-            tooltip="Take one of the images whose answer is another one",
+            tooltip="Take one of the images whose prediction changes",
             layout=W.Layout(width="auto"),
             style={"description_width": "70px"},
         )
@@ -62,7 +62,7 @@ class Flips:
         self.widget.value = (
             self._strip(result, place, rows, before, after)
             if len(rows)
-            else f"{level:.0%}: no answer is another one."
+            else f"{level:.0%}: no prediction changes."
         )
 
     def _taken(self, change: Any) -> None:

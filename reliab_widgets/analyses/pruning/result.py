@@ -179,7 +179,7 @@ class Pruning(Result):
 
     @cached_property
     def flipped(self) -> np.ndarray:
-        """Whether each answer is another than that of the whole network, ``(S, L, n)``."""
+        """Whether each prediction differs from that of the whole network, ``(S, L, n)``."""
         answers = self.logits.argmax(-1)
         other: np.ndarray = answers != answers[:1, :1]
         return other
@@ -286,7 +286,7 @@ class Pruning(Result):
         return DataFrame(table)
 
     def flips(self, level: float) -> DataFrame:
-        """Return the images whose answer is another: image, truth, before, after, confidence.
+        """Return the images whose prediction changes: image, truth, before, after, confidence.
 
         Parameters
         ----------
@@ -371,8 +371,8 @@ class Pruning(Result):
             f"{self.subject} without {level:.0%} of its {self.unit} ({self.criterion}): accuracy "
             f"{percent(accuracy[0, 0])} becomes {percent(accuracy[0, place])} "
             f"({_points(accuracy[0, place] - accuracy[0, 0])}), of {self.classes[worst]} "
-            f"{_points(change)}; {percent(self.flipped[0, place].mean())} of {self.n:,} answers "
-            f"are others; as many removed at random leave {percent(drawn.min())} to "
+            f"{_points(change)}; {percent(self.flipped[0, place].mean())} of {self.n:,} "
+            f"predictions change; as many removed at random leave {percent(drawn.min())} to "
             f"{percent(drawn.max())} ({len(drawn)} draws)."
         )
 
@@ -405,7 +405,7 @@ class Pruning(Result):
         worst = int(np.nanargmin(by_class))
         ece = {name: self.calibration[f"ece {name}"][0, place] for name in TEMPERATURES}
         flips = self.flipped[0, place].mean()
-        others = f"{percent(flips)} of the answers are others" if flips else "no answer is another"
+        others = f"{percent(flips)} of the predictions change" if flips else "no prediction changes"
         drawn = self.accuracy[1:, place].mean() - self.accuracy[0, 0]
         return (
             f"{level:.0%} removed: accuracy {_points(change)}, {self.classes[worst]} "

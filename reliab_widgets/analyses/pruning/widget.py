@@ -61,7 +61,7 @@ random, five times; the band is their range. <b>Dotted</b>: always naming the la
 <li><b>Below, at that level</b>: the change of each class in points of accuracy; the share of the
 filters that each layer really lost (some can only go together); what confidences are worth: grey
 rings before, blue diamonds after, dotted line: a kept promise.</li>
-<li><b>Images</b> whose answer is another one: before → after. ✓ right, ✗ wrong: flips go both
+<li><b>Images</b> whose prediction changes: before → after. ✓ right, ✗ wrong: flips go both
 ways.</li>
 <li><b>Explanation</b> of the chosen image (integrated gradients, signed): blue speaks for the
 class, orange against it. ρ is Spearman's rank correlation with the map of the whole network; the
@@ -206,7 +206,7 @@ other images than those reported.</li></ul>"""
         )
 
     def shown(self, result: Any) -> None:
-        """Show the images whose answer is another one, and the explanation of the chosen image."""
+        """Show the images whose prediction changes, and the explanation of the chosen image."""
         views = self.views()
         level, image = views["level"], views["image"]
         self._flips.show(result, level, image)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,10 @@ from torch import Tensor, nn
 
 from ...core.network import Network
 from ...core.randomness import own_generators
+from ...core.wording import one
+
+# It warns of long chains of operations; whether it followed them is tried afterwards.
+warnings.filterwarnings("ignore", module=r"torch_pruning\.")
 
 STAYS = -1
 """Instead of a unit: this channel is never removed."""
@@ -320,8 +325,7 @@ def _tied_to(node: Any, names: dict[nn.Module, str]) -> str:
         return "tied to a parameter outside of all layers"
     if node.module not in names:
         return ""
-    kind = type(node.module).__name__
-    return f"tied to {names[node.module]}, a{'n' * (kind[0] in 'AEIOU')} {kind}"
+    return f"tied to {names[node.module]}, {one(type(node.module).__name__)}"
 
 
 def why_not(tie: Tie, modules: dict[str, nn.Module], order: list[str]) -> str:
