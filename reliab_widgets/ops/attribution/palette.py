@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 COLOURS = 6
+_ROUNDS = 20  # at most
+_STILL = 1e-3  # pixel units that a centre moves in a round, at most, when it is over
 
 
 def palette(image: np.ndarray, count: int = COLOURS) -> tuple[tuple[str, float], ...]:
@@ -35,16 +37,19 @@ def palette(image: np.ndarray, count: int = COLOURS) -> tuple[tuple[str, float],
     >>> palette(image)
     (('color:0.0,0.0,0.0', 0.75), ('color:0.2,0.0,0.0', 0.25))
     """
-    from scipy.cluster.vq import kmeans, vq
-
-    pixels = image.reshape(len(image), -1).T
+    pixels = image.reshape(len(image), -1).T.astype(np.float64)
     distinct = np.unique(pixels, axis=0)
     ordered = distinct[np.argsort(distinct.sum(1), kind="stable")]
     places = np.linspace(0, len(ordered) - 1, min(count, len(ordered))).round().astype(int)
-    centres = ordered[places].astype(np.float64)
-    if len(centres) > 1:  # one number would be taken for a number of clusters
-        centres, _ = kmeans(pixels.astype(np.float64), centres)
-    owner, distance = vq(pixels, centres)
+    centres = ordered[places]
+    owner, distance = _nearest(pixels, centres)
+    for _ in range(_ROUNDS):
+        kept, owner = np.unique(owner, return_inverse=True)  # what owns nothing goes
+        sums = [np.bincount(owner, channel) for channel in pixels.T]
+        before, centres = centres[kept], np.stack(sums, 1) / np.bincount(owner)[:, None]
+        owner, distance = _nearest(pixels, centres)
+        if np.abs(centres - before).max() < _STILL:
+            break
     found = []
     for cluster in np.unique(owner):
         mine = owner == cluster
@@ -53,6 +58,15 @@ def palette(image: np.ndarray, count: int = COLOURS) -> tuple[tuple[str, float],
         name = "color:" + ",".join(str(channel) for channel in nearest.astype(np.float32))
         found.append((name, float(mine.mean())))
     return tuple(sorted(found, key=lambda it: -it[1]))
+
+
+# scipy has k-means, but importing it takes longer than the first picture may.
+
+
+def _nearest(pixels: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return which centre each pixel is nearest to, and how far that is."""
+    far = (pixels**2).sum(1)[:, None] - 2 * pixels @ centres.T + (centres**2).sum(1)
+    return far.argmin(1), far.min(1)
 
 
 def hex_code(colour: str) -> str:
