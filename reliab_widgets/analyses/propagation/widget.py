@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as W
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from pandas import DataFrame
 
 from ...core.batching import threads
 from ...core.knobs import Choice, Knob
@@ -28,6 +27,9 @@ from ...ui.picker import Picker
 from .compute import propagation
 from .panels import ChannelMaps
 from .result import Propagation
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 STEPPED = ("bim", "mim", "pgd", "pgd-l2")
 """Attacks that are shown with fewer steps first, if they are slow."""
@@ -256,6 +258,8 @@ it.</li></ul>"""
 
     def table(self, result: Any) -> DataFrame | None:
         """Return for each layer the distance under the attack, under noise, and their ratio."""
+        from pandas import DataFrame
+
         metric = self.views()["metric"]
         kinds = {kind: np.median(result.of(kind, metric), axis=1) for kind in result.kinds}
         return DataFrame(kinds | {"ratio": result.ratio(metric)}, index=list(result.layers))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as W
 import numpy as np
-from pandas import DataFrame
 
 from ...core.engine import Recent
 from ...core.knobs import AnotherSubject
@@ -20,6 +19,9 @@ from ...ui.picker import Picker
 from .compute import LEVELS, pruning
 from .panels import Asked, Explanation, Flips
 from .result import Pruning
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 BATCHES = (20, 50, 100, 200)
 
@@ -190,6 +192,8 @@ other images than those reported.</li></ul>"""
 
     def table(self, result: Any) -> DataFrame | None:
         """Return the sweep: one row a level."""
+        from pandas import DataFrame
+
         if not isinstance(result, Pruning):
             return None
         temperature = self.views()["temperature"]
