@@ -221,7 +221,7 @@ def _dependent(one: _Read, near: list[_Made]) -> list[tuple[np.ndarray, np.ndarr
     with torch.enable_grad():
         sums = _weighted(one.values)
     found: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in near]
-    needed = 16 * sum(it.leaf.nbytes for it in near)  # weights of attention among them
+    needed = 64 * sum(it.leaf.nbytes for it in near)  # weights of attention among them
     step = max(1, min(_AT_ONCE, memory_budget(sums.device) // max(1, needed)))
     for start in range(0, len(sums), step):
         picked = torch.eye(len(sums))[start : start + step].to(sums)
