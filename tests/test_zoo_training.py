@@ -249,6 +249,7 @@ def test_one_is_kept_until_the_box_has_the_network(tiny, whole, tmp_path, monkey
     torch.testing.assert_close(
         finished["model"]["fc.weight"].float(), whole["model"]["fc.weight"], rtol=2**-11, atol=1e-7
     )
+    assert "3 of 3 epochs" in checkpoints.keep("tiny", tmp_path / "elsewhere", kept)  # once more
     monkeypatch.setattr(weights, "WEIGHTS", tmp_path)
     (tmp_path / "tiny.json").write_text("{}")
     assert checkpoints.keep("tiny", work, kept) == "tiny: in the box"

@@ -112,7 +112,7 @@ def keep(name: str, work: Path, kept: Path) -> str:
     if epochs < RECIPES[name].epochs:
         state["optimiser"] = _rounded(state["optimiser"], torch.bfloat16)
     else:
-        del state["optimiser"]
+        state.pop("optimiser", None)  # what was kept and fetched has none
     save(committed, name, state)
     return f"{name}: {epochs} of {RECIPES[name].epochs} epochs in {committed}"
 
