@@ -211,9 +211,8 @@ def _weighted(values: Tensor) -> Tensor:
     """Add up each channel, weighted at random, so that slopes of places do not cancel."""
     generator = torch.Generator().manual_seed(1)
     rows = values.flatten(1)
-    return (rows * torch.randn(rows.shape, generator=generator, dtype=torch.float32).to(rows)).sum(
-        1
-    )
+    weights = torch.randn(rows.shape, generator=generator, dtype=torch.float32)
+    return (rows * weights.to(rows)).sum(1)
 
 
 def _dependent(one: _Read, near: list[_Made]) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -232,6 +231,5 @@ def _dependent(one: _Read, near: list[_Made]) -> list[tuple[np.ndarray, np.ndarr
             felt = slope.movedim(1 + it.axis, 1).flatten(2).any(2)
             rows, filters = felt.nonzero().cpu().numpy().T
             pairs.append((start + rows, filters))
-    return [
-        (np.concatenate(a), np.concatenate(b)) for a, b in (zip(*it, strict=True) for it in found)
-    ]
+    both = [zip(*pairs, strict=True) for pairs in found]
+    return [(np.concatenate(channels), np.concatenate(filters)) for channels, filters in both]
