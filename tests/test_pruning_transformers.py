@@ -13,9 +13,10 @@ from torchvision.models.swin_transformer import SwinTransformer
 from torchvision.models.vision_transformer import VisionTransformer
 
 import reliab_widgets as rw
+from reliab_widgets.ops.features.multihead import Attention
 from reliab_widgets.ops.pruning.gates import Gates, normed
 from reliab_widgets.ops.pruning.importance import importance
-from reliab_widgets.ops.pruning.plain import Attention, plain_attention
+from reliab_widgets.ops.pruning.plain import plain_attention
 from reliab_widgets.ops.pruning.structure import cut, structure
 from tests.test_strangers_pruning import check, check_oracle, subject_of
 

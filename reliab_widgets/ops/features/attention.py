@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import threading
 from collections.abc import Callable, Iterator
@@ -15,7 +14,8 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from ...core.wording import problem
-from .steps import SOFTMAX, projected
+from .multihead import Attention
+from .steps import SOFTMAX
 
 _CLOSE = 1e-3
 
@@ -50,7 +50,7 @@ def attending(model: nn.Module, see: Callable[[Tensor], None]) -> Iterator[None]
     def again(name: str, module: nn.Module, args: Any, given: Any, output: Any) -> Any:
         if threading.get_ident() != me:
             return None
-        made = _recomputed(module, args, given)
+        made = Attention(module)(*args, **given)[0] if Attention.can_be(module) else None
         if made is None or (made - output[0]).abs().max() > _CLOSE * output[0].abs().max():
             fix = "Choose method='gradcam', 'ig' or 'occlusion', which do not need it"
             seen = f"{name or 'the model'} has options of nn.MultiheadAttention that are not known"
@@ -116,22 +116,3 @@ def _attention(
         else:
             scores = scores + attn_mask
     return scores.softmax(-1) @ value
-
-
-def _recomputed(module: Any, args: Any, given: Any) -> Tensor | None:
-    """Return what an `nn.MultiheadAttention` gives, or None where it has more to it."""
-    knobs = inspect.signature(module.forward).bind(*args, **given).arguments
-    padding, mask = knobs.get("key_padding_mask"), knobs.get("attn_mask")
-    if module.bias_k is not None or module.add_zero_attn or padding is not None:
-        return None
-    tokens = projected(module, args, given)
-    if tokens[0].ndim != 3 or (mask is not None and mask.ndim != 2):
-        return None
-    if not module.batch_first:
-        tokens = tuple(it.transpose(0, 1) for it in tokens)
-    query, key, value = (it.unflatten(2, (module.num_heads, -1)).transpose(1, 2) for it in tokens)
-    if mask is not None and mask.dtype == torch.bool:
-        mask = ~mask  # True means the opposite here
-    made = _attention(query, key, value, mask).transpose(1, 2).flatten(2)
-    made = F.linear(made, module.out_proj.weight, module.out_proj.bias)
-    return made if module.batch_first else made.transpose(0, 1)
