@@ -16,6 +16,7 @@ from tests.browser.lab import (
     button,
     chromium,
     labelled,
+    picture,
     status,
     write_notebook,
 )
@@ -94,19 +95,22 @@ def measure(name: str) -> Iterator[Measured]:
 
 def sliding(notebook: Notebook, widget: Locator, label: str) -> list[float]:
     """Arrow key on a slider to the repaint of the picture, from its start to its end."""
-    slider = labelled(widget, label)
-    at = slider.get_by_role("slider").get_attribute
-    notebook.press_in(slider, "Home")
-    notebook.page.wait_for_timeout(3 * SECOND)
-    steps = []
-    while len(steps) < PRESSES and at("aria-valuenow") != at("aria-valuemax"):
-        steps.append(repainted(notebook, press(notebook, slider, "ArrowRight"), PICTURE))
+    page, live = notebook.page, ":" in label
+    slider = picture(widget).locator(f'[data-mark^="{label}"]')
+    handle = slider.first if live else labelled(widget, label).locator(".noUi-handle")
+    handle.focus()
+    page.keyboard.press("Home")
+    page.wait_for_timeout(3 * SECOND)
+    steps, at = [], handle.get_attribute
+    most = slider.count() - 1 if label.endswith(":") else PRESSES
+    while len(steps) < min(most, PRESSES) and (live or at("aria-valuenow") != at("aria-valuemax")):
+        steps.append(repainted(notebook, lambda: page.keyboard.press("ArrowRight"), PICTURE))
     return steps
 
 
 def corruptions(widget: Locator) -> Iterator[object]:
     """Another corruption of the images each time: all of them go through the network again."""
-    choices = labelled(widget, "corruption").locator("select")
+    choices = labelled(widget, "Images").locator("select")
     for option in choices.locator("option").all_inner_texts()[1:11]:
         yield choices.select_option(option)
 
@@ -139,7 +143,7 @@ def criteria(widget: Locator) -> Iterator[object]:
 CASES = (
     Case(
         "ReliabilityWidget",
-        {"T": "temperature", "bins": "number of bins", "bin": "choice of a bin"},
+        {"handle:temperature": "temperature", "Bins": "number of bins", "bin:": "choice of a bin"},
         "forward passes",
         corruptions,
     ),
@@ -147,10 +151,6 @@ CASES = (
     Case("PropagationWidget", {"ε": "epsilon", "layer": "layer"}, "a sweep", sweeps),
     Case("PruningWidget", {"remove": "part removed"}, "a sweep", criteria),
 )
-
-
-def press(notebook: Notebook, slider: Locator, key: str) -> Callable[[], None]:
-    return lambda: notebook.press_in(slider, key)
 
 
 def repainted(

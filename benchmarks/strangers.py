@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 import torch
 import torchvision
+from captum.attr import IntegratedGradients
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
 import reliab_widgets as rw
+from reliab_widgets.ops.pruning.gates import Gates
 from reliab_widgets.ops.pruning.structure import cut, structure
 
 SMALL = {"img_size": 32, "patch_size": 8}
@@ -52,6 +54,7 @@ NETWORKS: dict[str, tuple[int, dict[str, Any]]] = {  # side of an image, argumen
     **{f"timm {it}": (64, {}) for it in ("pvt_v2_b0", "mobilevit_xxs", "efficientvit_b0")},
     "timm dm_nfnet_f0": (32, {}),
     "timm vit_tiny_patch16_224": (32, SMALL),
+    "timm vit_wee_patch16_reg1_gap_256": (32, SMALL),
     "timm deit_tiny_distilled_patch16_224": (32, SMALL),
     "timm swin_tiny_patch4_window7_224": (56, {"img_size": 56}),
     "timm mixer_s32_224": (64, {"img_size": 64}),
@@ -59,7 +62,7 @@ NETWORKS: dict[str, tuple[int, dict[str, Any]]] = {  # side of an image, argumen
     "timm xcit_nano_12_p16_224": (64, {"img_size": 64}),
     "transformers vit": (32, {"image_size": 32, "patch_size": 8}),
 }
-N, CLASSES, SECONDS = 8, 10, 120
+N, CLASSES, SECONDS = 8, 10, 300
 FEW: dict[str, Any] = {"fills": (), "untrained": False, "score": "logit", "baselines": "white"}
 
 
@@ -87,7 +90,7 @@ def made(row: str) -> tuple[nn.Module, int]:
         for module in model.train().modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.momentum = 1.0
-        model(torch.rand(N, 3, side, side))
+        model(torch.rand(64, 3, side, side))  # of fewer, some variances would be next to nothing
     return model.eval(), side
 
 
@@ -116,8 +119,23 @@ def cells(row: str) -> dict[str, Callable[[], object]]:
         subject.report()
 
     def ig() -> None:
-        gap = rw.saliency(subject, method="ig", steps=64, **FEW).gap
-        equal("the sum of the map and the difference of scores", gap, 0, 0.1 * size)
+        result = rw.saliency(subject, method="ig", steps=64, **FEW)
+        # On the way to white a network with random weights may be anything: as well as captum.
+        known = IntegratedGradients(subject.predict)
+        gaps = [
+            known.attribute(
+                images[:1],
+                torch.ones_like(images[:1]),
+                target=int(result.target[0]),
+                n_steps=64,
+                method=rule,
+                internal_batch_size=N,
+                return_convergence_delta=True,
+            )[1]
+            for rule in ("riemann_middle", "riemann_trapezoid", "gausslegendre")
+        ]
+        least = 2 * float(torch.stack(gaps).abs().max())
+        equal("the sum of the map and the difference of scores", result.gap, 0, 0.1 * size + least)
 
     def attack(kind: str) -> None:
         found = rw.attack(subject[:4], attack=kind, steps=3, epsilon=0.02).images
@@ -133,28 +151,22 @@ def cells(row: str) -> dict[str, Callable[[], object]]:
         for hook in hooks:
             hook.remove()
         result = rw.propagation(subject, images=2, steps=2, correct_only=False)
-        assert result.notes or len(result.layers) == len(layers) + 3, "layers were left out"
+        assert result.notes or len(result.layers) >= len(layers) + 3, "layers were left out"
 
     def pruning() -> None:
         rw.pruning(subject, levels=(0.3,), images=4, calibration_images=4)
         found = structure(subject)
         gone = np.random.default_rng(0).random(len(found)) < 0.3
         gone[np.unique(found.group, return_index=True)[1]] = False
-        smaller, silent = cut(subject, found, gone), subject.network.copied()
+        smaller = cut(subject, found, gone)
         # Torch's counter has no formula for attention that is fused on a CPU.
         with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
             smaller.model(images[:1].clone().requires_grad_())
         weights = sum(it.numel() for it in smaller.model.parameters())
         counted = weights, counter.get_total_flops() // 2
         equal("parameters and multiply-adds", found.cost(gone), counted)
-        for layer in found.layers:
-            if not layer.channelwise:
-                module: Any = silent.model.get_submodule(layer.name)
-                out, each = module.weight.shape[:2]
-                first = np.arange(out) * getattr(module, "groups", 1) // out * each
-                unread = np.append(gone, False)[layer.inputs]
-                module.weight.data[unread[first[:, None] + np.arange(each)]] = 0
-        equal("cut and silent", smaller.logits, subject.on(silent).logits, 1e-4 * size)
+        silent = Gates(subject, found).logits(images, torch.from_numpy(1.0 - gone).float())
+        equal("cut and silent", smaller.logits, silent, 1e-4 * size)
 
     def oracle() -> None:
         found = structure(subject)

@@ -24,6 +24,7 @@ CORE = [
         "pixels",
         "fonts",
         "drawing",
+        "style",
         "knobs",
         "archive",
         "fields",
@@ -96,6 +97,7 @@ WITHOUT_TORCH = [
     "core.grids",
     "core.fonts",
     "core.drawing",
+    "core.style",
     "ops.calibration.bins",
     "ops.calibration.metrics",
     "ops.statistics.*",
@@ -106,11 +108,11 @@ WITHOUT_TORCH = [
 
 # Slow to import, so imported in the functions that need them; drawings are loaded to draw.
 HEAVY = {"captum", "matplotlib", "pandas", "scipy", "sklearn", "torchvision"}
-DRAWINGS = ["core.fonts", "core.drawing", *DRAWN]
+DRAWINGS = ["core.fonts", "core.drawing", "core.style", *DRAWN]
 MAY_BE_HEAVY = ["zoo.*", *DRAWINGS, *WITH_WIDGETS]
 
 IMPORTED_AS = {"pillow": "PIL", "scikit-learn": "sklearn", "torch-pruning": "torch_pruning"}
-WITH_IPYWIDGETS = {"IPython", "ipywidgets", "traitlets"}
+WITH_IPYWIDGETS = {"IPython", "anywidget", "ipywidgets", "traitlets"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 DEPENDENCIES = WITH_IPYWIDGETS | {
     IMPORTED_AS.get(name, name)

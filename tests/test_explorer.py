@@ -4,6 +4,7 @@ import base64
 import functools
 import inspect
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,10 +22,12 @@ from matplotlib.figure import Figure
 import reliab_widgets as rw
 from reliab_widgets import Cache, Explorer
 from reliab_widgets.analyses import ANALYSES
-from reliab_widgets.core.knobs import Auto, Choice, Whole
+from reliab_widgets.core.knobs import Auto, Choice, Real, Whole
 from reliab_widgets.core.result import Result
-from reliab_widgets.ui import words, worker
-from reliab_widgets.ui.pictures import thumbnail
+from reliab_widgets.core.wording import typeset
+from reliab_widgets.ui import picture, words, worker
+from reliab_widgets.ui.picture import LivePicture
+from reliab_widgets.ui.thumbnails import thumbnail
 from reliab_widgets.widgets import ReliabilityWidget
 from tests.test_contract import subject
 from tests.test_result import assert_same
@@ -107,12 +110,9 @@ def button(explorer: Explorer, text: str) -> W.Button:
 
 def shown(explorer: Explorer) -> str:
     """All HTML on the widget that is not hidden."""
-    visible = [
-        str(part.value)
-        for part in parts(explorer)
-        if isinstance(part, W.HTML) and part.layout.display != "none"
-    ]
-    return "\n".join(visible)
+    visible = [part for part in parts(explorer) if part.layout.display != "none"]
+    texts = [part.value for part in visible if isinstance(part, W.HTML)]
+    return "\n".join([*texts, *(part.svg for part in visible if isinstance(part, LivePicture))])
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -149,9 +149,9 @@ def test_the_first_picture_comes_by_itself(widget: ReliabilityWidget) -> None:
     result = widget.result
     page = shown(widget)
     assert "<svg" in page
-    assert 'role="img"' in page
-    assert f'aria-label="{words.html.escape(str(result))}"' in page
-    assert words.html.escape(str(result)) in widget.page.readout.value
+    assert widget.page.picture.live.alt == typeset(str(result))
+    said = re.sub("<[^>]+>", "", widget.page.readout.value)
+    assert words.html.unescape(said) == typeset(str(result))
     assert "ready" in widget.runner.status.value
     assert result.subject in widget.page.chips.value
 
@@ -544,17 +544,109 @@ def test_a_bin_that_is_gone_is_the_worst_one_again_and_no_chip_says_otherwise(
         result = widget.set(bins=bins).wait(LONG)
         assert widget.state()["bin"] is None
         assert "picture:" not in widget.page.chips.value
-        assert widget.controls["bin"].inner.value == result.costliest
+        assert widget.page.picture.live.selected["bin"] == str(result.costliest)
 
 
-def test_a_value_by_hand_leads_back_to_the_one_that_auto_had_shown(
-    widget: ReliabilityWidget,
-) -> None:
-    temperature = widget.controls["temperature"]
+def test_a_value_by_hand_leads_back_to_the_one_that_auto_had_shown() -> None:
+    kind = Auto(Real(above=0, log=True, slider=(0.1, 10, 0.005)))
+
+    def scaled(subject: Any, *, size: Annotated[float | None, kind] = None) -> float:
+        return 1.0 if size is None else size
+
+    explorer = Explorer(scaled, SUBJECT)
     for value in (1.0116, 1.0):
-        temperature.inner.value = value  # as the front end sets it
-        widget.wait(LONG)
-        assert widget.result.calibrator.temperature == value
+        explorer.controls["size"].inner.value = value  # as the front end sets it
+        assert explorer.wait(LONG) == value
+
+
+# --- marks and handles ----------------------------------------------------------------------
+
+
+def test_a_click_on_a_mark_chooses_it_and_computes_nothing(widget: ReliabilityWidget) -> None:
+    result, live = widget.result, widget.page.picture.live
+    assert 'id="bin:5"' in live.svg
+    live.selected = {"bin": "5"}  # as the front end sets it
+    assert widget.wait(LONG) is result
+    assert widget.state()["bin"] == 5
+    button(widget, "Reset").click()
+    widget.wait(LONG)
+    assert widget.state()["bin"] is None
+    assert live.selected == {"bin": str(widget.result.costliest)}
+
+
+def test_a_handle_sets_its_knob_and_stands_where_it_was_put(widget: ReliabilityWidget) -> None:
+    live = widget.page.picture.live
+    for value in (1.5, 0.7):
+        live.dragged = {"name": "temperature", "value": value}
+        assert widget.wait(LONG).calibrator.temperature == value
+        assert live.handles["temperature"]["value"] == value
+        assert widget.state()["method"] == "temperature"
+    widget.set(method="histogram").wait(LONG)
+    assert widget.state()["temperature"] is None
+
+
+def test_what_is_locked_cannot_be_chosen_or_dragged() -> None:
+    widget = ReliabilityWidget(SUBJECT, lock={"bin": 3, "temperature": 2.0})
+    widget.wait(LONG)
+    live = widget.page.picture.live
+    live.selected = {"bin": "5"}
+    live.dragged = {"name": "temperature", "value": 1.5}
+    widget.wait(LONG)
+    assert (widget.state()["bin"], widget.state()["temperature"]) == (3, 2.0)
+    assert live.handles == {}
+    assert live.selected["bin"] == "3"
+
+
+def test_a_handle_keeps_within_the_bounds_of_a_lock() -> None:
+    widget = ReliabilityWidget(SUBJECT, lock={"temperature": (0.8, 2.0)})
+    widget.wait(LONG)
+    handle = widget.page.picture.live.handles["temperature"]
+    assert (handle["least"], handle["most"]) == (0.8, 2.0)
+
+
+def test_a_page_that_cannot_load_the_picture_gets_it_as_it_is(
+    widget: ReliabilityWidget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(picture, "PATIENCE", 0.01)
+    stage = widget.page.picture
+    assert "<svg" not in stage.plain.value
+    stage.displayed()
+    until(lambda: "pip install anywidget" in stage.plain.value)
+    assert "<svg" in stage.plain.value
+    assert stage.live.layout.display == "none"
+    widget.set(bins=7).wait(LONG)
+    assert "pip install anywidget" in stage.plain.value
+    stage.live.alive = True  # it was slow
+    assert (stage.live.layout.display, stage.plain.layout.display) == ("", "none")
+
+
+# --- panels ---------------------------------------------------------------------------------
+
+
+def test_panels_open_as_asked_for_and_are_filled_when_opened() -> None:
+    widget = ReliabilityWidget(SUBJECT, panels=("numbers",))
+    widget.wait(LONG)
+    assert "Brier score" in shown(widget)
+    members, numbers, *_ = widget.page.opened
+    assert (members.is_open, numbers.is_open) == (False, True)
+    button(widget, "+ images of a bin").click()
+    widget.wait(LONG)
+    assert "<figure" in shown(widget)
+    button(widget, "− images of a bin").click()
+    assert not members.is_open
+
+
+@pytest.mark.parametrize("panels", ["numbers", 3, ("nambers",)])
+def test_panels_that_are_not_there_are_refused(panels: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match=r"panel.*: got .*\. (Pass|Use)"):
+        ReliabilityWidget(SUBJECT, panels=panels)
+
+
+def test_an_error_can_be_put_away(widget: ReliabilityWidget) -> None:
+    widget.page.show_error(ValueError("no"))
+    assert widget.page.alert.layout.display != "none"
+    button(widget, "Dismiss").click()
+    assert widget.page.alert.layout.display == "none"
 
 
 def test_a_lock_wins_over_a_preset_and_holds() -> None:
@@ -638,20 +730,20 @@ def test_a_pinned_result_is_compared_with(widget: ReliabilityWidget) -> None:
     widget.set(method="temperature").wait(LONG)
     sentence = widget.result.against(pinned)
     assert len(sentence) > 20
-    assert words.html.escape(sentence) in widget.page.readout.value
+    assert words.html.escape(typeset(sentence)) in widget.page.readout.value
     button(widget, "Unpin").click()
     widget.wait(LONG)
-    assert words.html.escape(sentence) not in widget.page.readout.value
+    assert "Against the pin" not in widget.page.readout.value
 
 
 def test_its_code_gives_the_same_numbers(widget: ReliabilityWidget) -> None:
     widget.set(method="temperature", bins=7, corruption="noise 1").wait(LONG)
-    button(widget, "Copy code").click()
+    button(widget, "Code").click()
     assert widget.page.code.layout.display != "none"
     names: dict[str, Any] = {"subject": subject}
     exec(widget.page.code.value, names)
     assert_same(names["result"], widget.result)
-    button(widget, "Copy code").click()
+    button(widget, "Code").click()
     assert widget.page.code.layout.display == "none"
 
 
@@ -787,7 +879,7 @@ def test_a_reader_without_a_kernel_sees_picture_and_sentence(widget: Reliability
     bundle = widget._repr_mimebundle_()
     data = bundle[0] if isinstance(bundle, tuple) else bundle
     assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
-    assert data["text/plain"] == widget.sentence(widget.result)
+    assert data["text/plain"] == typeset(widget.sentence(widget.result))
     assert data["application/vnd.jupyter.widget-view+json"]["model_id"] == widget.model_id
 
 
@@ -838,7 +930,7 @@ def test_every_control_has_a_name_and_is_a_knob(word: str) -> None:
         result = widget.wait(LONG)
     assert_same(getattr(rw, word)(SUBJECT, **knobs), result)
     visible = [c for n, c in widget.controls.items() if n not in ("calibration_images", "interval")]
-    assert all(control.description for control in visible)
+    assert all(it.description for it in visible if isinstance(it, W.Widget))
 
 
 def test_everything_from_outside_is_escaped() -> None:

@@ -28,9 +28,10 @@ from reliab_widgets.analyses.propagation.result import METRICS, Propagation
 from reliab_widgets.analyses.propagation.widget import PropagationWidget
 from reliab_widgets.core.drawing import Picture, svg
 from reliab_widgets.core.knobs import Knobs
+from reliab_widgets.core.wording import typeset
 from reliab_widgets.ui import running, worker
 from reliab_widgets.ui.panels import epsilon as epsilon_panel
-from reliab_widgets.ui.pictures import coloured
+from reliab_widgets.ui.thumbnails import coloured
 from tests.models import Brightness, flat_images
 from tests.test_drawing import normal, parsed
 from tests.test_explorer import HOSTILE, LONG, assert_harmless, button, parts, shown, until
@@ -389,16 +390,16 @@ def test_the_first_picture_comes_with_its_verdict_and_context(widget: Propagatio
     # The logits at 0.4 are (0.8, 1.2, 0.5), at 0.6 the first two change places.
     sure = np.exp(1.2) / np.exp([0.8, 1.2, 0.5]).sum()
     assert f"Flipped to the runner-up (bright {sure:.0%} → dark {sure:.0%}).".replace(
-        "%", " %"
+        "%", "\u202f%"
     ) in html.unescape(widget.page.readout.value)
-    chips = re.findall(r'rw-chip">([^<]*)<', html.unescape(widget.page.chips.value))
+    chips = re.findall(r'rw-chip rw-fact">([^<]*)<', html.unescape(widget.page.chips.value))
     assert chips[:4] == [
         "tiny",
         "image 1",
-        f"is bright, says bright {sure * 100:.1f} %",
+        typeset(f"is bright, says bright {sure * 100:.1f} %"),
         "fgsm 51/255",
     ]
-    assert f'aria-label="{html.escape(widget.sentence(widget.result))}"' in shown(widget)
+    assert widget.page.picture.live.alt == typeset(widget.sentence(widget.result))
 
 
 def test_an_image_or_several_from_it_on() -> None:
@@ -444,7 +445,7 @@ def test_what_only_changes_the_picture_computes_nothing(
 ) -> None:
     before = widget.result
     monkeypatch.setattr("reliab_widgets.analyses.propagation.compute.sweep", None)
-    pictures = [widget.page.picture.value]
+    pictures = [widget.page.picture.live.svg]
     for knobs in (
         {"metric": "cosine"},
         {"view": "ratio"},
@@ -454,8 +455,8 @@ def test_what_only_changes_the_picture_computes_nothing(
         {"step": 0},
     ):
         assert widget.set(**knobs).wait(LONG) is before
-        assert widget.page.picture.value not in pictures
-        pictures.append(widget.page.picture.value)
+        assert widget.page.picture.live.svg not in pictures
+        pictures.append(widget.page.picture.live.svg)
 
 
 def test_the_map_of_largest_ratio_is_marked_until_one_is_chosen(
@@ -468,7 +469,7 @@ def test_the_map_of_largest_ratio_is_marked_until_one_is_chosen(
     control.inner.value = "fc"
     widget.wait(LONG)
     assert widget.state()["layer"] == "fc"
-    assert "fc: " in widget.page.picture.value
+    assert "fc: " in widget.page.picture.live.svg
     widget.controls["epsilon"].value = 32 / 255
     widget.wait(LONG)
     assert control.inner.value == "fc"
@@ -660,7 +661,7 @@ def test_a_sweep_is_stopped_and_resumed(
     widget: PropagationWidget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(running, "SHOW_AFTER", 0.0)
-    before = widget.page.picture.value
+    before = widget.page.picture.live.svg
     computed: list[float] = []
     halt = [5]
     sweep = compute.sweep
@@ -676,7 +677,7 @@ def test_a_sweep_is_stopped_and_resumed(
     button(widget, "Sweep ε").click()
     widget.wait(LONG)
     assert "stopped at 4 of 13" in widget.runner.status.value  # where it was last seen
-    assert widget.page.picture.value == before
+    assert widget.page.picture.live.svg == before
     assert "sweep" not in widget.page.readout.value
     halt[0] = -1
     button(widget, "Resume").click()
@@ -697,7 +698,7 @@ def test_views_repaint_while_a_sweep_goes_on(
         return sweep(*args, **how)
 
     monkeypatch.setattr(compute, "sweep", waiting)
-    before = widget.page.picture.value
+    before = widget.page.picture.live.svg
     button(widget, "Sweep ε").click()
     assert at_work.wait(LONG)
     widget.controls["amplify"].value = 64
@@ -706,8 +707,8 @@ def test_views_repaint_while_a_sweep_goes_on(
     go_on.set()
     widget.wait(LONG)
     assert "sweep of 13 epsilons" in widget.page.readout.value
-    assert "×64" in widget.page.picture.value
-    assert widget.page.picture.value != before
+    assert "×64" in widget.page.picture.live.svg
+    assert widget.page.picture.live.svg != before
 
 
 @pytest.mark.parametrize("change", [{"image": 2}, {"attack": "bim"}, {"target": "dark"}])
@@ -791,9 +792,9 @@ def test_controls_show_what_auto_came_to(widget: PropagationWidget) -> None:
     assert step.inner.value == 4
     assert size.inner.value == pytest.approx(widget.result.step_size)
     widget.set(step=3).wait(LONG)
-    assert "Step 3: " in widget.page.picture.value
+    assert "Step 3: " in widget.page.picture.live.svg
     widget.set(steps=2).wait(LONG)  # a step that went away leaves the choice open
-    assert "Step 3: " not in widget.page.picture.value
+    assert "Step 3: " not in widget.page.picture.live.svg
     assert "picture: step auto" in widget.page.chips.value
 
 
@@ -811,7 +812,7 @@ def test_slow_motion_walks_over_the_layers_when_told(widget: PropagationWidget) 
         play.value = place
         widget.wait(LONG)
         assert widget.controls["layer"].value == layer
-        assert f"{layer}: " in widget.page.picture.value
+        assert f"{layer}: " in widget.page.picture.live.svg
     button(widget, "■ Stop").click()
     assert not play.playing
     assert button(widget, "▶ Play")
@@ -831,11 +832,11 @@ def test_slow_motion_walks_over_the_steps(widget: PropagationWidget) -> None:
     play.value = 2
     widget.wait(LONG)
     assert step.value == 2
-    assert "Step 2: " in widget.page.picture.value
+    assert "Step 2: " in widget.page.picture.live.svg
     play.value = 4
     widget.wait(LONG)
     assert step.value is None
-    assert "Step 4: " not in widget.page.picture.value
+    assert "Step 4: " not in widget.page.picture.live.svg
 
 
 # --- preview --------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """What the picture of a pruning analysis shows, and what its widget computes."""
 
+import html
 import json
 import re
 import threading
@@ -60,7 +61,10 @@ def images(page: Any) -> list[str]:
 
 def titles(result: Pruning, **view: Any) -> list[str]:
     figure = result.plot(**view)
-    return [str(element.text) for element in parsed(svg(figure)).iter(f"{SVG}title")]
+    return [
+        str(element.text).replace("\u202f", " ")
+        for element in parsed(svg(figure)).iter(f"{SVG}title")
+    ]
 
 
 def texts(result: Pruning, **view: Any) -> list[str]:
@@ -68,7 +72,10 @@ def texts(result: Pruning, **view: Any) -> list[str]:
 
 
 def written(figure: Figure) -> list[str]:
-    return [str(element.text) for element in parsed(svg(figure)).iter(f"{SVG}text")]
+    return [
+        str(element.text).replace("\u202f", " ")
+        for element in parsed(svg(figure)).iter(f"{SVG}text")
+    ]
 
 
 # --- the picture ------------------------------------------------------------------------------
@@ -139,13 +146,17 @@ def test_levels_are_instant_once_they_are_computed(
         widget.controls["level"].value = level
         assert widget.wait(60) is result
         place = result.at(level)
-        assert f"accuracy {result.accuracy[0, place] * 100:.1f} %" in widget.page.picture.value
-        assert result.reading(level=level) in widget.page.readout.value
+        assert (
+            f"accuracy {result.accuracy[0, place] * 100:.1f} %"
+            in widget.page.picture.live.svg.replace("\u202f", " ")
+        )
+        said = re.sub("<[^>]+>", "", widget.page.readout.value).replace("\u202f", " ")
+        assert result.reading(level=level) in html.unescape(said)
     for temperature in ("raw", "refitted"):
         widget.controls["temperature"].value = temperature
         widget.wait(60)
         ece = result.calibration[f"ece {temperature}"][0, -1]
-        assert f"ECE {ece * 100:.1f} %" in widget.page.picture.value
+        assert f"ECE {ece * 100:.1f} %" in widget.page.picture.live.svg.replace("\u202f", " ")
     assert widget.set(level=0.1).result is result
 
 

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from matplotlib.text import Text
+from scipy.stats import binom
 from torch import nn
 from torchmetrics.functional.classification import multiclass_calibration_error
 
@@ -10,6 +12,7 @@ import reliab_widgets as rw
 from reliab_widgets.analyses.reliability import compute
 from reliab_widgets.analyses.reliability.compute import METHODS
 from reliab_widgets.core.subject import Subject
+from reliab_widgets.ops.calibration.bins import binned, expected
 
 LN = np.log
 
@@ -119,7 +122,7 @@ def test_given_temperature_fits_nothing(subject: Subject) -> None:
 def test_validation_is_fitted_and_test_reported(subject: Subject) -> None:
     result = rw.reliability(subject, method="temperature")
     assert result.n == 600
-    assert result.split == "600 reported, fitted on 500 others"
+    assert result.split == "600 images, fitted on 500 others"
     given = rw.reliability(subject, method="temperature", calibration_set=drawn(500, 1))
     assert given.calibrator.temperature == result.calibrator.temperature
 
@@ -163,7 +166,7 @@ def test_fitting_on_reported_images_is_refused(subject: Subject) -> None:
 def test_answers_that_change_are_not_called_unchanged(subject: Subject) -> None:
     for method, kept in (("temperature", True), ("histogram", False), ("base-rates", False)):
         result = rw.reliability(subject, method=method)
-        assert ("without changing one answer" in str(result)) == kept
+        assert ("no prediction changes" in str(result)) == kept
 
 
 # Passes
@@ -241,15 +244,21 @@ def test_every_method_says_a_sentence_and_draws(subject: Subject, method: str, l
     assert len(result.confidence) == points == result.after.count.sum()
 
 
-@pytest.mark.parametrize(
-    ("count", "ticks"),
-    [(1, ["1"]), (9, ["5"]), (71, ["5", "50"]), (2000, ["200", "2k"])],
-)
-def test_the_highest_bar_has_a_tick_near_its_end(count: int, ticks: list[str]) -> None:
-    same = from_logits(np.tile(np.log([8, 1, 1]), (count, 1)), np.zeros(count, int))
-    axes = rw.reliability(same).plot().axes
-    (bars,) = (it for it in axes if it.get_ylabel() == "images")
-    assert [label.get_text() for label in bars.get_yticklabels()] == ticks
+def test_points_outside_their_boxes_are_counted() -> None:
+    # 100 images that say 0.6: right 60 times is expected, 90 times is not.
+    logits = np.tile(np.log([6.0, 2.0, 2.0]), (100, 1))
+    for right, words in ((60, []), (90, ["◆ outside: 1 of 1 bins"])):
+        result = rw.reliability(from_logits(logits, np.arange(100) >= right))
+        texts = [text.get_text() for text in result.plot().findobj(Text)]
+        assert [text for text in texts if "outside" in text] == words
+
+
+def test_what_is_expected_is_binomial() -> None:
+    bins = binned(np.full(40, 0.7), np.ones(40), np.array([0.0, 0.5, 1.0]))
+    low, high = expected(bins, 0.9)
+    known = binom(40, 0.7)
+    assert np.isnan([low[0], high[0]]).all()
+    assert (low[1], high[1]) == (known.ppf(0.05) / 40, known.ppf(0.95) / 40)
 
 
 def test_over_and_under_confident_are_told_apart() -> None:

@@ -11,9 +11,10 @@ import io
 import re
 import threading
 from functools import lru_cache
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import RendererSVG
 from matplotlib.figure import Figure
@@ -21,14 +22,33 @@ from matplotlib.text import Text
 from matplotlib.textpath import text_to_path
 
 from .fonts import complete, measured
+from .wording import typeset
 
 LOCK = threading.RLock()
 
 # Okabe and Ito's colours, which people with the common colour-vision deficiencies tell apart.
 BLUE, VERMILLION, GREEN, SKY, YELLOW = "#0072B2", "#D55E00", "#009E73", "#56B4E9", "#E69F00"
 GREY = "#808080"
-# Text and axes. In an SVG it becomes the colour of the page's own text: dark themes stay readable.
+# By their role, on a white page and on a dark one.
+COLOURS = {
+    "ink": ("#1f2933", "#e8ebee"),  # text, clean, reference
+    "muted": ("#5a6672", "#a7b1bb"),  # labels, units
+    "paper": ("#fffffe", "#111111"),  # behind marks
+    "blue": ("#1a66c2", "#7fb5f5"),  # what can be moved or is chosen; the main curve
+    "orange": ("#ad4a0b", "#f39a5f"),  # attacked, lost, outside
+    "grey": ("#65707b", "#97a2ad"),  # controls
+    "blue-tint": ("#e4eef9", "#1b3250"),
+    "orange-tint": ("#fbeadf", "#43280f"),
+    "grey-tint": ("#eef0f2", "#24292e"),
+    "lines": ("#c4cbd2", "#59636d"),
+    "hair": ("#e3e7eb", "#333a41"),
+    "panel": ("#f6f7f9", "#1b1e22"),
+}
+_THEMED = {light: f"var(--rw-{name}, {light})" for name, (light, _) in COLOURS.items()}
+# Text and axes of pictures in the older style: in an SVG the colour of the page's own text.
 INK = "#212223"
+WIDEST = 880
+"""Pixels of a page that a picture takes at most."""
 LONGEST = 200
 """Letters of a line, and lines of a text, that a picture shows."""
 # What XML cannot hold and fonts cannot draw: control characters and halves of letters.
@@ -39,8 +59,32 @@ class Picture(Figure):
     """A figure that shows itself at the end of a cell, with or without ``%matplotlib inline``."""
 
     def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
-        width, height = (round(100 * inches) for inches in self.get_size_inches())
+        wide, high = self.get_size_inches()
+        width, height = (round(min(100, WIDEST / wide) * inches) for inches in (wide, high))
         return png(self), {"width": width, "height": height}
+
+
+class Handle(NamedTuple):
+    """What can be dragged in a picture.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+        Along whose x axis it goes.
+    low, high, value : float
+        Its ends and where it stands, as the axis counts.
+    step : float
+        The least that it moves; on a logarithmic axis, of the natural logarithm.
+    log : bool
+        Whether the axis is logarithmic.
+    """
+
+    axes: Axes
+    low: float
+    high: float
+    value: float
+    step: float
+    log: bool = False
 
 
 class Drawing:
@@ -54,6 +98,7 @@ class Drawing:
     def __init__(self, figure: Figure) -> None:
         self.figure = figure
         self.titles: dict[str, str] = {}
+        self.handles: dict[str, Handle] = {}
 
     @classmethod
     def on(cls, figure: Figure) -> Self:
@@ -66,11 +111,27 @@ class Drawing:
             figure._drawing = drawing  # type: ignore[attr-defined]
         return drawing
 
-    def hover(self, artist: Artist, text: str) -> None:
-        """Let ``artist`` show ``text`` when pointed at; a new text replaces the old one."""
-        gid = artist.get_gid() or f"mark{len(self.titles)}"
+    def hover(self, artist: Artist, text: str, mark: str = "") -> None:
+        """Let ``artist`` show ``text`` when pointed at; a new text replaces the old one.
+
+        Parameters
+        ----------
+        artist : matplotlib.artist.Artist
+            Anything that is drawn.
+        text : str
+            Its name: shown when pointed at, and read aloud.
+        mark : str
+            What a widget is told when it is chosen: ``"bin:3"``, a kind and a key, or
+            ``"cell@8x8"``, one of rows x columns.
+        """
+        gid = mark or artist.get_gid() or f"mark{len(self.titles)}"
         artist.set_gid(gid)
         self.titles[gid] = text
+
+    def handle(self, artist: Artist, name: str, text: str, handle: Handle) -> None:
+        """Let ``artist`` be dragged along an axis; see `hover`."""
+        self.hover(artist, text, f"handle:{name}")
+        self.handles[name] = handle
 
 
 class _TextSVG(RendererSVG):
@@ -107,7 +168,7 @@ def svg(figure: Figure, prefix: str = "", *, themed: bool = False) -> str:
     figure : matplotlib.figure.Figure
         Drawn by a `Drawing`, or any other.
     prefix : str
-        Put before every id, so that several pictures can stand on one page.
+        Put before every id but those of marks, so that several pictures can stand on one page.
     themed : bool
         Follow the page's text colour and let its background through.
     """
@@ -141,22 +202,45 @@ def svg(figure: Figure, prefix: str = "", *, themed: bool = False) -> str:
     family = r"font-family: [^;\"]*; "
     if len(families := set(re.findall(family, text))) == 1:
         text = re.sub(family, "", text)
-        inherited.append(families.pop().removesuffix("; "))
+        family = families.pop().removesuffix("; ")
+        inherited += [] if themed else [family]  # a page has a font of its own
     if inherited:
         text = text.replace("<svg ", f'<svg style="{"; ".join(inherited)}" ', 1)
 
     def tag(match: re.Match[str]) -> str:
         tag = match[0]
+        mark = re.match(r'<g id="(.*?)">', tag)
+        words = titles.get(html.unescape(mark[1])) if mark else None
+        if words is not None:  # nothing refers to it: its name may stay as it is
+            return f"{tag}<title>{html.escape(words)}</title>"
         if prefix:
             tag = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}-", tag)
         if themed:
+            tag = re.sub("#[0-9a-f]{6}", lambda it: _THEMED.get(it[0], it[0]), tag)
             tag = tag.replace(INK, "currentColor")
-        mark = re.match(r'<g id="[^"]*?(mark\d+)">', tag)
-        words = titles.get(mark[1]) if mark else None
-        return tag if words is None else f"{tag}<title>{html.escape(words)}</title>"
+        return tag
 
     text = re.sub("<[^>]+>", tag, text)  # only tags: what a text says stays as it is
     return _UNWRITABLE.sub("\ufffd", text)
+
+
+def handles(figure: Figure) -> dict[str, dict[str, Any]]:
+    """Return where the handles of a figure lie in its SVG, by name."""
+    width = 72 * figure.get_size_inches()[0]
+    found = {}
+    for name, handle in getattr(getattr(figure, "_drawing", None), "handles", {}).items():
+        ends = [(handle.low, 0), (handle.high, 0)]
+        across = handle.axes.get_xaxis_transform() + figure.transFigure.inverted()
+        (start, _), (end, _) = across.transform(ends)
+        found[name] = {
+            **{key: float(value) for key, value in handle._asdict().items() if key != "axes"},
+            "log": handle.log,
+            "least": float(handle.low),
+            "most": float(handle.high),
+            "from": float(start * width),
+            "to": float(end * width),
+        }
+    return found
 
 
 def png(figure: Figure, dpi: int = 200) -> bytes:
@@ -217,7 +301,7 @@ def readable(figure: Figure) -> None:
     texts = figure.findobj(Text)
     for text in texts:
         words = text.get_text()
-        lines = "\n".join(short(line, LONGEST) for line in words.split("\n")[:LONGEST])
+        lines = "\n".join(short(line, LONGEST) for line in typeset(words).split("\n")[:LONGEST])
         if lines != words:
             text.set_text(lines)
     complete(texts)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
+_PERCENT = re.compile(r"(?<=\d) %")
 RENAMED = {
     "goal": "target",
     "threat": "knowledge",
@@ -51,9 +53,31 @@ def shape(size: Iterable[int]) -> str:
     return " x ".join(map(str, size))
 
 
-def percent(share: float) -> str:
-    """Return a share of 1 in per cent, to one decimal."""
-    return f"{share * 100:.1f} %"
+def percent(share: float, digits: int = 1) -> str:
+    """Return a share of 1 in per cent, to one decimal or as many as are asked for."""
+    return f"{share * 100:.{digits}f} %"
+
+
+def span(low: float, high: float) -> str:
+    """Return an interval of shares of 1.
+
+    Examples
+    --------
+    >>> span(0.016, 0.034)
+    '1.6–3.4 %'
+    """
+    return f"{low * 100:.1f}–{percent(high)}"
+
+
+def typeset(words: str) -> str:
+    """Return words as a page shows them: no line ends between a number and its per cent sign.
+
+    Examples
+    --------
+    >>> typeset("5 % of them")
+    '5\u202f% of them'
+    """
+    return _PERCENT.sub("\u202f%", words)
 
 
 def grey_levels(epsilon: float, norm: str = "Linf") -> str:

@@ -36,6 +36,8 @@ class Words:
         Writes a number that is one of several.
     readout : str
         Format of a slider's number.
+    switch : bool
+        Whether the values stand side by side instead of in a list.
     """
 
     label: str = ""
@@ -44,6 +46,7 @@ class Words:
     auto: str = "auto"
     write: Callable[[float], str] = "{:.3g}".format
     readout: str = ""
+    switch: bool = False
 
 
 def control(knob: k.Knob, about: Any, words: Words = Words()) -> W.Widget | None:
@@ -142,7 +145,29 @@ def _dropdown(offered: Iterable[Any], value: Any, named: dict[str, Any], words: 
     if value not in offered:
         offered.append(value)
     texts = [(words.options.get(one, str(one)), one) for one in offered]
+    if words.switch:
+        return W.ToggleButtons(options=texts, value=value, **named)
     return W.Dropdown(options=texts, value=value, **named)
+
+
+class Marked(traitlets.HasTraits):
+    """The value of a knob that is chosen in the picture, where it has marks, and has no control.
+
+    Examples
+    --------
+    >>> Marked(value=3).value
+    3
+    """
+
+    value = traitlets.Any(None, help="Which mark is chosen; None for the analysis's own choice.")
+    disabled = traitlets.Bool(False, help="Whether the choice is given.")
+    bounds = traitlets.Tuple(help="Lowest and highest value, where these are given.")
+
+    def take(self, value: Any) -> None:
+        """Choose a value inside the bounds."""
+        if self.bounds and value is not None and not self.bounds[0] <= value <= self.bounds[1]:
+            raise ValueError("it is out of range")
+        self.value = value
 
 
 class AutoBox(W.HBox):
@@ -327,7 +352,7 @@ def offer(control: Any, options: Iterable[Any], value: Any) -> None:
     control.value = value
 
 
-def place(control: W.Widget, value: Any, *, widen: bool = False) -> None:
+def place(control: W.Widget | Marked, value: Any, *, widen: bool = False) -> None:
     """Put a value into a control.
 
     Parameters
@@ -385,6 +410,9 @@ def narrow(control: W.Widget, low: Any, high: Any) -> None:
     if isinstance(control, Stops):
         control.limit(low, high)
         return
+    if isinstance(control, Marked):
+        control.bounds = (low, high)
+        return
     if isinstance(control, W.FloatLogSlider):  # has exponents for its bounds
         low, high = (math.log(value, control.base) for value in (low, high))
         low, high = low - 1e-9, high + 1e-9  # so that the bounds themselves are inside
@@ -395,7 +423,7 @@ def narrow(control: W.Widget, low: Any, high: Any) -> None:
 def has_range(control: W.Widget) -> bool:
     """Tell whether a control can be narrowed."""
     inner = control.inner if isinstance(control, AutoBox) else control
-    return isinstance(inner, Stops) or hasattr(inner, "max")
+    return isinstance(inner, Stops | Marked) or hasattr(inner, "max")
 
 
 def range_of(control: W.Widget) -> str:
@@ -405,6 +433,8 @@ def range_of(control: W.Widget) -> str:
     if hasattr(inner, "options"):
         values = [option[1] if isinstance(option, tuple) else option for option in inner.options]
         return "one of " + ", ".join(map(repr, values)) + auto
+    if isinstance(inner, Marked) and inner.bounds:
+        return f"{inner.bounds[0]:.3g} to {inner.bounds[1]:.3g}"
     if isinstance(inner, W.FloatLogSlider):
         return f"{inner.base**inner.min:.3g} to {inner.base**inner.max:.3g}{auto}"
     if hasattr(inner, "max"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,14 +9,14 @@ from typing import Any
 
 import ipywidgets as W
 
-from ..core import drawing
 from ..core.engine import Cache
 from ..core.knobs import Knob, declared
 from ..core.result import Result
 from ..core.subject import Subject, check_subject
 from ..core.wording import problem
 from . import cells, export, worker
-from .controls import Words, control
+from .controls import Marked, Words, control
+from .dashboard import Dashboard
 from .page import Page
 from .running import Runner
 from .settings import Settings
@@ -54,6 +53,8 @@ class Explorer(Special, W.VBox):
         Where results are remembered; by default in this widget's memory.
     executor : optional
         Where the analysis runs its sweeps.
+    panels : sequence of str
+        Which panels are open at first.
     **others
         Refused, with a word on how a knob is set.
 
@@ -83,6 +84,7 @@ class Explorer(Special, W.VBox):
         show_code: bool = True,
         cache: Cache | None = None,
         executor: Any = None,
+        panels: Sequence[str] = (),
         **others: Any,
     ) -> None:
         check_subject(subject)
@@ -91,19 +93,21 @@ class Explorer(Special, W.VBox):
         known = {**(getattr(analysis, "knobs", None) or declared(analysis)), **self.view_knobs}
         known |= {knob.name: knob for knob in self.own}
         made = self._made(known, controls or {})
-        _check_options(made, others, preset, hide, lock, cache)
+        _check_options(made, others, preset, hide, lock, cache, panels, self.panels)
         self._closed = False
         self.settings = Settings(known, made, self._about, self.changed, self.implied)
         self.controls = self.settings.controls
         self.work = Work(self, Cache() if cache is None else cache, executor)
         self.runner = Runner(f"rw{id(self):x}", self.work)
-        self.page = Page(self, show_code)
+        page: Any = Dashboard if self.panels is None else Page
+        self.page = page(self, show_code, panels)
         super().__init__(self.arrange(), layout=W.Layout(width="100%"))
-        self.add_class("rw-explorer")
+        for name in self.page.classes:
+            self.add_class(name)
         cells.register(self)
         self.settings.assign({**(preset or {})})
         self.settings.lock(lock or {})
-        for name in hide:
+        for name in set(hide) - set(self.marks):
             self.controls[name].layout.display = "none"
         self.start = self.state()
         self.adapt()
@@ -239,15 +243,15 @@ class Explorer(Special, W.VBox):
         else:
             self.refresh()
 
-    def _made(
-        self, known: Mapping[str, Knob], given: Mapping[str, W.Widget]
-    ) -> dict[str, W.Widget]:
+    def _made(self, known: Mapping[str, Knob], given: Mapping[str, W.Widget]) -> dict[str, Any]:
         """Return the controls: the given ones, and those that fit the kinds."""
         names = known if self.front is None else (*self.front, *self.fold)
-        made = {}
-        for name in dict.fromkeys([*names, *given]):
+        made: dict[str, Any] = {}
+        for name in dict.fromkeys([*names, *given, *self.marks]):
             widget = given.get(name)
-            if widget is None and name in known:
+            if name in self.marks:
+                widget = Marked(value=known[name].default)
+            elif widget is None and name in known:
                 widget = control(known[name], self.subject, self.words.get(name, Words()))
             if widget is not None:
                 made[name] = widget
@@ -262,19 +266,16 @@ class Explorer(Special, W.VBox):
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         bundle = super()._repr_mimebundle_(**options)
+        self.page.picture.displayed()
         try:
             result = self.wait(DISPLAY_WAIT)
         except TimeoutError:
             result = self.work.result  # of an analysis that grows, as far as it is
         except Exception:
             result = None  # shown on the widget itself
-        if result is None:
-            return bundle
-        # A reader without a kernel (GitHub, nbviewer, a printed page) sees these instead.
-        data = bundle[0] if isinstance(bundle, tuple) else bundle
-        data["text/plain"] = self.sentence(result)
-        if isinstance(result, Result):
-            data["image/png"] = base64.b64encode(drawing.png(self.work.figure, 120)).decode()
+        if result is not None:
+            pictured = self.work.figure if isinstance(result, Result) else None
+            export.keep(bundle, self.sentence(result), pictured)
         return bundle
 
 
@@ -286,9 +287,28 @@ def _views(analysis: Callable[..., Any]) -> Mapping[str, Knob]:
     return returned.views if isinstance(returned, type) and issubclass(returned, Result) else {}
 
 
+def _check_panels(opened: Any, kinds: Any) -> None:
+    known = ["all settings", *(kind.name for kind in kinds or ())]
+    if isinstance(opened, str) or not isinstance(opened, Iterable):
+        fix = f"Pass panels=({known[-1]!r},)"
+        raise TypeError(problem("panels is not a sequence", f"got {opened!r}", fix))
+    for name in opened:
+        if name not in known:
+            fix = f"Use one of {', '.join(map(repr, known))}"
+            raise ValueError(problem("this widget has no such panel", f"got {name!r}", fix))
+
+
 def _check_options(
-    known: Mapping[str, Any], others: Iterable[str], preset: Any, hide: Any, lock: Any, cache: Any
+    known: Mapping[str, Any],
+    others: Iterable[str],
+    preset: Any,
+    hide: Any,
+    lock: Any,
+    cache: Any,
+    panels: Any,
+    kinds: Any,
 ) -> None:
+    _check_panels(panels, kinds)
     for name in others:
         options = "Use preset, hide, lock, show_code, cache or executor"
         fix = f"Pass preset={{{name!r}: ...}}" if name in known else options

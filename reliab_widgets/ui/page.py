@@ -1,14 +1,18 @@
-"""The page of a widget: where its parts stand, and what each shows."""
+"""The page of a widget: one idea first, everything else in panels that open on demand."""
 
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as W
 
+from ..core.wording import typeset
 from . import export, words
 from .controls import AutoBox
+from .picture import Stage
 from .settings import Trail
 
 if TYPE_CHECKING:
@@ -16,55 +20,58 @@ if TYPE_CHECKING:
 
 
 class Page:
-    """Title, chips, controls, picture, sentence, status and buttons.
+    """Title, chips, controls, picture, sentence and panels, one below the other.
 
     Parameters
     ----------
     explorer : Explorer
         Whose page it is.
     show_code : bool
-        Whether "Copy code" is offered.
+        Whether its code is offered.
+    opened : sequence of str
+        Panels that are open at first.
     """
 
-    def __init__(self, explorer: Explorer, show_code: bool) -> None:
-        self._explorer, self._show_code = explorer, show_code
-        self.title = W.HTML(
-            words.STYLE + f'<div class="rw-title">{html.escape(explorer.question)}</div>',
-            layout=W.Layout(width="auto"),
-        )
-        self.chips = W.HTML(words.chips(explorer.chips(None)), layout=W.Layout(width="auto"))
-        self.card = W.HTML(layout=W.Layout(display="none"))
-        self.card.add_class("rw-over")
-        self.picture = W.HTML(
-            words.status("The first picture is being computed."),
-            layout=W.Layout(width="100%", min_height=f"{explorer.height}px"),
-        )
-        self.detail = W.VBox()
-        self.readout = W.HTML(layout=W.Layout(min_height="53px", margin="0 2px"))
+    classes: tuple[str, ...] = ("rw-explorer", "rw-page")
+
+    def __init__(self, explorer: Explorer, show_code: bool, opened: Sequence[str] = ()) -> None:
+        self._explorer, self._open_first = explorer, opened
+        question = f'<div class="rw-title">{html.escape(typeset(explorer.question))}</div>'
+        self.title = W.HTML(words.STYLE + question, layout=W.Layout(flex="1 1 auto"))
+        self.chips = W.HTML(layout=W.Layout(flex="1 1 420px", min_width="0"))
+        self.show_chips(explorer.chips(None))
+        self.card = W.HTML()
+        self.dismiss = self.button("Dismiss", "Put this away", lambda: self.show_error(None))
+        self.alert = W.HBox([self.card, self.dismiss], layout=W.Layout(display="none"))
+        self.alert.add_class("rw-alert")
+        self.picture = Stage(explorer.height, explorer.work.choose, explorer.work.drag)
+        self.readout = W.HTML(layout=W.Layout(min_height="57px"))
         self.code = W.Textarea(
-            description="Code",
             layout=W.Layout(width="auto", height="150px", display="none"),
             tooltip="Select all and copy",
         )
         self.saved = W.HTML()
         self.help = W.HTML(explorer.about, layout=W.Layout(display="none"))
+        self.help.add_class("rw-help")
         self.trail = Trail(lambda past: explorer.guard(lambda: explorer.set(**past)))
         self.notes = W.Textarea(
-            description="Notes",
-            placeholder="Yours; exported with the JSON file",
-            layout=W.Layout(width="auto", height="60px"),
+            description="Notes", placeholder="Yours; exported with the JSON file"
         )
         self.format = W.Dropdown(
-            options=explorer.formats,
-            description="as",
-            layout=W.Layout(width="104px"),
-            style={"description_width": "18px"},
-            tooltip="File format",
+            options=explorer.formats, layout=W.Layout(width="72px"), tooltip="File format"
         )
-        self.swapped: W.Widget | None = None  # makes room for the fold where both are too tall
+        self.panels = [kind(explorer) for kind in explorer.panels or ()]
         button = self.button
-        self.more = button("▸ More", "Further knobs, the trail and notes", self.toggle_fold)
         self.pin = button("Pin", "Keep this picture as a ghost to compare with", explorer.work.pin)
+        self._actions = [
+            self.pin,
+            button("Reset", "Go back to the settings at the start", explorer.work.reset),
+            button("Code", "Show the Python text of this picture", self.toggle_code),
+            button("Export", "Write a file into the folder exports", self.write),
+            self.format,
+        ]
+        if not show_code:
+            del self._actions[2]
 
     def button(self, text: str, tip: str, act: Any) -> W.Button:
         """Return a button whose errors are shown on the page."""
@@ -75,63 +82,65 @@ class Page:
     # ------------------------------------------------------------------ parts
     def parts(self, front: tuple[str, ...] | None, fold: tuple[str, ...]) -> list[W.Widget]:
         """Return everything from top to bottom."""
-        controls = self._explorer.controls
-        for name, control in controls.items():
-            _describe(name, control)
-        names = tuple(n for n in controls if n not in fold) if front is None else front
-        folded = [controls[name] for name in fold if name in controls]
-        self.folded = W.VBox([*folded, self.trail, self.notes], layout=W.Layout(display="none"))
-        self.side = W.VBox(
-            [*(controls[name] for name in names if name in controls), self.more, self.folded],
-            layout=W.Layout(width="226px", flex="0 0 auto"),
-        )
-        runner = self._explorer.runner
-        return [
-            W.HBox([self.title, self.chips], layout=W.Layout(flex_flow="row wrap")),
-            W.HBox(
-                [
-                    self.side,
-                    W.VBox(
-                        [self.card, self.picture, self.detail],
-                        layout=W.Layout(flex="1 1 420px", min_width="0"),
-                    ),
-                ],
-                layout=W.Layout(flex_flow="row wrap"),
-            ),
+        explorer, runner = self._explorer, self._explorer.runner
+        seen = [name for name in explorer.controls if name not in explorer.marks]
+        for name in seen:
+            _label(name, explorer.controls[name])
+        shown = [name for name in front or seen if name not in fold]
+        controls = W.HBox([explorer.controls[name] for name in shown])
+        controls.add_class("rw-controls")
+        settings = W.HBox([*(explorer.controls[name] for name in fold), self.trail, self.notes])
+        settings.add_class("rw-controls")
+        self.settings = _Opened("all settings", "All settings", settings, self._toggled)
+        self.opened = [
+            _Opened(panel.name, panel.question, panel.body, self._toggled) for panel in self.panels
+        ]
+        every = [*self.opened, self.settings]
+        for it in every:
+            if it.name in self._open_first:
+                it.toggle()
+        help_button = self.button("?", "What the marks and colours mean", self.toggle_help)
+        help_button.add_class("rw-round")
+        runner.status.layout.flex = "0 0 auto"
+        gap = W.HTML(layout=W.Layout(flex="1 1 auto"))
+        row = [W.HTML('<span class="rw-muted">Panels</span>'), *(it.button for it in every), gap]
+        parts = [
+            W.HBox([self.title, help_button]),
+            W.HBox([self.chips, runner.status, runner.bar, runner.stop]),
+            controls,
+            self.alert,
+            W.HBox([self.picture, self.help]),
             self.readout,
-            W.HBox(
-                [runner.status, runner.bar, runner.stop, *self._actions()],
-                layout=W.Layout(flex_flow="row wrap", align_items="center"),
-            ),
+            W.HBox([*row, *self._actions]),
+            *(it.box for it in every),
             self.saved,
-            self.help,
             self.code,
         ]
+        for part in [*parts[:2], parts[6]]:
+            part.add_class("rw-row")
+        parts[4].add_class("rw-stage")
+        return parts
 
-    def _actions(self) -> list[W.Widget]:
-        button, explorer = self.button, self._explorer
-        actions = [
-            self.pin,
-            button("Reset", "Go back to the settings at the start", explorer.work.reset),
-            button("Export", "Write a file into the folder exports", self.write),
-            self.format,
-        ]
-        if self._show_code:
-            tip = "Show the Python text of this picture"
-            actions.insert(2, button("Copy code", tip, self.toggle_code))
-        if explorer.about:
-            tip = "What the marks and colours mean"
-            actions.append(button("Help", tip, self.toggle_help))
-        return actions
+    def _toggled(self, name: str) -> None:
+        """Fill a panel that was opened."""
+        for panel, opened in zip(self.panels, self.opened, strict=True):
+            result = self._explorer.work.result
+            if panel.name == name and opened.is_open and result is not None:
+                self._explorer.aside(name, partial(panel.show, result), lambda _: None)
 
     # ------------------------------------------------------------------ what it shows
-    def show(self, picture: str, sentence: str) -> None:
-        """Show a picture and its sentence."""
-        self.picture.value = picture
+    def say(self, sentence: str) -> None:
+        """Show the sentence of a picture."""
         self.readout.value = words.readout(sentence)
         self._fill_help()
 
-    def show_chips(self, chips: list[str]) -> None:
+    def show_panels(self, result: Any) -> None:
+        """Bring the panels that are open up to date; on the worker."""
+        for panel, opened in zip(self.panels, self.opened, strict=True):
+            if opened.is_open:
+                panel.show(result)
+
+    def show_chips(self, chips: list[Any]) -> None:
         """Show short facts."""
         self.chips.value = words.chips(chips)
 
@@ -139,7 +148,7 @@ class Page:
         """Show an error as a card over the picture, or none."""
         if error is not None:
             self.card.value = words.error_card(error)
-        self.card.layout.display = "none" if error is None else ""
+        self.alert.layout.display = "none" if error is None else ""
 
     def show_pin(self, pinned: bool) -> None:
         """Say what the button does next."""
@@ -150,13 +159,6 @@ class Page:
         (self.picture.add_class if stale else self.picture.remove_class)("rw-stale")
 
     # ------------------------------------------------------------------ buttons
-    def toggle_fold(self) -> None:
-        """Show or hide what stands under "More"."""
-        opened, instead = toggle(self.folded), self.swapped is not None
-        self.more.description = ("◂ Back" if instead else "▾ More") if opened else "▸ More"
-        if self.swapped is not None:
-            toggle(self.swapped)
-
     def toggle_code(self) -> None:
         """Show or hide the code of what is shown; not of what is being computed."""
         empty = self._explorer.work.result is None
@@ -178,16 +180,45 @@ class Page:
         self.saved.value = export.link(path)
 
 
-def _describe(name: str, control: W.Widget) -> None:
-    control.layout.width = control.layout.width or "auto"
-    if isinstance(control, AutoBox):
-        control = control.inner
-    if isinstance(control, W.Box):  # its parts have names; a tooltip would break its view
+class _Opened:
+    """A panel on the page: a button that opens and closes it, and its box."""
+
+    def __init__(self, name: str, question: str, body: W.Widget, toggled: Any) -> None:
+        self.name, self._toggled = name, toggled
+        self.button = W.Button(layout=W.Layout(width="auto"), tooltip=question)
+        close = W.Button(description="×", tooltip=f"Close {name}", layout=W.Layout(width="auto"))
+        head = W.HTML(
+            f'<div class="rw-heading">{html.escape(question)}</div>',
+            layout=W.Layout(flex="1 1 auto"),
+        )
+        self.box = W.VBox([W.HBox([head, close]), body], layout=W.Layout(display="none"))
+        self.box.add_class("rw-panel")
+        for button in (self.button, close):
+            button.on_click(lambda _: self.toggle())
+        self._name()
+
+    @property
+    def is_open(self) -> bool:
+        return self.box.layout.display != "none"
+
+    def toggle(self) -> None:
+        toggle(self.box)
+        self._name()
+        self._toggled(self.name)
+
+    def _name(self) -> None:
+        self.button.description = f"{'−' if self.is_open else '+'} {self.name}"
+        (self.button.add_class if self.is_open else self.button.remove_class)("rw-on")
+
+
+def _label(name: str, control: W.Widget) -> None:
+    """Let a control be called something, above it."""
+    inner = control.inner if isinstance(control, AutoBox) else control
+    if isinstance(inner, W.Box):  # its parts have names; a tooltip would break its view
         return
-    control.description = control.description or name.replace("_", " ")
-    control.style.description_width = "70px"
-    if not control.tooltip:
-        control.tooltip = control.description
+    inner.description = inner.description or name.replace("_", " ")
+    if not inner.tooltip:
+        inner.tooltip = inner.description
 
 
 def toggle(widget: W.Widget) -> bool:

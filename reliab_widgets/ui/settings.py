@@ -25,7 +25,7 @@ class Settings:
     ----------
     knobs : mapping of str to Knob
         What has a kind, of the analysis and of its picture.
-    controls : mapping of str to ipywidgets.Widget
+    controls : mapping of str to ipywidgets.Widget or Marked
         One with a ``value`` for each.
     about : callable
         Gives for a knob what its kind asks about; None where that is not known yet.
@@ -38,12 +38,12 @@ class Settings:
     def __init__(
         self,
         knobs: Mapping[str, Knob],
-        controls: Mapping[str, W.Widget],
+        controls: Mapping[str, W.Widget | c.Marked],
         about: Callable[[str], Any],
         changed: Callable[[str], None],
         implied: Callable[[str, Any], dict[str, Any]],
     ) -> None:
-        self.controls = dict(controls)
+        self.controls: dict[str, Any] = dict(controls)
         self._knobs, self._about, self._implied = knobs, about, implied
         self._changed = changed
         self._here = threading.local()
@@ -117,6 +117,21 @@ class Settings:
         """Let knobs be moved if that would change something and no teacher has locked them."""
         for name, wanted in useful.items():
             self.controls[name].disabled = not wanted or name in self._held
+
+    def move(self, name: str, value: Any) -> None:
+        """Set a knob as if its control was moved; a locked one stays."""
+        if name not in self._held:
+            c.place(self.controls[name], value, widen=True)
+
+    def within(self, handles: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        """Return those handles that may be moved, as far as they may."""
+        free = {}
+        for name, handle in handles.items():
+            control = self.controls.get(name)
+            if control is not None and not control.disabled:
+                bounds = getattr(control, "bounds", ())
+                free[name] = {**handle, **dict(zip(("least", "most"), bounds, strict=False))}
+        return free
 
     # ------------------------------------------------------------------ by hand or not
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from matplotlib.figure import Figure
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ..core.knobs import Knob
     from ..core.subject import Subject
-    from .page import Page
+    from .panels.panel import Panel
     from .settings import Settings
 
 
@@ -38,14 +38,19 @@ class Special:
     """Knobs whose controls are seen at once, in their order; by default all there are."""
     fold: ClassVar[tuple[str, ...]] = ()
     """Knobs that stand under "More"; what is in neither has no control."""
+    marks: ClassVar[Mapping[str, Callable[[str], Any]]] = {}
+    """Knobs that are chosen in the picture by a click on a mark, with what reads its key."""
     own: ClassVar[tuple[Knob, ...]] = ()
     """Knobs of the widget alone, of which `knobs` makes arguments."""
 
     analysis: Any
     subject: Subject
     settings: Settings
-    page: Page
+    page: Any  # a Page, or a Dashboard
     view_knobs: Mapping[str, Knob]
+
+    panels: ClassVar[tuple[type[Panel], ...] | None] = None
+    """What opens on demand, in the order of its buttons; None for the older page."""
 
     def arrange(self) -> list[W.Widget]:
         """Return the parts of the page, from top to bottom."""
@@ -65,6 +70,11 @@ class Special:
     def views(self) -> dict[str, Any]:
         """Return the keyword arguments for the picture."""
         return {n: v for n, v in self.settings.state().items() if n in self.view_knobs}
+
+    def chosen(self, result: Any) -> dict[str, Any]:
+        """Return which mark of the picture is chosen, by knob."""
+        views = self.views()
+        return {name: views[name] for name in self.marks if views.get(name) is not None}
 
     def preview(self, knobs: dict[str, Any]) -> dict[str, Any] | None:
         """Return knobs that answer at once, shown until ``knobs`` are computed in a rest of input.

@@ -4,41 +4,41 @@ from __future__ import annotations
 
 import html
 import traceback
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..core.drawing import COLOURS
+from ..core.wording import typeset
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-STYLE = """<style>
-.rw-explorer {max-width: 880px; color: var(--jp-content-font-color1, #212223)}
-.rw-explorer .widget-html-content {line-height: 1.35; font-size: 13px}
-.rw-explorer .rw-title {font-size: 14px; font-weight: 600}
-.rw-explorer .rw-chip {display: inline-block; padding: 0 8px; margin: 0 4px 2px 0;
-  border: 1px solid var(--jp-border-color1, #bdbdbd); border-radius: 9px; font-size: 12px}
-.rw-explorer .rw-picture svg {width: 100%; height: auto; display: block}
-.rw-stale {opacity: .5; outline: 1px dashed #808080}
-.rw-explorer :focus-visible, .rw-explorer .noUi-handle:focus {outline: 2px solid #E69F00 !important;
-  outline-offset: 1px}
-.rw-over {position: absolute; z-index: 9; overflow: visible}
-.rw-card {border: 2px solid #D55E00; border-radius: 4px; padding: 4px 10px; max-width: 640px;
-  background: var(--jp-layout-color1, white)}
-.rw-card pre {max-height: 200px; overflow: auto}
-.rw-explorer .widget-readout {min-width: 40px}
-.rw-explorer .rw-wide .widget-readout {min-width: 52px}
-.rw-explorer select {text-overflow: ellipsis; font-size: 12px}
-.rw-strip, .rw-explorer [role=status] {white-space: nowrap; overflow: hidden}
-.rw-explorer table {border-collapse: collapse; font-size: 12px}
-.rw-explorer td, .rw-explorer th {padding: 1px 8px; text-align: right}
-.rw-cells {position: absolute; inset: 0; display: grid; grid-template-columns: repeat(8, 1fr)}
-.rw-explorer figure {display: inline-block; margin: 0 6px 0 0; text-align: center; font-size: 11px}
-.rw-explorer figure img {display: block; margin: auto; image-rendering: pixelated}
-.rw-explorer textarea {font-family: var(--jp-code-font-family, monospace); font-size: 12px}
-</style>"""
+
+def _colours(side: int) -> str:
+    return ";".join(f"--rw-{name}:{pair[side]}" for name, pair in COLOURS.items())
 
 
-def chips(words: list[str]) -> str:
+STYLE = (
+    f"<style>.rw-explorer {{{_colours(0)}}} "
+    f":is([data-jp-theme-light=false], .theme-dark, .vscode-dark) .rw-explorer {{{_colours(1)}}} "
+    f"{(Path(__file__).parent / 'web' / 'style.css').read_text()}</style>"
+)
+"""What every page of a widget looks like."""
+
+
+class Chip(NamedTuple):
+    """A short fact above the picture; ``kind`` is fact, shows or warning."""
+
+    text: str
+    kind: str = "fact"
+
+
+def chips(facts: list[str] | list[str | Chip]) -> str:
     """Return short facts, each in its own frame."""
-    return " ".join(f'<span class="rw-chip">{html.escape(word)}</span>' for word in words)
+    each = (Chip(fact) if isinstance(fact, str) else fact for fact in facts)
+    return " ".join(
+        f'<span class="rw-chip rw-{it.kind}">{html.escape(typeset(it.text))}</span>' for it in each
+    )
 
 
 def error_card(error: BaseException) -> str:
@@ -53,12 +53,19 @@ def error_card(error: BaseException) -> str:
 
 def picture(svg: str, alternative: str) -> str:
     """Return a picture with its text alternative."""
-    return f'<div class="rw-picture" role="img" aria-label="{html.escape(alternative)}">{svg}</div>'
+    words = html.escape(typeset(alternative))
+    return f'<div class="rw-picture" role="img" aria-label="{words}">{svg}</div>'
 
 
 def readout(sentence: str) -> str:
-    """Return the finding, which a screen reader speaks when it changes."""
-    return f'<div aria-live="polite">{html.escape(sentence)}</div>'
+    """Return the finding, which a screen reader speaks when it changes.
+
+    Its first sentence stands out, and what is said of the control is less loud.
+    """
+    first, stop, rest = html.escape(typeset(sentence)).partition(". ")
+    said, control, more = rest.partition("Control: ")
+    muted = f'<span class="rw-muted">{control}{more}</span>' if control else ""
+    return f'<div aria-live="polite"><b>{first}{stop}</b>{said}{muted}</div>'
 
 
 def table(numbers: DataFrame) -> str:

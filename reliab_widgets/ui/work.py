@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from ..core import drawing
 from ..core.engine import Cache, Cancelled
 from ..core.result import Result
-from . import words, worker
+from . import worker
 from .settings import said
 
 if TYPE_CHECKING:
@@ -115,12 +115,15 @@ class Work:
         """Draw the result at hand and tell the rest of the page."""
         explorer, result = self._explorer, self.result
         sentence, views = explorer.sentence(result), explorer.views()
+        drawn, content = "", ""
+        handles: dict[str, Any] = {}
         with drawing.LOCK:
             if isinstance(result, Result):
                 result.draw(self.figure, pinned=self.pinned, **views)
-                content = drawing.svg(self.figure, explorer.runner.owner, themed=True)
+                drawn = drawing.svg(self.figure, explorer.runner.owner, themed=True)
+                handles = drawing.handles(self.figure)
             elif isinstance(result, Figure):
-                content, sentence = drawing.svg(result, explorer.runner.owner), ""
+                drawn, sentence = drawing.svg(result, explorer.runner.owner), ""
             elif hasattr(result, "_repr_html_"):
                 content, sentence = result._repr_html_(), ""
             else:
@@ -128,9 +131,30 @@ class Work:
         if isinstance(result, Result) and self.pinned is not None and not self.is_preview:
             sentence = f"{sentence} {result.against(self.pinned, **views)}"
         self.shown_state |= views
-        explorer.page.show(words.picture(content, sentence or explorer.question), sentence)
+        if drawn:
+            chosen = explorer.chosen(result) if explorer.marks else {}
+            free = explorer.settings.within(handles)
+            explorer.page.picture.show(drawn, sentence or explorer.question, chosen, free)
+        else:
+            explorer.page.picture.show_html(content, sentence or explorer.question)
+        explorer.page.say(sentence)
         self.settled()
         explorer.shown(result)
+        explorer.page.show_panels(result)
+
+    # ------------------------------------------------------------------ what the picture tells
+    def choose(self, kind: str, key: str) -> None:
+        """Answer to a click on a mark."""
+        explorer = self._explorer
+        if kind not in explorer.marks or explorer.controls[kind].disabled:
+            explorer.repaint()  # the page has chosen it already
+        else:
+            explorer.guard(lambda: explorer.settings.move(kind, explorer.marks[kind](key)))
+
+    def drag(self, name: str, value: float) -> None:
+        """Answer to a handle that is being moved."""
+        explorer = self._explorer
+        explorer.guard(lambda: explorer.settings.move(name, value))
 
     # ------------------------------------------------------------------ what the page tells
     def stale(self, stale: bool) -> None:

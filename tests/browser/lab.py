@@ -229,7 +229,12 @@ class Notebook:
 
 
 def picture(widget: Locator) -> Locator:
-    return widget.locator(".rw-picture")
+    return widget.locator(".rw-picture").locator("visible=true")
+
+
+def mark(widget: Locator, name: str) -> Locator:
+    """What the drawing named so: "bin:3", or "handle:temperature"."""
+    return picture(widget).locator(f'[data-mark="{name}"]')
 
 
 def sentence(widget: Locator) -> Locator:

@@ -87,7 +87,7 @@ def test_run_all_shows_a_finding(
     expect(picture(widget)).to_have_attribute("aria-label", sentence(widget).inner_text())
     chips = widget.locator(".rw-chip").all_inner_texts()
     assert re.fullmatch(r"image \d+", chips[1])
-    assert re.fullmatch(r"is (\d), says \1 [\d.]+ %", chips[2])
+    assert re.fullmatch(r"is (\d), says \1 [\d.]+\s%", chips[2])
     assert chips[3] == "bim 8/255, 10 steps"
     assert picture(widget).locator("image").count() == 4
     for name in ("clean", "difference ×8", "adversarial", "random noise"):

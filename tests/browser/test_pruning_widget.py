@@ -87,7 +87,7 @@ def test_run_all_shows_a_finding(
     )
     expect(picture(widget)).to_have_attribute("aria-label", sentence(widget).inner_text())
     chips = widget.locator(".rw-chip").all_inner_texts()
-    assert re.fullmatch(r"image \d+ is (\d), says \1 [\d.]+ %", chips[1])
+    assert re.fullmatch(r"image \d+ is (\d), says \1 [\d.]+\s%", chips[1])
     assert "reported, ranked and fitted on" in chips[2]
     for words in ("random removal", "worst class", "really removed, per layer"):
         expect(text(widget, words)).to_be_visible()

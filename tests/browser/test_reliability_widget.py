@@ -12,6 +12,7 @@ from tests.browser.lab import (
     Notebook,
     button,
     labelled,
+    mark,
     picture,
     sentence,
     status,
@@ -67,6 +68,7 @@ def failing(subject, k):
 rw.Explorer(failing, subject, {"k": ipywidgets.IntSlider(1, 1, 9)})
 """
 CELLS = (SUBJECT, WIDGET, SLOW, FAILING)
+AT = """document.querySelector('[data-mark="handle:temperature"]').getBoundingClientRect().x"""
 OF_WIDGET, OF_SLOW, OF_FAILING = 1, 2, 3
 
 
@@ -76,7 +78,7 @@ def widget(notebook: Notebook) -> Locator:
     found = notebook.cell(OF_WIDGET).locator(".rw-explorer")
     expect(picture(found)).to_be_visible()
     button(found, "Reset").click()
-    expect(sentence(found)).not_to_contain_text("takes ECE from")
+    expect(sentence(found)).not_to_contain_text("ECE from")
     expect(status(found)).to_contain_text("ready")
     return found
 
@@ -93,23 +95,40 @@ def test_run_all_shows_a_finding(
 def test_slider_moves_picture_and_sentence(notebook: Notebook, widget: Locator) -> None:
     before = picture(widget).inner_html()
     with_fifteen = sentence(widget).inner_text()
-    notebook.press_in(labelled(widget, "bins"), "ArrowRight")
-    expect(labelled(widget, "bins").locator(".widget-readout")).to_have_text("16")
+    notebook.press_in(labelled(widget, "Bins"), "ArrowRight")
+    expect(labelled(widget, "Bins").locator(".widget-readout")).to_have_text("16")
     expect(sentence(widget)).not_to_have_text(with_fifteen)
     assert picture(widget).inner_html() != before
 
 
-def test_temperature_takes_over_the_method(notebook: Notebook, widget: Locator) -> None:
-    value = labelled(widget, "T").locator(".widget-readout")
-    expect(value).to_have_text("1.00")
-    notebook.press_in(labelled(widget, "T"), "ArrowRight")
-    expect(value).to_have_text("1.01")
-    expect(labelled(widget, "Calibrate").locator("select")).to_have_value("temperature")
-    expect(sentence(widget)).to_contain_text("Temperature 1.01 takes ECE from")
-    expect(sentence(widget)).to_contain_text("without changing one answer")
-    notebook.press_in(labelled(widget, "T"), "ArrowLeft")
-    expect(value).to_have_text("1.00")
-    expect(sentence(widget)).to_contain_text("Temperature 1.00 takes ECE from")
+def test_the_handle_takes_over_the_repair(
+    notebook: Notebook, widget: Locator, shot: Callable[[Locator, str], None]
+) -> None:
+    ring, repair = mark(widget, "handle:temperature"), labelled(widget, "Repair").locator("select")
+    expect(repair).to_have_value("none")
+    expect(ring).to_have_attribute("aria-valuenow", "1")
+    start = ring.evaluate("it => it.getBoundingClientRect().toJSON()")
+    x, y = start["x"] + start["width"] / 2, start["y"] + start["height"] / 2
+    notebook.page.mouse.move(x, y)
+    notebook.page.mouse.down()
+    for step in range(1, 11):
+        notebook.page.mouse.move(x + 6 * step, y)
+    # At once, whatever Python does.
+    notebook.page.wait_for_function(f"() => Math.abs({AT} - {start['x'] + 60}) < 4")
+    notebook.page.mouse.up()
+    expect(repair).to_have_value("temperature")
+    expect(sentence(widget)).to_contain_text(re.compile(r"Temperature 1\.\d\d takes ECE from"))
+    expect(sentence(widget)).to_contain_text("no prediction changes")
+    value = float(str(ring.get_attribute("aria-valuenow")))
+    assert value == float(notebook.run_new("print(widget.state()['temperature'])"))
+    shot(widget, "dragged")
+    ring.focus()
+    for _ in range(3):
+        notebook.page.keyboard.press("ArrowLeft")
+    expect(ring).to_have_attribute("aria-valuenow", re.compile(rf"^{value / 10**0.03:.4f}"[:-1]))
+    button(widget, "Reset").click()
+    expect(repair).to_have_value("none")
+    expect(ring).to_have_attribute("aria-valuenow", "1")
 
 
 def test_calibration_is_fitted_and_pinned_for_comparison(
@@ -117,37 +136,63 @@ def test_calibration_is_fitted_and_pinned_for_comparison(
 ) -> None:
     button(widget, "Pin").click()
     expect(button(widget, "Unpin")).to_be_visible()
-    labelled(widget, "Calibrate").locator("select").select_option("temperature")
+    labelled(widget, "Repair").locator("select").select_option("temperature")
     expect(sentence(widget)).to_contain_text("takes ECE from")
     expect(sentence(widget)).to_contain_text("Against the pin: ")
     fitted = re.search(r"Temperature ([\d.]+) takes", sentence(widget).inner_text())
-    # The slider shows the nearest of its steps, and does not take over for that.
-    shown = float(labelled(widget, "T").locator(".widget-readout").inner_text())
     assert fitted
-    assert shown == pytest.approx(float(fitted[1]), rel=0.015)
+    expect(picture(widget)).to_contain_text(f"images: {fitted[1]}")
     assert notebook.run_new("print(widget.state()['temperature'])") == "None"
     shot(widget, "pinned")
     button(widget, "Unpin").click()
     expect(sentence(widget)).not_to_contain_text("Against the pin")
-    button(widget, "Reset").click()
-    expect(labelled(widget, "Calibrate").locator("select")).to_have_value("none")
-    expect(labelled(widget, "T").locator(".widget-readout")).to_have_text("1.00")
 
 
-def test_bin_is_chosen_by_keyboard(notebook: Notebook, widget: Locator) -> None:
-    slider, images = labelled(widget, "bin"), widget.locator("figure")
-    notebook.press_in(slider, "End")
-    expect(slider.locator(".widget-readout")).to_have_text("14")
-    words = widget.locator(".widget-html-content")
-    expect(words.filter(has_text=re.compile(r"^0\.93\d*–1\.0"))).to_contain_text(" of 194 ")
-    title = re.compile(r"image \d+: is \d, answered \d; confidence in \d [\d.]+ ?%")
+def test_bin_is_chosen_by_mouse_and_keyboard(notebook: Notebook, widget: Locator) -> None:
+    cells = notebook.page.locator(".jp-CodeCell").count()
+    button(widget, "+ images of a bin").click()
+    panel, images = widget.locator(".rw-panel:visible"), widget.locator("figure")
+    mark(widget, "bin:14").click()
+    expect(panel).to_contain_text(re.compile(r"0\.93–1\.00: .* of 194 .*1–5 of 194"))
+    title = re.compile(r"image \d+: is \d, predicted \d; confidence in \d [\d.]+ ?%")
     expect(images.first).to_have_attribute("title", title)
-    notebook.press_in(slider, "Home")
-    expect(words.filter(has_text=re.compile(r"^0\.0+–0\.0[67]"))).to_contain_text("no data")
+    notebook.page.keyboard.press("Home")
+    expect(panel).to_contain_text(re.compile(r"0\.00–0\.0[67]: no data"))
+    expect(mark(widget, "bin:0")).to_have_attribute("aria-pressed", "true")
+    expect(mark(widget, "bin:0")).to_be_focused()
     expect(images).to_have_count(0)
+    for key in ("ArrowRight", "x", "b", "d", "d"):  # keys of JupyterLab cut and add cells
+        notebook.page.keyboard.press(key)
+    expect(mark(widget, "bin:1")).to_be_focused()
+    assert notebook.page.locator(".jp-CodeCell").count() == cells
     # Reset gives the choice back to the widget: the bin that costs most.
     button(widget, "Reset").click()
-    expect(slider.locator(".widget-readout")).to_have_text("14")
+    expect(mark(widget, "bin:14")).to_have_attribute("aria-pressed", "true")
+    button(widget, "− images of a bin").click()
+
+
+def test_keys_of_the_notebook_do_not_reach_it_from_controls(
+    notebook: Notebook, widget: Locator
+) -> None:
+    cells = notebook.page.locator(".jp-CodeCell").count()
+    for control in (
+        labelled(widget, "Bins").locator(".noUi-handle"),
+        labelled(widget, "Images").locator("select"),
+        button(widget, "Pin"),
+    ):
+        control.focus()
+        for key in ("x", "b"):
+            notebook.page.keyboard.press(key)
+    assert notebook.page.locator(".jp-CodeCell").count() == cells
+    handle = labelled(widget, "Bins").locator(".noUi-handle")
+    expect(handle).to_have_attribute("aria-label", "Bins")
+
+
+def test_a_mark_tells_its_name_at_once(widget: Locator) -> None:
+    mark(widget, "bin:14").hover()
+    expect(widget.locator(".rw-tip")).to_contain_text(" of 194 ")
+    widget.locator(".rw-title").hover()
+    expect(widget.locator(".rw-tip")).to_be_hidden()
 
 
 def test_export_writes_files(lab: Lab, widget: Locator) -> None:
@@ -157,7 +202,7 @@ def test_export_writes_files(lab: Lab, widget: Locator) -> None:
         ("CSV", b"state,bin,"),
         ("JSON", b"{"),
     ):
-        labelled(widget, "as").locator("select").select_option(kind)
+        widget.locator(".rw-row select").select_option(kind)
         button(widget, "Export").click()
         link = widget.locator(f"a[download$='.{kind.lower()}']")
         expect(link).to_be_visible()

@@ -162,7 +162,7 @@ def test_fill_and_deleted_share_only_redraw(notebook: Notebook, widget: Locator)
     labelled(widget, "Fill").locator("select").select_option("white")
     expect(said(widget, re.compile("^fill white; falls first: "))).to_be_visible()
     notebook.press_in(labelled(widget, "deleted"), "End")
-    expect(said(widget, re.compile("^50 %$"))).to_be_visible()
+    expect(said(widget, re.compile(r"^50\s%$"))).to_be_visible()
     expect(said(widget, re.compile(r"^┄ \d\.\d\d$"))).to_be_visible()
 
 

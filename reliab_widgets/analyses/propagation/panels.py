@@ -10,7 +10,7 @@ import numpy as np
 from ...core.drawing import short
 from ...core.pixels import in_cells
 from ...core.subject import Subject
-from ...ui import pictures
+from ...ui import thumbnails
 from .compute import channels
 from .result import Channels, Propagation
 
@@ -67,9 +67,9 @@ class ChannelMaps:
             _map(attacked, low, high, "adversarial", f"{image}, adversarial"),
             _map(attacked - clean, -most, most, "difference", f"{image}, difference", signed=True),
             '<div style="display: inline-block; vertical-align: top">',
-            pictures.scale(low, high, "clean and adversarial"),
+            thumbnails.scale(low, high, "clean and adversarial"),
             "<br>",
-            pictures.scale(-most, most, "difference, all channels alike", signed=True),
+            thumbnails.scale(-most, most, "difference, all channels alike", signed=True),
             "</div>",
         ]
         for k in range(min(SHOWN, len(seen.channel))):
@@ -80,7 +80,7 @@ class ChannelMaps:
             change = seen.adversarial[k] - seen.clean[k]
             caption = f"{short(names[k], 8)}\n{_share(change, seen.clean[k])}"
             maps.append(_map(change, -most, most, caption, title, signed=True, side=34))
-        self.widget.value = pictures.strip(maps)
+        self.widget.value = thumbnails.strip(maps)
 
 
 def _names(result: Propagation, seen: Channels) -> list[str]:
@@ -107,7 +107,7 @@ def _map(
     side: int = 48,
 ) -> str:
     stride = -(-max(values.shape) // (2 * side))
-    colours = pictures.coloured(values[::stride, ::stride], low, high, signed=signed)
+    colours = thumbnails.coloured(values[::stride, ::stride], low, high, signed=signed)
     # Details on demand for the large maps: the mean of each part.
     cells = in_cells(values) / in_cells(np.ones_like(values)) if side == 48 else None
-    return pictures.thumbnail(colours, caption, title, side, cells)
+    return thumbnails.thumbnail(colours, caption, title, side, cells)

@@ -14,7 +14,7 @@ from ...core.subject import Subject
 from ...ops.networks.untrained import untrained
 from ...ops.pruning.sweep import explanation
 from ...ops.statistics.agreement import spearman
-from ...ui import pictures
+from ...ui import thumbnails
 from .result import Pruning
 
 SHOWN = 5
@@ -87,7 +87,7 @@ class Flips:
             ]
             image = int(result.index[row])
             strip.append(
-                pictures.thumbnail(
+                thumbnails.thumbnail(
                     self._subject.images[image].numpy(),
                     f"{marks[0]}{short(names[0], 8)}\n→{marks[1]}{short(names[1], 8)}",
                     f"image {image}: is {result.classes[result.truth[row]]}, was {names[0]}, "
@@ -98,7 +98,7 @@ class Flips:
         right = [int((answers[rows] == result.truth[rows]).sum()) for answers in (before, after)]
         words = f"{len(rows)} of {result.n} flip:<br>{right[0]} were right,<br>{right[1]} are now"
         head = f'<figure style="width: 92px; text-align: left">{words}</figure>'
-        return pictures.strip([head, *strip])
+        return thumbnails.strip([head, *strip])
 
 
 class Asked(NamedTuple):
@@ -170,18 +170,18 @@ class Explanation:
         image, name = asked.image, self._subject.classes[asked.target]
         agreed = spearman(np.stack(list(maps.values())))[0]
         pixels = self._subject.images[image].numpy()
-        strip = [pictures.thumbnail(pixels, f"image {image}", f"image {image}", 40)]
+        strip = [thumbnails.thumbnail(pixels, f"image {image}", f"image {image}", 40)]
         for row, (network, values) in enumerate(maps.items()):
             # One pixel in fifty may be off the scale: a few are far above all others.
             size = float(np.quantile(np.abs(values), 0.98))
             words = _agreement(agreed[row]) if row else short(name, 8)
-            colours = pictures.coloured(values, -size, size, signed=True)
+            colours = thumbnails.coloured(values, -size, size, signed=True)
             title = f"image {image}, why {name}: network {network}, {words}"
             if not np.ptp(values):
                 title += "; flat: no pixel changes what is left"
-            strip.append(pictures.thumbnail(colours, f"{network}\n{words}", title, 40))
-        strip.append(pictures.scale(-1, 1, "each map's own 98 % quantile", signed=True))
-        return pictures.strip(strip)
+            strip.append(thumbnails.thumbnail(colours, f"{network}\n{words}", title, 40))
+        strip.append(thumbnails.scale(-1, 1, "each map's own 98 % quantile", signed=True))
+        return thumbnails.strip(strip)
 
 
 def _agreement(rho: float) -> str:

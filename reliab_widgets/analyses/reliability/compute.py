@@ -230,7 +230,7 @@ def _split(
         seen = f"got {most:,}, there are {available:,} images to fit on"
         raise ValueError(problem("calibration_images is more than there are", seen, fix))
     if not needs_fit:
-        words = f"all {len(subject):,} reported, nothing fitted"
+        words = f"{len(subject):,} images, nothing fitted"
         return _Split(subject, everything[:0], everything, words)
     if given is not None:
         # What is fitted is fitted on the answers of the subject's own network.
@@ -241,7 +241,7 @@ def _split(
         given = subject
         fitted, reported, where = halves(subject, seed)
     fitted = fitted[:most]
-    words = f"{len(reported):,} reported, fitted on {len(fitted):,} {where}"
+    words = f"{len(reported):,} images, fitted on {len(fitted):,} {where}"
     return _Split(given, np.sort(fitted), reported, words)
 
 

@@ -2,161 +2,195 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection, PathCollection, PolyCollection
+from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from ...core.drawing import BLUE, GREY, INK, SKY, VERMILLION, YELLOW, Drawing, plain
-from ...ops.calibration.bins import Bins
+from ...core.drawing import Handle
+from ...core.style import (
+    BLUE,
+    BLUE_TINT,
+    GREY_TINT,
+    INK,
+    LINES,
+    MUTED,
+    ORANGE,
+    PANEL,
+    PAPER,
+    WIDTH,
+    Sheet,
+)
+from ...core.wording import percent, span, typeset
+from ...ops.calibration.bins import Bins, expected
 from ...ops.calibration.calibrators import Temperature
-from ...ops.calibration.metrics import METRICS, NAMES, value
+from ...ops.calibration.metrics import METRICS
 
 if TYPE_CHECKING:
     from .result import Reliability
 
-COUNT_TICKS = [step * 10**power for power in range(6) for step in (1, 2, 5)]
+STEP = np.log(10) / 100
+"""By how much the logarithm of a temperature moves at least."""
+USUAL = (0.5, 4.0)
+"""Temperatures that are shown; all of them, where one lies outside."""
+RIGHT = 480
+"""Where the right half begins."""
+BEHIND = {"facecolor": PAPER, "alpha": 0.85, "pad": 1, "lw": 0}
+"""What stands behind words that lie on data."""
+ROOM = 30
+"""Pixels that the number of a bar needs."""
 
 
-class Diagram(Drawing):
-    """Reliability diagram and its counts on the left, metrics and NLL(T) on the right."""
+class Diagram(Sheet):
+    """Reliability diagram and its counts on the left, four numbers and NLL(T) on the right."""
 
-    size = (6.6, 3.2)
+    height = 322
 
     def __init__(self, figure: Figure) -> None:
         super().__init__(figure)
-        self._make_diagram(figure.add_axes((0.088, 0.345, 0.462, 0.585)))
-        self._make_counts(figure.add_axes((0.088, 0.115, 0.462, 0.155)))
-        self._make_table(figure.add_axes((0.585, 0.44, 0.405, 0.50)))
-        self._make_curve(figure.add_axes((0.645, 0.115, 0.285, 0.245)))
+        self._make_diagram(self.chart(44, 30, 396, 208))
+        self._make_counts(self.chart(44, 244, 396, 40))
+        self._make_numbers()
+        self._make_curve(self.chart(RIGHT, 152, 392, 86))
 
     def _make_diagram(self, axes: Axes) -> None:
-        plain(axes)
-        axes.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="")
+        self.title = self.heading(0)
+        axes.set(xlim=(0, 1), ylim=(0, 1), yticks=[0, 0.5, 1])
+        axes.set_yticklabels(["0", "50", typeset("100 %")])
         axes.tick_params(labelbottom=False)
-        self.title = axes.set_title("", loc="left", y=1.0, fontsize=9, color=INK, parse_math=False)
-        self.band = Rectangle((0, 0), 0, 1.02, color=YELLOW, alpha=0.25, lw=0)
+        axes.spines["bottom"].set_visible(False)
+        self.band = Rectangle((0, 0), 0, 1, color=BLUE_TINT, lw=0)
+        self.under = Rectangle((0, -0.01), 0, 0.01, color=BLUE, lw=0, clip_on=False, zorder=4)
+        self.empty = PolyCollection([], facecolor=PANEL, lw=0)
+        self.boxes = PolyCollection([], facecolor=GREY_TINT, lw=0, zorder=1.5)
+        self.stems = LineCollection([], lw=3, capstyle="butt", zorder=2.1)
         axes.add_patch(self.band)
-        self.empty = PolyCollection(
-            [], facecolor="none", edgecolor="#9a9a9a55", hatch="////", linewidth=0
-        )
-        (diagonal,) = axes.plot([0, 1], [0, 1], ":", color=GREY, lw=1.2)
-        self.pinned = axes.scatter([], [], marker="D", facecolor="none", edgecolor=YELLOW, lw=1.3)
-        self.stems = LineCollection([], colors=BLUE, lw=3, alpha=0.45)
-        self.bars = LineCollection([], colors=INK, lw=0.9)
-        for collection in (self.empty, self.stems, self.bars):
+        axes.add_patch(self.under)
+        for collection in (self.empty, self.boxes, self.stems):
             axes.add_collection(collection)
-        self.before = axes.scatter([], [], facecolor="none", edgecolor=VERMILLION, lw=1.3)
-        self.after = axes.scatter([], [], facecolor=BLUE, edgecolor=BLUE, lw=1, zorder=3)
-        for points in (self.pinned, self.before, self.after):
-            points.set_clip_on(False)  # at 100 % sure and right, a point is a whole one too
-        keys = [diagonal, *(axes.scatter([], [], s=34, marker=m) for m in "ooD")]
-        keys[1].set(facecolor=BLUE, edgecolor=BLUE)
-        keys[2].set(facecolor="none", edgecolor=VERMILLION)
-        keys[3].set(facecolor="none", edgecolor=YELLOW)
-        legend = axes.legend(
-            keys,
-            ["perfectly calibrated", "after", "before", "pinned"],
-            loc="upper left",
-            fontsize=8,
-            frameon=False,
-            labelcolor=INK,
-            borderpad=0.1,
-        )
-        handles = [handle for handle in legend.legend_handles if handle is not None]
-        self.keys = list(zip(handles, legend.get_texts(), strict=True))
-        self.share = axes.yaxis.label
-        self.share.set_parse_math(False)
+        axes.plot([0, 1], [0, 1], ":", color=MUTED, lw=1.4, zorder=2)
+        edge: dict[str, Any] = {"mec": PAPER, "mew": 1, "ls": "", "clip_on": False}
+        ring: dict[str, Any] = {
+            "mfc": "none",
+            "ls": "",
+            "marker": "o",
+            "mew": 1.2,
+            "clip_on": False,
+            "ms": 8,
+        }
+        (self.pinned,) = axes.plot([], [], **{**ring, "mec": INK, "marker": "D"})
+        (self.before,) = axes.plot([], [], **{**ring, "mec": MUTED})
+        self.inside = axes.scatter([], [], color=BLUE, ec=PAPER, lw=1, clip_on=False, zorder=3)
+        (self.outside,) = axes.plot([], [], color=ORANGE, marker="D", ms=10, zorder=3, **edge)
+        self.keys = [self.text(56, y, bbox=BEHIND) for y in (48, 67, 86)]
+        self.nobody = [self.label(0, y, ha="center") for y in (128, 145)]
+        self.legend = [self.label(436, y, ha="right", bbox=BEHIND) for y in (210, 227)]
         self.axes = axes
         self.targets: list[Rectangle] = []
 
     def _make_counts(self, axes: Axes) -> None:
-        plain(axes)
-        axes.set(xlim=(0, 1), ylabel="images")
-        self.axis = axes.set_xlabel("", parse_math=False)
-        self.counts = PolyCollection([], facecolor=SKY, edgecolor=BLUE, lw=0.5)
+        axes.set(xlim=(0, 1), yticks=[], xticks=[0, 0.25, 0.5, 0.75, 1])
+        axes.set_xticklabels(["0", "25", "50", "75", typeset("100 %")])
+        axes.spines["bottom"].set_visible(False)
+        self.axis = self.label(242, 317, ha="center")
+        self.counts = PolyCollection([], lw=0)
         axes.add_collection(self.counts)
-        self.says = axes.axvline(0, color=VERMILLION, lw=1.4, ls="--")
-        self.right = axes.axvline(0, color=INK, lw=1.4)
+        self.numbers = [axes.text(0, 0, "", fontsize=11, color=BLUE, ha="center") for _ in range(3)]
         self.count_axes = axes
 
-    def _make_table(self, axes: Axes) -> None:
-        axes.set_axis_off()
-        axes.set(xlim=(0, 1), ylim=(len(METRICS) + 1.9, -0.6))
-        columns = ((0.0, "left"), (0.45, "right"), (0.66, "right"), (1.0, "right"))
-        self.cells = [
-            [
-                axes.text(x, row, "", ha=side, va="center", fontsize=8, color=INK)
-                for x, side in columns
-            ]
-            for row in range(len(METRICS) + 3)
-        ]
-        for cell in self.cells[0]:
-            cell.set_fontweight("bold")
+    def _make_numbers(self) -> None:
+        self.heading(RIGHT, "In four numbers")
+        places = ((RIGHT, "left"), (RIGHT + 86, "left"), (RIGHT + 230, "left"), (WIDTH, "right"))
+        names = ("accuracy", "calibration error (ECE)", "log loss (NLL)", "images")
+        self.values, self.intervals = [], []
+        for (x, side), name in zip(places, names, strict=True):
+            self.label(x, 38, name, ha=side)
+            self.values.append(self.text(x, 62, fontsize=20, fontweight="bold", ha=side))
+            self.intervals.append(self.label(x, 80, ha=side))
+        self.floor = self.label(RIGHT + 86, 97, fontweight="bold")
 
     def _make_curve(self, axes: Axes) -> None:
-        plain(axes)
+        self.heading(RIGHT, "Sharpen or soften every confidence: temperature T", 126)
+        self.label(RIGHT, 146, "log loss")
         axes.set_xscale("log")
-        axes.set_xlabel("temperature T")
-        axes.set_ylabel("NLL (nats) —")
-        axes.xaxis.set_major_locator(FixedLocator([0.2, 0.5, 1, 2, 5, 10]))
+        axes.set(yticks=[])
+        axes.yaxis.grid(False)
+        axes.spines["bottom"].set(lw=4, color=LINES)
+        axes.xaxis.set_major_locator(FixedLocator([0.2, 0.5, 1, 2, 4, 10]))
         axes.xaxis.set_minor_locator(NullLocator())
-        axes.set_xticklabels(["0.2", "0.5", "1", "2", "5", "10"])
-        other = axes.twinx()
-        plain(other)
-        other.spines["right"].set_visible(True)
-        other.spines["right"].set_color(INK)
-        other.set_ylabel("ECE (%) ┄")
-        other.yaxis.set_label_coords(1 + 24 / 135, 0.5)
-        (self.nll,) = axes.plot([], [], color=BLUE, lw=1.5)
-        (self.ece,) = other.plot([], [], color=VERMILLION, lw=1.5, ls="--")
-        self.here = axes.axvline(1, color=INK, lw=1)
-        self.curve_axes, self.ece_axes = axes, other
+        axes.set_xticklabels(["0.2", "0.5", "1", "2", "4", "10"])
+        axes.tick_params(axis="x", pad=10)
+        (self.nll,) = axes.plot([], [], color=INK, lw=2.2)
+        foot: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "clip_on": False}
+        (self.one,) = axes.plot([1], [0], "o", ms=9, mfc=PAPER, mec=MUTED, mew=1.2, **foot)
+        (self.best,) = axes.plot([], [], "v", ms=9, color=MUTED, **foot)
+        (self.point,) = axes.plot([], [], "o", ms=8, color=BLUE, mec=PAPER, mew=1, zorder=4)
+        (self.here,) = axes.plot([1], [0], "o", ms=18, mfc=PAPER, mec=BLUE, mew=2.2, **foot)
+        self.here.set_zorder(5)
+        self.told = [self.label(0, y, ha="center") for y in (168, 184)]
+        self.label(RIGHT, 284, "sharper")
+        self.label(RIGHT + 392, 284, "softer", ha="right")
+        self.at = self.text(0, 284, ha="center", color=BLUE, fontweight="bold", fontsize=13)
+        self.hint = self.label(RIGHT, 306)
+        self.curve_axes = axes
 
-    def show(self, result: Reliability, pinned: Reliability | None, selected: int) -> None:
+    def show(
+        self,
+        result: Reliability,
+        pinned: Reliability | None,
+        selected: int,
+        best: float | None,
+    ) -> None:
         """Move every artist to the numbers of ``result``."""
         self._show_diagram(result, pinned, selected)
-        self._show_counts(result)
-        self._show_table(result)
-        self._show_curve(result)
+        self._show_counts(result, selected)
+        self._show_numbers(result)
+        self._show_curve(result, best)
 
     def _show_diagram(self, result: Reliability, pinned: Reliability | None, selected: int) -> None:
         bins = result.after
-        filled = bins.count > 0
-        x, y = bins.confidence[filled], bins.accuracy[filled]
-        self.stems.set_segments(list(np.stack([[x, x], [y, x]]).transpose(2, 1, 0)))
-        low, high = bins.accuracy_low[filled], bins.accuracy_high[filled]
-        self.bars.set_segments(list(np.stack([[x, x], [low, high]]).transpose(2, 1, 0)))
-        _points(self.after, bins)
-        _points(self.before, result.before if result.method != "none" else None)
-        _points(self.pinned, None if pinned is None else pinned.after)
-        self.empty.set_verts(
-            [_box(bins.low[b], bins.high[b], 1.02) for b in np.flatnonzero(~filled)]
-        )
-        self.band.set_x(bins.low[selected])
-        self.band.set_width(bins.high[selected] - bins.low[selected])
-        kind = {"top": "its answer", "all": "every class"}.get(result.label, result.label)
-        self.title.set_text(f"Confidence in {kind}: is it kept?  (n = {result.n:,})")
-        self.axis.set_text(f"confidence in {kind}")
-        self.share.set_text(
-            {"top": "share that is right", "all": "share that is true"}.get(
-                result.label, f"share that is {result.label}"
+        filled = np.flatnonzero(bins.count).tolist()
+        low, high = expected(bins, result.knobs["interval"])
+        off = (bins.accuracy < low - 1e-9) | (bins.accuracy > high + 1e-9)
+        x, y = bins.confidence, bins.accuracy
+        self.boxes.set_verts([_box(bins, b, low[b], high[b]) for b in filled])
+        self.stems.set_segments([((x[b], x[b]), (x[b], y[b])) for b in filled])
+        self.stems.set_color([ORANGE if off[b] else BLUE for b in filled])
+        kept = [b for b in filled if not off[b]]
+        self.inside.set_offsets(np.stack([x[kept], y[kept]], axis=1).reshape(-1, 2))
+        self.inside.set_sizes(36 + 110 * np.sqrt(bins.count[kept] / bins.count.sum()))
+        self.outside.set_data(x[off], y[off])
+        for ring, other in (
+            (self.before, result.before if result.method != "none" else None),
+            (self.pinned, None if pinned is None else pinned.after),
+        ):
+            ring.set_data(
+                [] if other is None else other.confidence, [] if other is None else other.accuracy
             )
-        )
-        calibrated = result.method != "none"
-        texts = ["perfectly calibrated", "after" if calibrated else "as it is"]
-        texts += ["before"] * calibrated + ["pinned"] * (pinned is not None)
-        used = [True, True, calibrated, pinned is not None]
-        for (handle, text), shown in zip(self.keys, used, strict=True):
-            handle.set_visible(shown)
-            text.set_text(texts.pop(0) if shown else "")
+        self._show_empty(bins, filled)
+        for patch in (self.band, self.under):
+            patch.set_x(bins.low[selected])
+            patch.set_width(bins.high[selected] - bins.low[selected])
+        self.title.set_text(_title(result.label))
+        keys = [(ORANGE, f"◆ outside: {off.sum()} of {len(filled)} bins")] * bool(off.any())
+        keys += [(MUTED, f"○ before, {_given(result)}")] * (result.method != "none")
+        keys += [(INK, "◇ pinned")] * (pinned is not None)
+        for text, (colour, words) in zip(self.keys, [*keys, *[(INK, "")] * 3], strict=False):
+            text.set(color=colour, text=words, fontweight="bold" if colour == ORANGE else "normal")
+        level = percent(result.knobs["interval"], 0)
+        for text, words in zip(
+            self.legend,
+            ("a perfect model’s points lie", f"in the grey boxes, {level} of the time"),
+            strict=True,
+        ):
+            text.set_text(words)
         while len(self.targets) < len(bins.count):
             # Almost transparent, because what is not painted cannot be pointed at.
-            patch = Rectangle((0, 0), 0, 1.02, facecolor="white", alpha=0.004, lw=0, zorder=9)
+            patch = Rectangle((0, 0), 0, 1, facecolor=PAPER, alpha=0.004, lw=0, zorder=9)
             self.axes.add_patch(patch)
             self.targets.append(patch)
         for number, patch in enumerate(self.targets):
@@ -164,87 +198,105 @@ class Diagram(Drawing):
             if number < len(bins.count):
                 patch.set_x(bins.low[number])
                 patch.set_width(bins.high[number] - bins.low[number])
-                self.hover(patch, result.describe(number))
+                self.hover(patch, result.describe(number), f"bin:{number}")
 
-    def _show_counts(self, result: Reliability) -> None:
+    def _show_empty(self, bins: Bins, filled: list[int]) -> None:
+        """Say where no image is, if that is a wide place at the lower end."""
+        until = bins.low[filled[0]]
+        self.empty.set_verts([[(0, 0), (until, 0), (until, 1), (0, 1)]])
+        for text, words in zip(self.nobody, ("no images", "this unsure"), strict=True):
+            text.set(x=44 + 396 * until / 2, text=words if until > 0.22 else "")
+
+    def _show_counts(self, result: Reliability, selected: int) -> None:
         bins = result.after
-        heights = np.sqrt(bins.count)
-        self.counts.set_verts(
-            [
-                _box(low, high, height)
-                for low, high, height in zip(bins.low, bins.high, heights, strict=True)
-                if height
-            ]
-        )
-        top = max(t for t in COUNT_TICKS if t <= max(bins.count.max(), 1))
-        ticks = [t for t in (top // 10, top) if t]
-        self.count_axes.set_ylim(0, max(heights.max(), 1) * 1.05)
-        self.count_axes.set_yticks(
-            np.sqrt(ticks), [f"{t}" if t < 1000 else f"{t // 1000}k" for t in ticks]
-        )
-        says, right = float(result.confidence.mean()), float(result.hit.mean())
-        self.says.set_xdata([says, says])
-        self.right.set_xdata([right, right])
-        self.hover(self.says, f"mean confidence {says:.1%}")
-        self.hover(self.right, f"{self.share.get_text()} {right:.1%}")
+        heights = np.log1p(bins.count)
+        filled = np.flatnonzero(bins.count).tolist()
+        self.counts.set_verts([_box(bins, b, 0, heights[b]) for b in filled])
+        self.counts.set_facecolor([BLUE if b == selected else BLUE_TINT for b in filled])
+        self.count_axes.set_ylim(0, heights.max() * 1.5)
+        told = dict.fromkeys((selected, int(bins.count.argmax()), filled[len(filled) // 2]))
+        taken: list[int] = []
+        for b in told:
+            apart = [abs(bins.low[b] + bins.high[b] - bins.low[a] - bins.high[a]) for a in taken]
+            if bins.count[b] and all(396 * far / 2 > ROOM for far in apart):
+                taken.append(b)
+        for text in self.numbers:
+            text.set_text("")
+        for text, b in zip(self.numbers, taken, strict=False):
+            text.set(x=(bins.low[b] + bins.high[b]) / 2, y=heights[b] + 0.06 * heights.max())
+            text.set(text=f"{bins.count[b]:,}", fontweight="bold" if b == selected else "normal")
+        kind = {"top": "the predicted class", "all": "every class"}.get(result.label, result.label)
+        self.axis.set_text(f"confidence in {kind}; bars: images per bin (log)")
 
-    def _show_table(self, result: Reliability) -> None:
-        calibrated = result.method != "none"
-        rows = [
-            (
-                "",
-                "before" if calibrated else "",
-                "after" if calibrated else "value",
-                f"{result.knobs['interval'] * 100:g} % interval",
-            )
-        ]
-        for k, name in enumerate(METRICS):
-            before, after = (
-                value(name, v[k]) for v in (result.metrics_before, result.metrics_after)
-            )
-            low, high = (value(name, v[k]) for v in (result.metrics_low, result.metrics_high))
-            same = calibrated and before == after
-            rows.append(
-                (
-                    NAMES[name],
-                    before if calibrated else "",
-                    ("= " if same else "") + after,
-                    f"{low.removesuffix(' %')}–{high}",
-                )
-            )
-        rows.append(("ECE if perfect", "", value("ece", result.ece_floor), "at this n"))
-        fitted = not np.isnan(result.ece_fit)
-        rows.append(
-            ("ECE, fit set", "", value("ece", result.ece_fit), "not held out")
-            if fitted
-            else ("",) * 4
+    def _show_numbers(self, result: Reliability) -> None:
+        known = {name: k for k, name in enumerate(METRICS)}
+        after, low, high = result.metrics_after, result.metrics_low, result.metrics_high
+        same = result.method != "none" and result.metric("accuracy", "before") == after[0]
+        ece, nll = known["ece"], known["nll"]
+        values = (percent(after[0]), percent(after[ece]), f"{after[nll]:.3f}", f"{result.n:,}")
+        notes = (
+            "unchanged" if same else span(low[0], high[0]),
+            span(low[ece], high[ece]),
+            f"{low[nll]:.2f}–{high[nll]:.2f} nats",
+            "evaluated",
         )
-        for cells, row in zip(self.cells, rows, strict=True):
-            for cell, text in zip(cells, row, strict=True):
-                cell.set_text(text)
+        for value, note, words, said in zip(
+            self.values, self.intervals, values, notes, strict=True
+        ):
+            value.set_text(words)
+            note.set_text(said)
+        perfect = low[ece] <= result.ece_floor
+        self.values[1].set_color(BLUE if perfect else ORANGE)
+        self.floor.set_text(f"perfect model: {percent(result.ece_floor)}")
 
-    def _show_curve(self, result: Reliability) -> None:
-        t = result.curve_temperature
-        self.nll.set_data(t, result.curve_nll)
-        self.ece.set_data(t, result.curve_ece * 100)
-        self.curve_axes.set_xlim(t[0], t[-1])
-        self.curve_axes.set_ylim(result.curve_nll.min() * 0.9, np.median(result.curve_nll) * 1.6)
-        self.ece_axes.set_ylim(0, max(result.curve_ece.max() * 105, 1))
+    def _show_curve(self, result: Reliability, best: float | None) -> None:
         calibrator = result.calibrator
         here = calibrator.temperature if isinstance(calibrator, Temperature) else 1.0
-        self.here.set_xdata([here, here])
-        self.here.set_visible(result.method in ("none", "temperature"))
-        self.hover(self.here, f"T = {here:.2f}")
+        known = result.curve_temperature
+        low, high = USUAL if USUAL[0] <= here <= USUAL[1] else (known[0], known[-1])
+        t = np.geomspace(low, high, 80)
+        loss = np.interp(np.log(t), np.log(known), result.curve_nll)
+        self.nll.set_data(t, loss)
+        self.curve_axes.set_xlim(low, high)
+        least, most = loss.min(), min(loss.max(), 3 * loss.min() + 0.05)
+        self.curve_axes.set_ylim(least - 0.12 * (most - least), most)
+        dragged = result.method in ("none", "temperature")
+        self.point.set_data([here], [np.interp(np.log(here), np.log(known), result.curve_nll)])
+        self.here.set_xdata([here])
+        across = RIGHT + 392 * np.log(here / low) / np.log(high / low)
+        self.at.set(x=min(max(across, RIGHT + 84), RIGHT + 316), text=f"T = {here:.2f}")
+        self.one.set_visible(abs(np.log(here)) > 0.05)
+        for artist in (self.here, self.at, self.point):
+            artist.set_visible(dragged)
+        self.hint.set_text(
+            "drag the handle; the predictions stay, only confidences change"
+            if dragged
+            else "this repair has no T; choose another one to drag it"
+        )
+        self.best.set_visible(best is not None)
+        words = ("", "")
+        if best is not None:
+            self.best.set_data([best], [0.06])
+            words = ("best T on other", f"images: {best:.2f}")
+        for text, word in zip(self.told, words, strict=True):
+            where = 1.0 if best is None else best
+            text.set(x=RIGHT + 392 * np.log(where / low) / np.log(high / low), text=word)
+        handle = Handle(self.curve_axes, low, high, here, STEP, log=True)
+        self.handle(self.here, "temperature", f"temperature T = {here:.2f}", handle)
 
 
-def _points(collection: PathCollection, bins: Bins | None) -> None:
-    if bins is None:
-        collection.set_offsets(np.empty((0, 2)))
-        return
-    filled = bins.count > 0
-    collection.set_offsets(np.stack([bins.confidence[filled], bins.accuracy[filled]], axis=1))
-    collection.set_sizes(8 + 60 * np.sqrt(bins.count[filled] / bins.count.sum()))
+def _box(bins: Bins, number: int, low: float, high: float) -> list[tuple[float, float]]:
+    left, right = bins.low[number], bins.high[number]
+    gap = 0.08 * (right - left)
+    return [(left + gap, low), (right - gap, low), (right - gap, high), (left + gap, high)]
 
 
-def _box(low: float, high: float, height: float) -> list[tuple[float, float]]:
-    return [(low, 0), (high, 0), (high, height), (low, height)]
+def _title(label: str) -> str:
+    if label == "top":
+        return "How often it is right, by how sure it says it is"
+    what = "a class is the true one" if label == "all" else f"it is {label}"
+    return f"How often {what}, by how sure it says so"
+
+
+def _given(result: Reliability) -> str:
+    return "T = 1" if result.method == "temperature" else "no repair"

@@ -11,7 +11,7 @@ import numpy as np
 from ...core.fields import Array
 from ...core.knobs import Auto, Kind, Real, Text, Whole
 from ...core.result import Result
-from ...core.wording import percent
+from ...core.wording import percent, span
 from ...ops.calibration.bins import Bins
 from ...ops.calibration.calibrators import BinwiseTemperature, Calibrator, Temperature
 from ...ops.calibration.metrics import METRICS, NAMES, value
@@ -183,33 +183,29 @@ class Reliability(Result):
         if self.label not in ("top", "all"):  # one class: how often it is the true one
             right, what = float(self.hit.mean()), f"is {self.label}"
         gap = says - right
-        words = f"says {percent(says)}, {what} {percent(right)} of the time"
+        words = f"it says {percent(says)} on average and {what} {percent(right)} of the time"
         topic = "" if what == "is right" else f" about {self.label}"
         if abs(gap) < 0.005:
-            start = f"{self.subject} keeps its promise{topic} on average ({words})"
+            start = f"{self.subject} keeps its promise{topic} on average: {words}"
         else:
             side = "over" if gap > 0 else "under"
             points = f"{abs(gap) * 100:.1f} points"
-            start = f"{self.subject} is {side}-confident{topic} by {points} ({words})"
-        sure = (
-            f"{level} interval {self.metrics_low[ece] * 100:.1f}-"
-            f"{self.metrics_high[ece] * 100:.1f} %; a perfectly calibrated model would show "
-            f"{percent(self.ece_floor)}"
-        )
-        where = f"{self.n:,} images" + (
-            "" if self.knobs["corruption"] == "clean" else f", {self.knobs['corruption']}"
-        )
+            start = f"{self.subject} is {side}-confident{topic} by {points}: {words}"
+        sure = f"{level} interval {span(self.metrics_low[ece], self.metrics_high[ece])}"
+        corrupted = self.knobs["corruption"]
+        where = f"{self.n:,} images" + ("" if corrupted == "clean" else f", {corrupted}")
+        control = f"Control: a perfectly calibrated model would show {percent(self.ece_floor)}"
         if self.method == "none":
-            return f"{start}; ECE {percent(self.metric('ece'))} ({sure}; {where})."
+            return f"{start}. ECE {percent(self.metric('ece'))} ({sure}; {where}). {control}."
         change = self.metric("accuracy") - self.metric("accuracy", "before")
-        # One accuracy may be that of other answers; these two calibrations cannot change any.
+        # One accuracy may be that of other predictions; these two can change none.
         kept = isinstance(self.calibrator, Temperature | BinwiseTemperature) and what == "is right"
-        points = f"accuracy {change * 100:+z.1f} points"
-        accuracy = "without changing one answer" if kept else points
+        points = f"accuracy changes by {change * 100:+z.1f} points"
+        accuracy = "no prediction changes" if kept else points
         return (
-            f"{start}. {self._calibration()} ECE from "
-            f"{percent(self.metric('ece', 'before'))} to {percent(self.metric('ece'))} "
-            f"({sure}; {where}), {accuracy}."
+            f"{self._calibration()} ECE from {percent(self.metric('ece', 'before'))} to "
+            f"{percent(self.metric('ece'))} ({sure}; {where}), {accuracy}. "
+            f"Before, {start}. {control}."
         )
 
     def _calibration(self) -> str:
@@ -243,8 +239,9 @@ class Reliability(Result):
         *,
         pinned: Reliability | None = None,
         bin: Annotated[int | None, Auto(Whole(0, lambda r: len(r.after.count) - 1))] = None,
+        best: Annotated[float | None, Auto(Real(above=0))] = None,
     ) -> None:
-        """Draw the diagram, the counts, the metrics and the curve over temperatures.
+        """Draw the diagram, the counts, four numbers and the loss over temperatures.
 
         Parameters
         ----------
@@ -254,7 +251,11 @@ class Reliability(Result):
             Drawn behind as a ghost.
         bin : int, optional
             The bin to mark; by default the costliest.
+        best : float, optional
+            The temperature fitted on other images; by default the one of this result, if any.
         """
         from .drawing import Diagram
 
-        Diagram.on(figure).show(self, pinned, self.costliest if bin is None else bin)
+        if best is None and self.n_fitted and isinstance(self.calibrator, Temperature):
+            best = self.calibrator.temperature
+        Diagram.on(figure).show(self, pinned, self.costliest if bin is None else bin, best)

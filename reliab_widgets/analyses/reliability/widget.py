@@ -1,24 +1,17 @@
-"""What is special about the widget of the reliability analysis: words, order, images of a bin."""
+"""What is special about the widget of the reliability analysis: words, order, panels."""
 
 from __future__ import annotations
 
-import html
 from typing import Any
-
-import ipywidgets as W
-import torch
 
 from ...core.subject import Subject, check_subject
 from ...ops.calibration.calibrators import Temperature
-from ...ops.corruptions import severities
-from ...ui import pictures
-from ...ui.controls import AutoBox, Words
+from ...ui.controls import Words
 from ...ui.explorer import Explorer
+from ...ui.words import Chip
 from .compute import reliability
+from .panels import Members, Numbers, PerClass
 from .result import Reliability
-
-SHOWN = 9
-"""How many images of a bin are shown."""
 
 
 class ReliabilityWidget(Explorer):
@@ -30,7 +23,9 @@ class ReliabilityWidget(Explorer):
         What is examined. A calibration is fitted on ``subject.validation`` if there is one,
         otherwise on half of the images.
     **options
-        See `Explorer`: ``preset``, ``hide``, ``lock``, ``show_code``, ``cache``, ``executor``.
+        See `Explorer`: ``preset``, ``hide``, ``lock``, ``panels``, ``show_code``, ``cache``,
+        ``executor``. Panels: ``"images of a bin"``, ``"numbers"``, ``"per class"``,
+        ``"all settings"``.
 
     Examples
     --------
@@ -42,119 +37,96 @@ class ReliabilityWidget(Explorer):
     """
 
     question = "When it says 90 %, is it right 9 times in 10?"
-    height = 324
+    height = 322
     about = """<ul>
-<li><b>Filled blue circle</b>: the images of one bin of confidence, after calibration; its area
-grows with their number. The thick <b>stem</b> is the gap to the promise, the thin bar the interval
-of the accuracy (Wilson).</li>
-<li><b>Hollow orange circle</b>: the same before calibration. <b>Yellow diamond</b>: what you
-pinned.</li>
-<li><b>Dotted line</b>: perfectly calibrated. <b>Hatched</b>: no image has such a confidence.</li>
-<li><b>Below</b>: number of images for each bin (root scale); dashed line: mean confidence,
-solid line: share that is right. They should meet.</li>
-<li><b>ECE</b>: mean gap, weighted by number. <b>MCE</b>: largest gap. <b>ACE</b>: ECE with equally
-filled bins. <b>smECE</b>: ECE without bins. <b>NLL</b>, <b>Brier</b>: proper scores, which also
-reward being right. "ECE if perfect": what a perfectly calibrated model would show by chance.</li>
+<li><b>Grey boxes</b>: where 95 % of a perfectly calibrated model's points lie, at as many images.
+<b>Blue circle</b>: the images of one bin of confidence, inside its box; its area grows with their
+number. <b>Orange diamond</b>: outside. The <b>stem</b> is the gap to the promise.</li>
+<li><b>Hollow circle</b>: before the repair. <b>Hollow diamond</b>: what you pinned.</li>
+<li><b>Bars</b>: images for each bin. <b>Click a bin</b>, or go to it with Tab and the arrow keys:
+the panel “images of a bin” shows its images.</li>
+<li><b>Drag the ring</b> under the curve: T divides all logits, which changes no prediction. The
+triangle is the T fitted on other images than those evaluated.</li>
+<li><b>ECE</b>: mean gap, weighted by number. <b>NLL</b>: mean of −log of the probability of the
+true class. Intervals: bootstrap over the images. <b>Perfect model</b>: the ECE that a perfectly
+calibrated model shows by chance.</li>
 </ul>"""
     words = {  # noqa: RUF012
+        "corruption": Words("Images", "Corruption of the evaluated images"),
+        "label": Words("Confidence of", "", {"top": "predicted class", "all": "all classes"}),
         "method": Words(
-            "Calibrate",
+            "Repair",
             "How the confidences are calibrated",
             {
                 "binwise": "bin-wise T",
-                "binwise-augmented": "bin-wise T, augm.",
+                "binwise-augmented": "bin-wise T, augmented",
                 "histogram": "histogram binning",
-                "base-rates": "base rates (cheat)",
+                "isotonic": "isotonic regression",
+                "base-rates": "base rates (a cheat)",
             },
         ),
-        "temperature": Words("T", "Temperature: the logits are divided by it", auto="fit"),
-        "bins": Words("bins", "Number of confidence bins"),
-        "binning": Words("binning", "", {"width": "equal width", "mass": "equal mass"}),
-        "label": Words("class", "", {"top": "top answer", "all": "all, class-wise"}),
-        "corruption": Words("corruption", "Corruption of the reported images"),
-        "calibration_images": Words("fitted on", "How many images are fitted on", auto="all"),
+        "bins": Words("Bins", "Number of confidence bins"),
+        "binning": Words("Bins of equal", "", {"mass": "count"}, switch=True),
+        "calibration_images": Words("Fitted on", "How many images are fitted on", auto="all"),
         "calibration_bins": Words(
-            "fitted bins", "Bins of the bin-wise calibrations and of histogram binning"
+            "Fitted bins", "Bins of the bin-wise calibrations and of histogram binning"
         ),
-        "interval": Words("interval", "Level of the intervals", write=lambda it: f"{it * 100:g} %"),
-        "seed": Words("seed", "Of everything that is drawn by chance"),
+        "interval": Words("Interval", "Level of the intervals", write=lambda it: f"{it * 100:g} %"),
+        "seed": Words("Seed", "Of everything that is drawn by chance"),
     }
-    front = ("method", "temperature", "bins", "binning", "label", "corruption")
+    front = ("corruption", "label", "method", "bins", "binning")
     fold = ("calibration_images", "calibration_bins", "interval", "seed")
+    marks = {"bin": int, "temperature": float}  # noqa: RUF012
+    panels = (Members, Numbers, PerClass)
 
     def __init__(self, subject: Subject, **options: Any) -> None:
         check_subject(subject)
-        bins = W.IntSlider(0, 0, 14, description="bin", tooltip="Bin whose images are shown")
-        self._bin = AutoBox(bins, word="worst")
-        self._described = W.HTML(layout=W.Layout(flex="1 1 auto"))
-        self._members = W.HTML(layout=W.Layout(min_height="76px"))
-        super().__init__(reliability, subject, {"bin": self._bin}, **options)
-
-    def arrange(self) -> list[W.Widget]:
-        """Return the usual parts, and the images of a bin below the picture."""
-        parts = super().arrange()
-        self._bin.inner.style.description_width = "28px"
-        self._bin.layout.width = "230px"
-        self.page.detail.children = (W.HBox([self._bin, self._described]), self._members)
-        return parts
+        self._best: float | None = None
+        super().__init__(reliability, subject, **options)
 
     def implied(self, name: str, value: Any) -> dict[str, Any]:
         """Return what goes with a value: a temperature has its own method."""
         if name == "temperature" and value is not None:
             return {"method": "temperature"}
-        if name == "method" and value != "temperature":
-            return {"temperature": None}
-        return {}
+        return {"temperature": None} if name == "method" else {}
 
     def views(self) -> dict[str, Any]:
-        """Return the keyword arguments for the picture: no bin that it has not."""
+        """Return the keyword arguments for the picture: a bin that it has, the T once fitted."""
         views, result = super().views(), self.work.result
         if result is not None and (views["bin"] or 0) >= len(result.after.count):
             views["bin"] = None
-        return views
+        return views if self._best is None else views | {"best": self._best}
 
-    def chips(self, result: Any) -> list[str]:
-        """Return which images are reported and fitted on, and what the fit has to say."""
+    def chosen(self, result: Any) -> dict[str, Any]:
+        """Return the bin that is chosen: by default that whose gap costs most."""
+        return {"bin": result.costliest} | super().chosen(result)
+
+    def chips(self, result: Any) -> list[Any]:
+        """Return which images are evaluated and what is shown of them."""
         if not isinstance(result, Reliability):
             return super().chips(result)
+        shows = f"shows: {result.knobs['corruption']} images, {_repair(result)}"
+        return [self.subject.name, result.split, Chip(shows, "shows")]
+
+    def sentence(self, result: Any) -> str:
+        """Return the finding, and what must be known of the model and the repair."""
         notes = (*self.subject.notes, *result.calibrator.notes)
-        return [self.subject.name, result.split, f"images: {result.knobs['corruption']}", *notes]
+        return " ".join((super().sentence(result), *(f"Note: {note}." for note in notes)))
 
     def shown(self, result: Any) -> None:
-        """Show the fitted temperature and the images of the bin."""
+        """Remember the temperature that was fitted, so that a hand can be compared with it."""
         calibrator = result.calibrator
-        fitted = calibrator.temperature if isinstance(calibrator, Temperature) else 1.0
+        if result.n_fitted and isinstance(calibrator, Temperature):
+            self._best = calibrator.temperature
         with self.settings.quiet():
-            self.controls["temperature"].resolve(min(max(fitted, 0.2), 10.0))
+            if (self.controls["bin"].value or 0) >= len(result.after.count):
+                self.controls["bin"].value = None
             self.controls["calibration_images"].resolve(result.n_fitted or None)
-            self._bin.reach(len(result.after.count) - 1)
-            self._bin.resolve(result.costliest)
-        number = self._bin.inner.value
-        self._described.value = html.escape(result.describe(number))
-        self._members.value = self._strip(result, number)
 
-    def _strip(self, result: Reliability, number: int) -> str:
-        members = result.members(number)
-        if not len(members):
-            return "Nothing to show here: choose another bin, or fewer of them."
-        first = members[:SHOWN]
-        images = self.subject.images[result.image[first]]
-        corruption = severities.corruption(result.knobs["corruption"], result.knobs["seed"])
-        if corruption is not None:
-            images = corruption(images, torch.from_numpy(result.image[first]))
-        strip = []
-        for point, image in zip(first, images.numpy(), strict=True):
-            truth, said = (result.classes[it[point]] for it in (result.truth, result.answer))
-            held, answer = "✓ " if result.hit[point] else "✗ ", said
-            if result.label not in ("top", "all"):
-                held, said = "", result.label  # not being a cat is nothing wrong
-            sure = result.confidence[point]
-            strip.append(
-                pictures.thumbnail(
-                    image,
-                    f"{held}{said} {sure:.0%}\nis {truth}",
-                    f"image {result.image[point]}: is {truth}, answered {answer}; "
-                    f"confidence in {said} {sure:.1%}",
-                )
-            )
-        return pictures.strip(strip)
+
+def _repair(result: Reliability) -> str:
+    calibrator = result.calibrator
+    if not isinstance(calibrator, Temperature):
+        return "no repair" if result.method == "none" else result.method
+    how = "fitted" if result.n_fitted else "set by hand"
+    return f"T = {calibrator.temperature:.2f} {how}"

@@ -92,6 +92,41 @@ class Bins(Record):
     accuracy_high: Annotated[np.ndarray, Array("B", least="accuracy", most=1, nan=True)]
 
 
+def expected(bins: Bins, interval: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    """Return between which accuracies the bins of a perfectly calibrated model lie.
+
+    Parameters
+    ----------
+    bins : Bins
+        With their counts and mean confidences.
+    interval : float
+        How often they lie there, at least.
+
+    Returns
+    -------
+    tuple of array (B,)
+        Lowest and highest share of hits, of a binomial distribution with the mean confidence; NaN
+        for empty bins.
+
+    Examples
+    --------
+    >>> bins = binned(np.full(10, 0.5), np.ones(10), np.array([0.0, 1.0]))
+    >>> expected(bins)
+    (array([0.2]), array([0.8]))
+    """
+    from scipy.special import bdtr
+
+    low, high = np.full(len(bins.count), np.nan), np.full(len(bins.count), np.nan)
+    rest = (1 - interval) / 2
+    for b in np.flatnonzero(bins.count):
+        count, share = int(bins.count[b]), float(bins.confidence[b])
+        hits = np.arange(count + 1)
+        below = bdtr(hits, count, share)  # share of samples with at most so many hits
+        low[b] = np.searchsorted(below, rest, side="right") / count
+        high[b] = min(np.searchsorted(below, 1 - rest) / count, 1.0)
+    return low, high
+
+
 def binned(
     confidence: np.ndarray, hit: np.ndarray, edges: np.ndarray, interval: float = 0.95
 ) -> Bins:

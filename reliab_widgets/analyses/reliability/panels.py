@@ -1,0 +1,160 @@
+"""What opens below the picture of a reliability analysis."""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+import ipywidgets as W
+import numpy as np
+import torch
+
+from ...core.wording import percent
+from ...ops.calibration.metrics import METRICS, NAMES, value
+from ...ops.corruptions import severities
+from ...ui import thumbnails
+from ...ui.panels.panel import Panel
+from .result import Reliability
+
+SHOWN = 5
+"""How many images of a bin are shown at once."""
+SIDE = 150
+
+
+class Members(Panel):
+    """The images of the chosen bin, wrong ones first."""
+
+    name = "images of a bin"
+    question = "Which images are in the chosen bin?"
+
+    def made(self) -> Any:
+        """Return what is said, two buttons, and the images."""
+        self._result: Reliability | None = None
+        self._first, self._bin = 0, -1
+        self._said, self._strip = W.HTML(layout=W.Layout(flex="1 1 auto")), W.HTML()
+        back = self.button("◀", "Images before", lambda: self._turn(-SHOWN))
+        on = self.button("▶", "Further images", lambda: self._turn(SHOWN))
+        return W.VBox([W.HBox([self._said, back, on]), self._strip])
+
+    def show(self, result: Reliability) -> None:
+        """Show the first images of the bin that is chosen."""
+        chosen = self.explorer.chosen(result)["bin"]
+        if result is not self._result or chosen != self._bin:
+            self._first = 0
+        self._result, self._bin = result, chosen
+        self._draw()
+
+    def _turn(self, way: int) -> None:
+        if self._result is not None:
+            most = len(self._result.members(self._bin))
+            self._first = min(max(self._first + way, 0), max(most - 1, 0) // SHOWN * SHOWN)
+            self._draw()
+
+    def _draw(self) -> None:
+        result = self._result
+        assert result is not None
+        members = result.members(self._bin)
+        some = members[self._first : self._first + SHOWN]
+        words = result.describe(self._bin)
+        if len(members):
+            order = "wrong ones first, the most confident before others"
+            last = self._first + len(some)
+            words += f" · {order} · {self._first + 1}–{last} of {len(members):,}"
+        self._said.value = html.escape(words)
+        self._strip.value = _strip(self.explorer.subject, result, some)
+
+
+def _strip(subject: Any, result: Reliability, points: np.ndarray) -> str:
+    if not len(points):
+        return "No image is that sure: choose another bin."
+    images = subject.images[result.image[points]]
+    corruption = severities.corruption(result.knobs["corruption"], result.knobs["seed"])
+    if corruption is not None:
+        images = corruption(images, torch.from_numpy(result.image[points]))
+    strip = []
+    for point, image in zip(points, images.numpy(), strict=True):
+        truth, said = (result.classes[it[point]] for it in (result.truth, result.answer))
+        held, answer = "✓ " if result.hit[point] else "✗ ", said
+        if result.label not in ("top", "all"):
+            held, said = "", result.label  # not being a cat is nothing wrong
+        sure = result.confidence[point]
+        strip.append(
+            thumbnails.thumbnail(
+                image,
+                f"{held}{said} {percent(sure, 0)}\nis {truth}",
+                f"image {result.image[point]}: is {truth}, predicted {answer}; "
+                f"confidence in {said} {percent(sure)}",
+                SIDE,
+            )
+        )
+    return thumbnails.strip(strip)
+
+
+class Numbers(Panel):
+    """All metrics, before and after, with their intervals."""
+
+    name = "numbers"
+    question = "How large are all the errors?"
+
+    def show(self, result: Reliability) -> None:
+        """Show a table of the metrics."""
+        calibrated = result.method != "none"
+        level = percent(result.knobs["interval"], 0)
+        head = ["", *(("before", "after") if calibrated else ("value",)), f"{level} interval"]
+        rows = []
+        for k, name in enumerate(METRICS):
+            before, after = (
+                value(name, v[k]) for v in (result.metrics_before, result.metrics_after)
+            )
+            low, high = (value(name, v[k]) for v in (result.metrics_low, result.metrics_high))
+            rows.append(
+                [
+                    NAMES[name],
+                    *((before, after) if calibrated else (after,)),
+                    f"{low.removesuffix(' %')}–{high}",
+                ]
+            )
+        floor = value("ece", result.ece_floor)
+        rows.append(["ECE of a perfect model", *[""] * calibrated, floor, f"at n = {result.n:,}"])
+        if not np.isnan(result.ece_fit):
+            fitted = value("ece", result.ece_fit)
+            rows.append(["ECE on the images fitted on", *[""] * calibrated, fitted, "not held out"])
+        self.body.value = _table(head, rows)
+
+
+class PerClass(Panel):
+    """For each predicted class: how sure, and how often right."""
+
+    name = "per class"
+    question = "Of which predictions is it too sure?"
+
+    def show(self, result: Reliability) -> None:
+        """Show a table, the largest gap first."""
+        if result.label != "top":
+            self.body.value = "Choose “predicted class” as the confidence to see it per class."
+            return
+        rows = []
+        for number, name in enumerate(result.classes):
+            mine = result.answer == number
+            if mine.any():
+                says, right = result.confidence[mine].mean(), result.hit[mine].mean()
+                rows.append((says - right, name, int(mine.sum()), says, right))
+        rows.sort(key=lambda row: -abs(row[0]))
+        self.body.value = _table(
+            ["predicted", "images", "says", "is right", "says too much, points"],
+            [
+                [name, f"{n:,}", percent(says), percent(right), _points(gap)]
+                for gap, name, n, says, right in rows
+            ],
+        )
+
+
+def _points(gap: float) -> str:
+    return f"{gap * 100:+.1f}".replace("-", "−")
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    def line(cells: list[str], tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}>{html.escape(it)}</{tag}>" for it in cells) + "</tr>"
+
+    return f"<table>{line(head, 'th')}{''.join(line(row, 'td') for row in rows)}</table>"

@@ -1,0 +1,58 @@
+"""How all pictures look: colours by their role, with twins on a dark page, axes and texts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from .drawing import COLOURS, WIDEST, Drawing
+
+INK, MUTED, PAPER, BLUE, ORANGE, GREY, BLUE_TINT, ORANGE_TINT, GREY_TINT, LINES, HAIR, PANEL = (
+    light for light, _ in COLOURS.values()
+)
+WIDTH = WIDEST
+
+
+class Sheet(Drawing):
+    """A drawing laid out in pixels of the page, from its upper left corner.
+
+    A subclass sets ``height`` and makes its artists in ``__init__``.
+    """
+
+    height = 330
+
+    def __init_subclass__(cls) -> None:
+        cls.size = (WIDTH / 72, cls.height / 72)
+
+    def __init__(self, figure: Figure) -> None:
+        super().__init__(figure)
+        self.page = figure.add_axes((0, 0, 1, 1), zorder=5)
+        self.page.set_axis_off()
+        self.page.set(xlim=(0, WIDTH), ylim=(self.height, 0))
+
+    def chart(self, x: float, y: float, width: float, height: float) -> Any:
+        """Return axes in the house style: a hairline grid, no frame, small words."""
+        box = (x / WIDTH, 1 - (y + height) / self.height, width / WIDTH, height / self.height)
+        axes = self.figure.add_axes(box)
+        axes.set_facecolor("none")
+        axes.spines[["left", "top", "right"]].set_visible(False)
+        axes.spines["bottom"].set_color(LINES)
+        axes.tick_params(colors=MUTED, labelcolor=MUTED, labelsize=12, length=0, pad=6)
+        axes.yaxis.grid(True, color=HAIR, lw=1)
+        axes.set_axisbelow(True)
+        return axes
+
+    def text(self, x: float, y: float, words: str = "", **style: Any) -> Text:
+        """Write a line whose baseline is at y."""
+        usual: dict[str, Any] = {"fontsize": 12, "color": INK, "parse_math": False}
+        return self.page.text(x, y, words, **(usual | style))
+
+    def heading(self, x: float, words: str = "", y: float = 14) -> Text:
+        """Write what a part of the picture shows."""
+        return self.text(x, y, words, fontsize=13, fontweight="bold")
+
+    def label(self, x: float, y: float, words: str = "", **style: Any) -> Text:
+        """Write what is less important."""
+        return self.text(x, y, words, **({"color": MUTED} | style))

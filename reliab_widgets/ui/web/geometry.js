@@ -1,0 +1,65 @@
+// Where things lie in a picture; no element of the page is needed to know it.
+
+const scaled = ({ log }, value) => (log ? Math.log(value) : value);
+const within = ({ least, most }, value) => Math.min(Math.max(Number(value.toPrecision(12)), least), most);
+
+// The value of a handle at a place of the picture: on its steps, and between its ends.
+export function valueAt(handle, place) {
+  const { low, high, from, to, step, log } = handle;
+  const [first, last] = [scaled(handle, low), scaled(handle, high)];
+  const value = first + ((place - from) / (to - from)) * (last - first);
+  const begin = log ? 0 : first; // steps are counted from here: 1 is one of them where they multiply
+  const whole = begin + Math.round((value - begin) / step) * step;
+  return within(handle, log ? Math.exp(whole) : whole);
+}
+
+// The place of a value.
+export function placeOf(handle, value) {
+  const [at, first, last] = [value, handle.low, handle.high].map((it) => scaled(handle, it));
+  return handle.from + ((at - first) / (last - first)) * (handle.to - handle.from);
+}
+
+// The value that a key takes a handle to; undefined if the key is none of its own.
+export function valueByKey(handle, value, key) {
+  if (key === "Home") return handle.least;
+  if (key === "End") return handle.most;
+  const steps = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 5, PageDown: -5 }[key];
+  if (!steps) return undefined;
+  const moved = scaled(handle, value) + steps * handle.step;
+  return within(handle, handle.log ? Math.exp(moved) : moved);
+}
+
+// The number of the box that a key leads to from another one: the nearest in that direction.
+export function nextBox(boxes, here, key) {
+  if (key === "Home") return 0;
+  if (key === "End") return boxes.length - 1;
+  const way = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] }[key];
+  if (!way) return undefined;
+  const centre = ({ x, y, width, height }) => [x + width / 2, y + height / 2];
+  const [x, y] = centre(boxes[here]);
+  let [best, least] = [here, Infinity];
+  boxes.forEach((box, number) => {
+    const [dx, dy] = [centre(box)[0] - x, centre(box)[1] - y];
+    const along = dx * way[0] + dy * way[1];
+    const aside = Math.abs(dx * way[1]) + Math.abs(dy * way[0]);
+    if (along > 0.5 && along + 3 * aside < least) [best, least] = [number, along + 3 * aside];
+  });
+  if (best !== here) return best;
+  // Marks that stand in one row are walked with either pair of arrows.
+  return Math.min(Math.max(here + (way[0] || way[1]), 0), boxes.length - 1);
+}
+
+// The cell of a grid under a point, "row,column" counted from 1.
+export function cellAt(box, rows, columns, x, y) {
+  const at = (share, n) => Math.min(Math.max(Math.ceil(share * n), 1), n);
+  return `${at((y - box.y) / box.height, rows)},${at((x - box.x) / box.width, columns)}`;
+}
+
+// The cell that a key leads to.
+export function cellByKey(cell, rows, columns, key) {
+  const way = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0] }[key];
+  if (!way) return undefined;
+  const [row, column] = cell.split(",").map(Number);
+  const inside = (it, n) => Math.min(Math.max(it, 1), n);
+  return `${inside(row + way[0], rows)},${inside(column + way[1], columns)}`;
+}

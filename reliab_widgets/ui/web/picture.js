@@ -1,0 +1,244 @@
+// A picture whose marks answer. A drawing names them: "bin:3" is chosen with a click or the arrow
+// keys, "cell@8x8" is a grid of which a cell is chosen, "handle:alpha" is dragged.
+const MARK = /^([a-z_]+)([:@])(.+)$/;
+
+function render({ model, el }) {
+  const prefix = `rw${Math.random().toString(36).slice(2, 10)}-`;
+  const root = el.appendChild(document.createElement("div"));
+  const tip = el.appendChild(document.createElement("div"));
+  el.classList.add("rw-live");
+  root.className = "rw-picture";
+  root.setAttribute("role", "group");
+  tip.className = "rw-tip";
+  tip.hidden = true;
+  let drawn = "";
+  let moving = null; // {name, value}: the handle that is being dragged
+  let asked = null; // {name, value}: what was asked for, while Python answers
+  let patience = 0;
+  let frame = 0;
+
+  const marked = (element) => element.closest?.("[data-kind]");
+  const all = (kind) => [...root.querySelectorAll("[data-kind]")].filter((it) => it.dataset.kind === kind);
+  const point = (event) => {
+    const svg = root.querySelector("svg");
+    return new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
+  };
+
+  function draw() {
+    if (model.get("svg") !== drawn) {
+      drawn = model.get("svg");
+      const focused = root.contains(document.activeElement) && document.activeElement.dataset.mark;
+      root.replaceChildren(...(drawn ? [sanitised(drawn, prefix)] : []));
+      root.querySelectorAll("g[data-mark]").forEach(prepare);
+      if (focused) root.querySelector(`[data-mark="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+      if (tip.of && !tip.hidden) show(root.querySelector(`[data-mark="${CSS.escape(tip.of)}"]`));
+    }
+    root.setAttribute("aria-label", model.get("alt"));
+    mark();
+  }
+
+  function prepare(element) {
+    const title = [...element.children].find((it) => it.localName === "title");
+    const name = title?.textContent ?? "";
+    title?.remove(); // shown at once instead of after a second
+    const found = MARK.exec(element.dataset.mark);
+    if (name) element.dataset.tip = name;
+    if (!found) return;
+    const [, kind, sign, key] = found;
+    Object.assign(element.dataset, { kind, key, sign });
+    element.setAttribute("aria-label", name);
+    element.setAttribute("role", kind === "handle" ? "slider" : "button");
+    // JupyterLab's own keys (x cuts a cell) must not see what is pressed here.
+    element.setAttribute("data-lm-suppress-shortcuts", "true");
+    element.setAttribute("tabindex", "-1");
+  }
+
+  // What is chosen, and the one mark of each kind that Tab stops at.
+  function mark() {
+    const selected = model.get("selected");
+    for (const kind of new Set([...root.querySelectorAll("[data-kind]")].map((it) => it.dataset.kind))) {
+      const marks = all(kind);
+      const chosen = marks.find((it) => it.dataset.sign === ":" && it.dataset.key === String(selected[kind]));
+      for (const it of marks) {
+        if (kind === "handle") {
+          slide(it);
+          continue;
+        }
+        it.setAttribute("tabindex", it === (chosen ?? marks[0]) ? "0" : "-1");
+        it.setAttribute("aria-pressed", String(it === chosen));
+      }
+    }
+  }
+
+  function slide(element) {
+    const handle = model.get("handles")[element.dataset.key];
+    element.setAttribute("aria-disabled", String(!handle));
+    if (!handle) return;
+    if (asked?.name === element.dataset.key && asked.value === handle.value) asked = null;
+    const value = [moving, asked].find((it) => it?.name === element.dataset.key)?.value ?? handle.value;
+    const shift = placeOf(handle, value) - placeOf(handle, handle.value);
+    element.setAttribute("transform", shift ? `translate(${shift})` : "");
+    const states = { valuemin: handle.least, valuemax: handle.most, valuenow: value, valuetext: value.toPrecision(3) };
+    for (const [name, state] of Object.entries(states)) element.setAttribute(`aria-${name}`, String(state));
+    element.setAttribute("tabindex", "0");
+  }
+
+  function choose(kind, key) {
+    model.set("selected", { ...model.get("selected"), [kind]: key });
+    model.save_changes();
+    mark();
+  }
+
+  function drag(name, value) {
+    if (moving?.value === value && moving.name === name) return;
+    moving = { name, value };
+    all("handle").filter((it) => it.dataset.key === name).forEach(slide);
+    frame ||= requestAnimationFrame(() => {
+      frame = 0;
+      if (moving) send(moving);
+    });
+  }
+
+  function send({ name, value }) {
+    model.set("dragged", { name, value });
+    model.save_changes();
+  }
+
+  // Show what was asked for until Python has answered, or has had its time.
+  function ask(name, value) {
+    asked = { name, value };
+    send(asked);
+    mark();
+    clearTimeout(patience);
+    patience = setTimeout(() => {
+      asked = null;
+      mark();
+    }, 2000);
+  }
+
+  function show(element, at) {
+    const name = element?.dataset.tip;
+    tip.hidden = !name;
+    tip.of = element?.dataset.mark;
+    if (!name) return;
+    tip.textContent = name;
+    const [box, edge] = [at ?? element.getBoundingClientRect(), el.getBoundingClientRect()];
+    const left = box.x + (box.width ?? 0) / 2 - edge.x;
+    tip.style.left = `${Math.min(Math.max(left - tip.offsetWidth / 2, 0), edge.width - tip.offsetWidth)}px`;
+    const above = box.y - edge.y - tip.offsetHeight - 6;
+    tip.style.top = `${above > 0 ? above : box.y - edge.y + (box.height ?? 16) + 6}px`;
+  }
+
+  const grid = (element) => element.dataset.key.split("x").map(Number);
+  const on = {
+    pointerdown(event) {
+      const element = marked(event.target);
+      const handle = element?.dataset.kind === "handle" && model.get("handles")[element.dataset.key];
+      if (!handle) return;
+      element.focus({ preventScroll: true });
+      root.setPointerCapture(event.pointerId);
+      moving = { name: element.dataset.key, value: handle.value };
+    },
+    pointermove(event) {
+      if (moving && root.hasPointerCapture(event.pointerId)) {
+        const handle = model.get("handles")[moving.name];
+        drag(moving.name, valueAt(handle, point(event).x));
+      }
+    },
+    pointerup() {
+      if (!moving) return;
+      cancelAnimationFrame(frame);
+      frame = 0;
+      const { name, value } = moving;
+      moving = null;
+      ask(name, value);
+    },
+    click(event) {
+      const element = marked(event.target);
+      if (!element || element.dataset.kind === "handle") return;
+      element.focus({ preventScroll: true });
+      const { kind, key, sign } = element.dataset;
+      if (sign === ":") return choose(kind, key);
+      const [box, at] = [element.getBBox(), point(event)];
+      choose(kind, cellAt(box, ...grid(element), at.x, at.y));
+    },
+    keydown(event) {
+      const element = marked(event.target);
+      if (!element) return;
+      const { kind, key, sign } = element.dataset;
+      let done = true;
+      if (kind === "handle") {
+        const handle = model.get("handles")[key];
+        const here = asked?.name === key ? asked.value : handle?.value;
+        const value = handle && valueByKey(handle, here, event.key);
+        done = value !== undefined;
+        if (done) ask(key, value);
+      } else if (sign === "@") {
+        const next = cellByKey(model.get("selected")[kind] ?? "1,1", ...grid(element), event.key);
+        done = next !== undefined;
+        if (done) choose(kind, next);
+      } else if (event.key === "Enter" || event.key === " ") {
+        choose(kind, key);
+      } else {
+        const marks = all(kind);
+        const next = nextBox(marks.map((it) => it.getBoundingClientRect()), marks.indexOf(element), event.key);
+        done = next !== undefined;
+        if (done) {
+          marks[next].focus({ preventScroll: true });
+          choose(kind, marks[next].dataset.key);
+        }
+      }
+      if (done) event.preventDefault();
+    },
+    pointerover: (event) => show(event.target.closest?.("[data-tip]"), { x: event.clientX, y: event.clientY }),
+    pointerleave: () => show(null),
+    focusin: (event) => event.target.matches(":focus-visible") && show(event.target),
+    focusout: () => show(null),
+  };
+  for (const [name, act] of Object.entries(on)) root.addEventListener(name, act);
+  for (const name of ["svg", "alt", "selected", "handles"]) model.on(`change:${name}`, draw);
+  draw();
+  const forget = named(el);
+  model.set("alive", true);
+  model.save_changes();
+  return () => {
+    model.off(null, draw);
+    cancelAnimationFrame(frame);
+    clearTimeout(patience);
+    forget();
+  };
+}
+
+// Name the sliders of ipywidgets for screen readers, and keep JupyterLab's keys out of all controls.
+function named(el) {
+  let watched = null;
+  const name = () => {
+    for (const it of watched.querySelectorAll("button, input, select, textarea, .noUi-handle")) {
+      if (!it.hasAttribute("data-lm-suppress-shortcuts")) it.setAttribute("data-lm-suppress-shortcuts", "true");
+      const label = it.closest(".widget-inline-hbox")?.querySelector(".widget-label")?.textContent;
+      if (label && it.matches(".noUi-handle") && it.getAttribute("aria-label") !== label) it.setAttribute("aria-label", label);
+    }
+  };
+  // JupyterLab leaves the focus where it is when the widget's own cell is clicked.
+  const leave = ({ target }) => {
+    if (!watched.contains(target) && watched.contains(document.activeElement)) document.activeElement.blur();
+  };
+  const escape = ({ key }) => key === "Escape" && watched.closest(".jp-Cell")?.focus();
+  const observer = new MutationObserver(name);
+  const timer = setTimeout(() => {
+    watched = el.closest(".rw-explorer");
+    if (!watched) return;
+    name();
+    observer.observe(watched, { childList: true, subtree: true });
+    document.addEventListener("pointerdown", leave, true);
+    watched.addEventListener("keydown", escape);
+  });
+  return () => {
+    clearTimeout(timer);
+    observer.disconnect();
+    document.removeEventListener("pointerdown", leave, true);
+    watched?.removeEventListener("keydown", escape);
+  };
+}
+
+export default { render };
