@@ -879,7 +879,9 @@ def test_a_reader_without_a_kernel_sees_picture_and_sentence(widget: Reliability
     bundle = widget._repr_mimebundle_()
     data = bundle[0] if isinstance(bundle, tuple) else bundle
     assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
-    assert data["text/plain"] == typeset(widget.sentence(widget.result))
+    words_of = typeset(widget.sentence(widget.result))
+    assert f'alt="{words.html.escape(words_of)}"' in data["text/html"]
+    assert data["text/plain"] == words_of
     assert data["application/vnd.jupyter.widget-view+json"]["model_id"] == widget.model_id
 
 

@@ -271,3 +271,30 @@ def test_a_user_gets_the_model_back_as_it_was() -> None:
     kinds = {type(module) for module in subject.model.modules()}
     assert nn.MultiheadAttention in kinds
     assert Attention not in kinds
+
+
+class Pyramid(nn.Module):
+    """The same block at two resolutions, as MobileViT has it, and one number for a whole branch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Conv2d(3, 8, 2, 2)
+        self.stages = nn.ModuleList(Block(Fused(), nn.LayerNorm) for _ in range(2))
+        self.gain = nn.Parameter(torch.tensor(0.5))
+        self.head = nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embed(x)
+        for stage in self.stages:
+            tokens = stage(x.flatten(2).mT).mT.unflatten(2, x.shape[2:])
+            x = F.avg_pool2d(x + self.gain * tokens, 2)
+        return self.head(x.mean((2, 3)))
+
+
+def test_blocks_of_one_kind_cost_what_their_resolution_takes() -> None:
+    subject = subject_of(Pyramid())
+    found = structure(subject)
+    assert {"stages.0.attn.qkv", "stages.1.attn.qkv"} <= {
+        it for group in found.groups for it in group
+    }
+    check(subject, found)

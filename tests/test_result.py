@@ -382,6 +382,14 @@ def test_repr_is_the_sentence_and_plot_draws() -> None:
     assert spoken._repr_png_()[0].startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("name", ["x.svg", "x.PNG", "x.csv"])
+def test_pictures_and_tables_are_not_saved_as_results(tmp_path: Path, name: str) -> None:
+    words = r"neither picture nor table: got path=.* Write result\..*, or save to '.*x\.npz'\."
+    with pytest.raises(ValueError, match=words):
+        Temperature(1.5).save(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_top_level_loads_too(tmp_path: Path) -> None:
     path = Temperature(3.0).save(tmp_path / "t.npz")
     assert rw.load is load

@@ -434,9 +434,27 @@ def test_the_sentence_has_the_finding_and_its_controls(result: Saliency) -> None
     assert sentence.startswith("resnet20, 3 images: ig (8 steps). ")
     assert f"{result.baselines[a]} and {result.baselines[b]} agree least" in sentence
     assert f"Spearman {value:+z.2f}" in sentence
-    assert f"{top * 100:.{0 if top >= 0.1 else 1}f} % of their top-10 % pixels" in sentence
-    assert f"an untrained network's maps agree {result.control().mean():+z.2f}" in sentence
-    assert f"4 steps agree with all {result.ceiling().mean():+.2f}" in sentence
+    overlap = f"{top * 100:.{0 if top >= 0.1 else 1}f} %"
+    assert f"their top 10 % of pixels overlap by {overlap} (intersection over union)" in sentence
+    low, high = result.control().min(), result.control().max()
+    told = f"from {low:+z.2f} to {high:+z.2f}"
+    told = told if high - low >= 0.2 else f"{result.control().mean():+z.2f}"
+    assert f"an untrained network's maps agree {told}" in sentence
+    assert f"maps of half the steps agree {result.ceiling().mean():+.2f}" in sentence
+
+
+def test_pins_of_something_else_are_not_compared_with() -> None:
+    asked = {"method": "gradient", "fills": (), "untrained": False}
+    few = rw.demo("resnet20")[:2]
+    one = rw.saliency(few, index=0, target=0, **asked)
+    for other, what in (
+        (rw.saliency(few, index=1, target=0, **asked), "other images"),
+        (rw.saliency(few, index=0, target=1, **asked), "another class"),
+        (rw.saliency(few, index=0, target=0, score="logit", **asked), "explains the logit"),
+    ):
+        words = one.against(other)
+        assert "nothing to compare" in words
+        assert what in words
 
 
 def test_a_single_image_is_named() -> None:

@@ -31,6 +31,12 @@ _PACKAGE = f"{__name__.partition('.')[0]}."
 _KINDS: dict[tuple[str, str], type[Record]] = {}
 
 
+_ELSEWHERE = {
+    **dict.fromkeys((".svg", ".png", ".pdf", ".jpg"), "result.plot().savefig(path)"),
+    ".csv": "result.to_frame().to_csv(path)",
+}
+
+
 @dataclass(frozen=True, eq=False)
 class Record:
     """A frozen set of named values that can be saved: arrays, numbers, strings, tuples, records.
@@ -82,8 +88,14 @@ class Record:
             A field holds something else than arrays, plain values, tuples of these, or records.
         OSError
             The disk is full, or the folder may not be written to.
+        ValueError
+            The name is that of a picture or a table.
         """
         path = Path(Place().check("path", path, None))
+        if (instead := _ELSEWHERE.get(path.suffix.lower())) is not None:
+            fix = f"Write {instead}, or save to {str(path.with_suffix('.npz'))!r}"
+            seen = f"got path={str(path)!r}"
+            raise ValueError(problem("a saved result is neither picture nor table", seen, fix))
         arrays: dict[str, np.ndarray] = {}
         header = {"format": FORMAT, "package": __version__, **_pack(self, "", arrays)}
         write(path, header, arrays)

@@ -99,7 +99,11 @@ def keep(bundle: Any, sentence: str, figure: Figure | None) -> None:
     data = bundle[0] if isinstance(bundle, tuple) else bundle
     data["text/plain"] = typeset(sentence)
     if figure is not None:
-        data["image/png"] = base64.b64encode(drawing.png(figure, 120)).decode()
+        png = base64.b64encode(drawing.png(figure, 120)).decode()
+        words = html.escape(data["text/plain"])
+        shown = f'<img src="data:image/png;base64,{png}" alt="{words}" width="{drawing.WIDEST}">'
+        data["image/png"] = png
+        data["text/html"] = f"<figure>{shown}<figcaption>{words}</figcaption></figure>"
 
 
 def link(path: Path) -> str:

@@ -135,6 +135,8 @@ class Explanation:
             return True
         keys = self._keys(asked)
         if not all(key in self._maps for key in keys.values()):
+            # Not those of another level, or of another order of the filters.
+            self.widget.value = f"The maps of image {asked.image} at {asked.level:.0%} follow."
             return False
         self.widget.value = self._strip(asked, {name: self._maps[keys[name]] for name in keys})
         return True

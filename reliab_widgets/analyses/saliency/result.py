@@ -26,6 +26,8 @@ POLARITIES = ("signed", "magnitude", "positive", "negative")
 CELL = Several(Whole(1, GRID), least=2, most=2)
 STEPS = 16
 """Of the slider for alpha."""
+ALIKE = 0.2
+"""Correlations that differ by less are told by their mean."""
 _UNASKED = "no untrained network was asked for"
 
 
@@ -373,7 +375,8 @@ class Saliency(Result):
             return ""
         a, b, value = lowest
         top = self.between_baselines("top")[a, b]
-        shared = f", {_share(top)} of their top-10 % pixels" if np.isfinite(top) else ""
+        shared = f"; their top 10 % of pixels overlap by {_share(top)} (intersection over union)"
+        shared = shared if np.isfinite(top) else ""
         pairs = len(self.baselines) * (len(self.baselines) - 1) // 2
         least = " least" if pairs > 1 else ""
         return (
@@ -385,7 +388,10 @@ class Saliency(Result):
         parts = []
         control, ceiling = self.control(), self.ceiling()
         if np.isfinite(control).any():
-            parts.append(f"an untrained network's maps agree {np.nanmean(control):+z.2f}")
+            low, high = np.nanmin(control), np.nanmax(control)
+            near = high - low < ALIKE
+            agree = f"{np.nanmean(control):+z.2f}" if near else f"from {low:+z.2f} to {high:+z.2f}"
+            parts.append(f"an untrained network's maps agree {agree}")
         elif not self.untrained.shape[1]:
             parts.append(_UNASKED)
         elif self.hyper_maps.any():
@@ -394,7 +400,7 @@ class Saliency(Result):
             size = int(self.convergence_size[-1])
             noun = {"rise": "masks", "ig": "steps"}.get(self.method, "samples")
             parts.append(
-                f"{size} {noun} agree with all {np.nanmean(ceiling):+z.2f}"
+                f"maps of half the steps agree {np.nanmean(ceiling):+z.2f}"
                 if self.method == "ig"
                 else f"two sets of {size} {noun} agree {np.nanmean(ceiling):+z.2f}"
             )
@@ -415,14 +421,16 @@ class Saliency(Result):
         """Say how this differs from a pinned result."""
         if not isinstance(pinned, Saliency):
             return ""
+        for name, what in (("index", "other images"), ("target", "another class")):
+            if not np.array_equal(getattr(self, name), getattr(pinned, name)):
+                return f"Against the pin: nothing to compare, it shows {what}."
+        if self.score != pinned.score:
+            return f"Against the pin: nothing to compare, it explains the {pinned.score}."
         mine, other = self.lowest(), pinned.lowest()
         parts = []
         if mine and other and mine != other:
             parts.append(f"lowest agreement {mine[2]:+z.2f} instead of {other[2]:+z.2f}")
-        if (
-            np.array_equal(self.index, pinned.index)
-            and self.maps.shape[2:] == pinned.maps.shape[2:]
-        ):
+        if self.maps.shape[2:] == pinned.maps.shape[2:]:
             for b, name in enumerate(self.baselines):
                 if name in pinned.baselines:
                     twin = pinned.maps[:, pinned.baselines.index(name)]

@@ -609,10 +609,13 @@ def _counted(bare: Network, found: Structure, image: Tensor) -> Structure:
     products[-1] = whole = rest(np.zeros(len(found), dtype=bool))
     some = next(_drawn(found))
     if whole and rest(some) != whole:
-        known: dict[tuple[str, int], float] = {}
+        known: dict[Any, float] = {}
+        layers = {layer.name: layer for layer in found.layers}
         for number, names in enumerate(found.groups):
             one = some & (found.group == number)
-            kind = _kind(names), int(one.sum())  # blocks of one kind need as many
+            first = layers[names[0]]
+            size = first.places, len(first.outputs), len(first.inputs)
+            kind = _kind(names), int(one.sum()), size  # blocks of one kind and size need as many
             if kind not in known:
                 known[kind] = (whole - rest(one)) / one.sum()
             products[:-1][found.group == number] = known[kind]

@@ -128,7 +128,8 @@ def scaled(model: nn.Module) -> dict[str, Any]:
         elif not isinstance(module, (*CUT, nn.GroupNorm)) and not _is_torchs(module):
             above = f"{name}." if name else ""
             for key, parameter in module.named_parameters(recurse=False):
-                if width(parameter) in widths:  # else it is a table of something else
+                # Else it is a table of something else, or one number for all channels.
+                if parameter.ndim and width(parameter) in widths:
                     found[above + key] = parameter
     return found
 
