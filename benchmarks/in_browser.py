@@ -43,7 +43,7 @@ WATCH = """([selector, text]) => { window.repaint = new Promise((done, fail) => 
   observer.observe(document.body, {childList: true, subtree: true});
   setTimeout(() => fail(new Error(`no new ${selector} ${text} within a minute`)), 60_000);
 }); }"""
-PICTURE = ".rw-picture"
+PICTURE = ".rw-picture svg"
 
 
 class Case(NamedTuple):

@@ -636,6 +636,19 @@ def test_panels_open_as_asked_for_and_are_filled_when_opened() -> None:
     assert not members.is_open
 
 
+def test_corruptions_are_measured_when_asked_for() -> None:
+    widget = ReliabilityWidget(SUBJECT, panels=("corruptions",))
+    widget.wait(LONG)
+    table = widget.page.opened[-1].box.children[1].children[1]
+    assert "<table" not in table.value
+    button(widget, "Measure").click()
+    widget.wait(LONG)
+    assert table.value.count("<tr>") == 1 + len(widget.controls["corruption"].options) > 10
+    clean = rw.reliability(SUBJECT)
+    assert f"<td>clean</td><td>{clean.metric('accuracy') * 100:.1f} %</td>" in table.value
+    assert widget.state() == widget.start
+
+
 @pytest.mark.parametrize("panels", ["numbers", 3, ("nambers",)])
 def test_panels_that_are_not_there_are_refused(panels: Any) -> None:
     with pytest.raises((TypeError, ValueError), match=r"panel.*: got .*\. (Pass|Use)"):
@@ -761,8 +774,7 @@ def test_export_writes_four_kinds_of_files(
     monkeypatch.chdir(tmp_path)
     widget.page.notes.value = "mine"
     for kind in ("PNG", "SVG", "CSV", "JSON"):
-        widget.page.format.value = kind
-        button(widget, "Export").click()
+        button(widget, kind).click()
         assert "Written to exports" in widget.page.saved.value
         assert_harmless(widget.page.saved.value)
     files = {path.suffix: path.read_bytes() for path in (tmp_path / "exports").iterdir()}

@@ -111,7 +111,7 @@ class Dashboard(Page):
         actions = [
             self.pin,
             button("Reset", "Go back to the settings at the start", explorer.work.reset),
-            button("Export", "Write a file into the folder exports", self.write),
+            button("Export", "Write a file", lambda: self.write(self.format.value)),
             self.format,
         ]
         if self._show_code:

@@ -57,9 +57,6 @@ class Page:
         self.notes = W.Textarea(
             description="Notes", placeholder="Yours; exported with the JSON file"
         )
-        self.format = W.Dropdown(
-            options=explorer.formats, layout=W.Layout(width="72px"), tooltip="File format"
-        )
         self.panels = [kind(explorer) for kind in explorer.panels or ()]
         button = self.button
         self.pin = button("Pin", "Keep this picture as a ghost to compare with", explorer.work.pin)
@@ -67,9 +64,12 @@ class Page:
             self.pin,
             button("Reset", "Go back to the settings at the start", explorer.work.reset),
             button("Code", "Show the Python text of this picture", self.toggle_code),
-            button("Export", "Write a file into the folder exports", self.write),
-            self.format,
+            button("Export", "Write a file into the folder exports", self.toggle_files),
         ]
+        kinds = [
+            button(kind, f"Write {kind}", partial(self.write, kind)) for kind in explorer.formats
+        ]
+        self.files = W.HBox([*kinds, self.saved], layout=W.Layout(display="none"))
         if not show_code:
             del self._actions[2]
 
@@ -113,10 +113,10 @@ class Page:
             self.readout,
             W.HBox([*row, *self._actions]),
             *(it.box for it in every),
-            self.saved,
+            self.files,
             self.code,
         ]
-        for part in [*parts[:2], parts[6]]:
+        for part in [*parts[:2], parts[6], self.files]:
             part.add_class("rw-row")
         parts[4].add_class("rw-stage")
         return parts
@@ -174,10 +174,13 @@ class Page:
         if self.help.layout.display != "none":
             self.help.value = self._explorer.help_text(self._explorer.work.result)
 
-    def write(self) -> None:
+    def toggle_files(self) -> None:
+        """Show or hide the kinds of files."""
+        toggle(self.files)
+
+    def write(self, kind: str) -> None:
         """Write a file of what is shown and offer it."""
-        path = self._explorer.export(self.format.value.lower())
-        self.saved.value = export.link(path)
+        self.saved.value = export.link(self._explorer.export(kind.lower()))
 
 
 class _Opened:

@@ -149,6 +149,53 @@ class PerClass(Panel):
         )
 
 
+class Corruptions(Panel):
+    """Accuracy and calibration of corrupted images, under the same repair; a job."""
+
+    name = "corruptions"
+    question = "Does the promise hold when the images get worse?"
+
+    def made(self) -> Any:
+        """Return a button that begins, and a table."""
+        self._table = W.HTML()
+        begin = self.button("Measure", "Evaluate every corruption; takes a while", self._measure)
+        return W.VBox([begin, self._table])
+
+    def show(self, result: Reliability) -> None:
+        """Say what will be measured; what was measured stays, with what it was measured of."""
+        if not self._table.value:
+            self._table.value = "Every corruption is a pass over all images; fitted on clean ones."
+
+    def _measure(self) -> None:
+        explorer, knobs = self.explorer, self.explorer.knobs()
+        names = [name for _, name in explorer.controls["corruption"].options]
+
+        def measure(progress: Any) -> list[Reliability]:
+            results: list[Reliability] = []
+            for name in names:
+
+                def tick(*_: int, done: int = len(results)) -> None:
+                    progress(done, len(names))
+
+                results.append(explorer.compute(tick, knobs | {"corruption": name}))
+            return results
+
+        def show(results: list[Reliability]) -> None:
+            rows = [
+                [
+                    str(result.knobs["corruption"]),
+                    *(percent(result.metric(name)) for name in ("accuracy", "confidence", "ece")),
+                    percent(result.ece_floor),
+                ]
+                for result in results
+            ]
+            head = ["images", "is right", "says", "ECE", "ECE of a perfect model"]
+            n, method = results[0].n, results[0].method
+            self._table.value = f"{n:,} images, repair: {method}{_table(head, rows)}"
+
+        explorer.runner.run(measure, show)
+
+
 def _points(gap: float) -> str:
     return f"{gap * 100:+.1f}".replace("-", "−")
 

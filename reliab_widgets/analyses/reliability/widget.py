@@ -10,7 +10,7 @@ from ...ui.controls import Words
 from ...ui.explorer import Explorer
 from ...ui.words import Chip
 from .compute import reliability
-from .panels import Members, Numbers, PerClass
+from .panels import Corruptions, Members, Numbers, PerClass
 from .result import Reliability
 
 
@@ -25,7 +25,7 @@ class ReliabilityWidget(Explorer):
     **options
         See `Explorer`: ``preset``, ``hide``, ``lock``, ``panels``, ``show_code``, ``cache``,
         ``executor``. Panels: ``"images of a bin"``, ``"numbers"``, ``"per class"``,
-        ``"all settings"``.
+        ``"corruptions"``, ``"all settings"``.
 
     Examples
     --------
@@ -77,7 +77,7 @@ calibrated model shows by chance.</li>
     front = ("corruption", "label", "method", "bins", "binning")
     fold = ("calibration_images", "calibration_bins", "interval", "seed")
     marks = {"bin": int, "temperature": float}  # noqa: RUF012
-    panels = (Members, Numbers, PerClass)
+    panels = (Members, Numbers, PerClass, Corruptions)
 
     def __init__(self, subject: Subject, **options: Any) -> None:
         check_subject(subject)
