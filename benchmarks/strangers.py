@@ -138,8 +138,8 @@ def cells(row: str) -> dict[str, Callable[[], object]]:
         equal("the sum of the map and the difference of scores", result.gap, 0, 0.1 * size + least)
 
     def attack(kind: str) -> None:
-        found = rw.attack(subject[:4], attack=kind, steps=3, epsilon=0.02).images
-        equal("radius and epsilon", (found - images[:4]).abs().max(), 0.02, 1e-6)
+        found = rw.attack(subject[:4], attack=kind, steps=3, epsilon=0.0005).images
+        equal("radius and epsilon", (found - images[:4]).abs().max(), 0.0005, 1e-6)
         before, after = (cross_entropy(it, labels[:4]) for it in (truth[:4], answers(found)))
         assert after > before, "the loss has not grown"
 

@@ -133,6 +133,7 @@ class Page:
         """Show the sentence of a picture."""
         self.readout.value = words.readout(sentence)
         self._fill_help()
+        self._fill_code()
 
     def show_panels(self, result: Any) -> None:
         """Bring the panels that are open up to date; on the worker."""
@@ -161,9 +162,13 @@ class Page:
     # ------------------------------------------------------------------ buttons
     def toggle_code(self) -> None:
         """Show or hide the code of what is shown; not of what is being computed."""
-        empty = self._explorer.work.result is None
-        self.code.value = "" if empty else self._explorer.code_shown()
         toggle(self.code)
+        self._fill_code()
+
+    def _fill_code(self) -> None:
+        if self.code.layout.display != "none":
+            empty = self._explorer.work.result is None
+            self.code.value = "" if empty else self._explorer.code_shown()
 
     def toggle_help(self) -> None:
         """Show or hide what marks mean, with the numbers of the picture."""

@@ -105,6 +105,7 @@ class Stage(W.VBox):
         finally:
             self._here.telling = False
         self._drawn = words.picture(svg, alternative)
+        self.layout.min_height = None  # it has a height of its own, less on a narrow page
         self._turn(self.is_live)
 
     def show_html(self, content: str, alternative: str) -> None:

@@ -87,7 +87,7 @@ class Special:
         """Return the finding in words."""
         return result.reading(**self.views()) if isinstance(result, Result) else str(result)
 
-    def chips(self, result: Any) -> list[str]:
+    def chips(self, result: Any) -> list[Any]:
         """Return the context of the picture, a few words each."""
         subject = self.subject
         return [subject.name, f"{len(subject):,} images", *subject.notes]

@@ -14,6 +14,7 @@ from ..core.engine import Cache, Cancelled
 from ..core.result import Result
 from . import worker
 from .settings import said
+from .words import Chip
 
 if TYPE_CHECKING:
     from .explorer import Explorer
@@ -73,6 +74,8 @@ class Work:
             known = job.due or self.cache.has(explorer.analysis, explorer.subject, **knobs)
             rough = None if known else explorer.preview(knobs)
             ticks = explorer.runner.ticks(job)
+            if not known:
+                explorer.runner.say("○ computing")
             result = self.compute(ticks, knobs if rough is None else rough)
             if job.cancelled:  # an analysis that does not watch ran to its end
                 raise Cancelled
@@ -171,7 +174,11 @@ class Work:
         """Say in a chip what the picture shows where that is not what the controls say."""
         explorer = self._explorer
         shown, chips = said(self.shown_state, explorer.state()), explorer.chips(self.result)
-        explorer.page.show_chips([*chips, f"picture: {shown}"] if shown else chips)
+        if shown and not any(isinstance(chip, Chip) and chip.kind == "shows" for chip in chips):
+            chips = [*chips, f"picture: {shown}"]
+        elif shown:  # it says already what the picture shows: not what the controls say
+            chips = [it._replace(kind="warning") if isinstance(it, Chip) else it for it in chips]
+        explorer.page.show_chips(chips)
 
     # ------------------------------------------------------------------ buttons
     def pin(self) -> None:

@@ -39,6 +39,8 @@ USUAL = (0.5, 4.0)
 """Temperatures that are shown; all of them, where one lies outside."""
 RIGHT = 480
 """Where the right half begins."""
+INSET, SPAN = 10, 380
+"""Where the axis of temperatures begins there, and how long it is: a ring fits at its ends."""
 BEHIND = {"facecolor": PAPER, "alpha": 0.85, "pad": 1, "lw": 0}
 """What stands behind words that lie on data."""
 ROOM = 30
@@ -48,14 +50,14 @@ ROOM = 30
 class Diagram(Sheet):
     """Reliability diagram and its counts on the left, four numbers and NLL(T) on the right."""
 
-    height = 322
+    height = 338
 
     def __init__(self, figure: Figure) -> None:
         super().__init__(figure)
         self._make_diagram(self.chart(44, 30, 396, 208))
         self._make_counts(self.chart(44, 244, 396, 40))
         self._make_numbers()
-        self._make_curve(self.chart(RIGHT, 152, 392, 86))
+        self._make_curve(self.chart(RIGHT + INSET, 152, SPAN, 86))
 
     def _make_diagram(self, axes: Axes) -> None:
         self.title = self.heading(0)
@@ -88,7 +90,7 @@ class Diagram(Sheet):
         (self.outside,) = axes.plot([], [], color=ORANGE, marker="D", ms=10, zorder=3, **edge)
         self.keys = [self.text(56, y, bbox=BEHIND) for y in (48, 67, 86)]
         self.nobody = [self.label(0, y, ha="center") for y in (128, 145)]
-        self.legend = [self.label(436, y, ha="right", bbox=BEHIND) for y in (210, 227)]
+        self.legend = self.label(242, 334, ha="center")
         self.axes = axes
         self.targets: list[Rectangle] = []
 
@@ -133,7 +135,7 @@ class Diagram(Sheet):
         self.here.set_zorder(5)
         self.told = [self.label(0, y, ha="center") for y in (168, 184)]
         self.label(RIGHT, 284, "sharper")
-        self.label(RIGHT + 392, 284, "softer", ha="right")
+        self.label(WIDTH, 284, "softer", ha="right")
         self.at = self.text(0, 284, ha="center", color=BLUE, fontweight="bold", fontsize=13)
         self.hint = self.label(RIGHT, 306)
         self.curve_axes = axes
@@ -182,12 +184,7 @@ class Diagram(Sheet):
         for text, (colour, words) in zip(self.keys, [*keys, *[(INK, "")] * 3], strict=False):
             text.set(color=colour, text=words, fontweight="bold" if colour == ORANGE else "normal")
         level = percent(result.knobs["interval"], 0)
-        for text, words in zip(
-            self.legend,
-            ("a perfect model’s points lie", f"in the grey boxes, {level} of the time"),
-            strict=True,
-        ):
-            text.set_text(words)
+        self.legend.set_text(f"grey boxes: where a perfect model’s points lie, {level} of the time")
         while len(self.targets) < len(bins.count):
             # Almost transparent, because what is not painted cannot be pointed at.
             patch = Rectangle((0, 0), 0, 1, facecolor=PAPER, alpha=0.004, lw=0, zorder=9)
@@ -263,7 +260,7 @@ class Diagram(Sheet):
         dragged = result.method in ("none", "temperature")
         self.point.set_data([here], [np.interp(np.log(here), np.log(known), result.curve_nll)])
         self.here.set_xdata([here])
-        across = RIGHT + 392 * np.log(here / low) / np.log(high / low)
+        across = RIGHT + INSET + SPAN * np.log(here / low) / np.log(high / low)
         self.at.set(x=min(max(across, RIGHT + 84), RIGHT + 316), text=f"T = {here:.2f}")
         self.one.set_visible(abs(np.log(here)) > 0.05)
         for artist in (self.here, self.at, self.point):
@@ -280,7 +277,7 @@ class Diagram(Sheet):
             words = ("best T on other", f"images: {best:.2f}")
         for text, word in zip(self.told, words, strict=True):
             where = 1.0 if best is None else best
-            text.set(x=RIGHT + 392 * np.log(where / low) / np.log(high / low), text=word)
+            text.set(x=RIGHT + INSET + SPAN * np.log(where / low) / np.log(high / low), text=word)
         handle = Handle(self.curve_axes, low, high, here, STEP, log=True)
         self.handle(self.here, "temperature", f"temperature T = {here:.2f}", handle)
 

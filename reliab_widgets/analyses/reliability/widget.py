@@ -37,7 +37,7 @@ class ReliabilityWidget(Explorer):
     """
 
     question = "When it says 90 %, is it right 9 times in 10?"
-    height = 322
+    height = 338
     about = """<ul>
 <li><b>Grey boxes</b>: where 95 % of a perfectly calibrated model's points lie, at as many images.
 <b>Blue circle</b>: the images of one bin of confidence, inside its box; its area grows with their
@@ -127,6 +127,7 @@ calibrated model shows by chance.</li>
 def _repair(result: Reliability) -> str:
     calibrator = result.calibrator
     if not isinstance(calibrator, Temperature):
-        return "no repair" if result.method == "none" else result.method
+        names = ReliabilityWidget.words["method"].options
+        return "no repair" if result.method == "none" else names.get(result.method, result.method)
     how = "fitted" if result.n_fitted else "set by hand"
     return f"T = {calibrator.temperature:.2f} {how}"

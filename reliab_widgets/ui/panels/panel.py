@@ -40,7 +40,9 @@ class Panel:
 
     def button(self, text: str, tip: str, act: Callable[[], object]) -> W.Button:
         """Return a button whose errors are shown on the page."""
-        button = W.Button(description=text, tooltip=tip, layout=W.Layout(width="auto"))
+        button = W.Button(
+            description=text, tooltip=tip, layout=W.Layout(width="auto", min_width="36px")
+        )
         button.on_click(lambda _: self.explorer.guard(act))
         return button
 
