@@ -46,8 +46,8 @@ SAME = (
 NETWORKS: dict[str, tuple[int, dict[str, Any]]] = {  # side of an image, arguments
     **{f"torchvision {it}": (32, {}) for it in SAME},
     **{f"torchvision {it}": (64, {}) for it in ("alexnet", "squeezenet1_1", "swin_t", "swin_v2_t")},
-    "torchvision inception_v3": (75, {"init_weights": False}),
-    "torchvision googlenet": (32, {"init_weights": False}),
+    "torchvision inception_v3": (75, {"init_weights": False, "aux_logits": False}),
+    "torchvision googlenet": (32, {"init_weights": False, "aux_logits": False}),
     "torchvision vit_b_16": (32, {"image_size": 32}),
     "torchvision maxvit_t": (224, {}),
     **{f"timm {it}": (32, {}) for it in ("resnet10t", "convnext_atto", "ghostnet_050")},

@@ -107,6 +107,7 @@ def test_the_handle_takes_over_the_repair(
     ring, repair = mark(widget, "handle:temperature"), labelled(widget, "Repair").locator("select")
     expect(repair).to_have_value("none")
     expect(ring).to_have_attribute("aria-valuenow", "1")
+    ring.hover()  # in sight, and nothing moves any more
     start = ring.evaluate("it => it.getBoundingClientRect().toJSON()")
     x, y = start["x"] + start["width"] / 2, start["y"] + start["height"] / 2
     notebook.page.mouse.move(x, y)
