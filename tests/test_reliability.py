@@ -253,12 +253,16 @@ def test_points_outside_their_boxes_are_counted() -> None:
         assert [text for text in texts if "outside" in text] == words
 
 
-def test_what_is_expected_is_binomial() -> None:
-    bins = binned(np.full(40, 0.7), np.ones(40), np.array([0.0, 0.5, 1.0]))
-    low, high = expected(bins, 0.9)
-    known = binom(40, 0.7)
-    assert np.isnan([low[0], high[0]]).all()
-    assert (low[1], high[1]) == (known.ppf(0.05) / 40, known.ppf(0.95) / 40)
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_expected_is_binomial(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    confidence = np.where(random.random(n := 5 + 20 * seed) < 0.2, 1.0, random.random(n))
+    bins = binned(confidence, random.random(n) < confidence, np.linspace(0, 1, 16))
+    filled = bins.count > 0
+    known = binom(bins.count[filled], bins.confidence[filled])
+    for ends, share in zip(expected(bins, 0.9), (0.05, 0.95), strict=True):
+        np.testing.assert_allclose(ends[filled], known.ppf(share) / bins.count[filled])
+        assert np.isnan(ends[~filled]).all()
 
 
 def test_over_and_under_confident_are_told_apart() -> None:

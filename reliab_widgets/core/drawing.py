@@ -121,8 +121,7 @@ class Drawing:
         text : str
             Its name: shown when pointed at, and read aloud.
         mark : str
-            What a widget is told when it is chosen: ``"bin:3"``, a kind and a key, or
-            ``"cell@8x8"``, one of rows x columns.
+            What a widget is told when it is chosen: ``"bin:3"``, a kind and a key.
         """
         gid = mark or artist.get_gid() or f"mark{len(self.titles)}"
         artist.set_gid(gid)

@@ -236,16 +236,6 @@ class AutoBox(W.HBox):
         finally:
             self._showing = False
 
-    def reach(self, most: Any) -> None:
-        """Let the slider go as far as ``most``; the value stays, but one beyond becomes auto."""
-        if self.value is not None and self.value > most:
-            self.value = None
-        self._showing = True
-        try:
-            self.inner.max = most
-        finally:
-            self._showing = False
-
     def _moved(self, change: Any) -> None:
         if not self._showing and not self._echo(change["new"]):
             self._known = None  # moved by hand: whatever comes next is no echo

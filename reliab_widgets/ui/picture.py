@@ -26,8 +26,8 @@ NOT_LOADED = (
 class LivePicture(anywidget.AnyWidget):
     """An SVG whose marks are chosen by mouse and keyboard.
 
-    The drawing names them, see `reliab_widgets.core.drawing.Drawing`: ``"bin:3"`` is a mark, a cell
-    of ``"cell@8x8"`` is chosen by its place, ``"handle:alpha"`` is dragged.
+    The drawing names them, see `reliab_widgets.core.drawing.Drawing`: ``"bin:3"`` is a mark,
+    ``"handle:alpha"`` is dragged.
 
     Examples
     --------
@@ -44,17 +44,6 @@ class LivePicture(anywidget.AnyWidget):
     handles = traitlets.Dict(help="Where handles lie and what they stand for.").tag(sync=True)
     dragged = traitlets.Dict(help="Name and value of the handle last moved.").tag(sync=True)
     alive = traitlets.Bool(False, help="Whether a page shows it.").tag(sync=True)
-
-
-def key_of(value: Any) -> str:
-    """Return what a value is called in the name of a mark.
-
-    Examples
-    --------
-    >>> key_of(3), key_of("conv1"), key_of((4, 5))
-    ('3', 'conv1', '4,5')
-    """
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 class Stage(W.VBox):
@@ -100,7 +89,7 @@ class Stage(W.VBox):
         try:
             with self.live.hold_sync():
                 self.live.svg, self.live.alt = svg, typeset(alternative)
-                self.live.selected = {kind: key_of(value) for kind, value in chosen.items()}
+                self.live.selected = {kind: str(value) for kind, value in chosen.items()}
                 self.live.handles = dict(handles)
         finally:
             self._here.telling = False
@@ -121,14 +110,8 @@ class Stage(W.VBox):
             self._timer.daemon = True
             self._timer.start()
 
-    def close(self) -> None:
-        """Stop looking."""
-        if self._timer is not None:
-            self._timer.cancel()
-        super().close()
-
     def _look(self) -> None:
-        if not self.live.alive:
+        if not self.live.alive and self.live.comm is not None:  # nor closed meanwhile
             self.is_live = False
             self._turn(False)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import inspect
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
@@ -55,6 +56,19 @@ class Work:
         explorer = self._explorer
         handed = self._handed | watched
         return self.cache(explorer.analysis, explorer.subject, **handed, **knobs)
+
+    def compute_each(
+        self, progress: Any, knobs: dict[str, Any], name: str, values: Iterable[Any]
+    ) -> list[Any]:
+        """Return what the analysis gives for each value of a knob; progress counts values."""
+        results: list[Any] = []
+        for value in (values := tuple(values)):
+            # Cancel comes between the batches of each.
+            def tick(*_: int, done: int = len(results)) -> None:
+                progress(done, len(values))
+
+            results.append(self.compute(tick, knobs | {name: value}))
+        return results
 
     def refresh(self) -> None:
         """Compute and show what the controls say now."""

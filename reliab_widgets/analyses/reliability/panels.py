@@ -171,14 +171,7 @@ class Corruptions(Panel):
         names = [name for _, name in explorer.controls["corruption"].options]
 
         def measure(progress: Any) -> list[Reliability]:
-            results: list[Reliability] = []
-            for name in names:
-
-                def tick(*_: int, done: int = len(results)) -> None:
-                    progress(done, len(names))
-
-                results.append(explorer.compute(tick, knobs | {"corruption": name}))
-            return results
+            return explorer.work.compute_each(progress, knobs, "corruption", names)
 
         def show(results: list[Reliability]) -> None:
             rows = [

@@ -114,17 +114,18 @@ def expected(bins: Bins, interval: float = 0.95) -> tuple[np.ndarray, np.ndarray
     >>> expected(bins)
     (array([0.2]), array([0.8]))
     """
-    from scipy.special import bdtr
+    from scipy.special import bdtr, bdtrik
 
-    low, high = np.full(len(bins.count), np.nan), np.full(len(bins.count), np.nan)
     rest = (1 - interval) / 2
-    for b in np.flatnonzero(bins.count):
-        count, share = int(bins.count[b]), float(bins.confidence[b])
-        hits = np.arange(count + 1)
-        below = bdtr(hits, count, share)  # share of samples with at most so many hits
-        low[b] = np.searchsorted(below, rest, side="right") / count
-        high[b] = min(np.searchsorted(below, 1 - rest) / count, 1.0)
-    return low, high
+    ends = []
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for share in (rest, 1 - rest):
+            # The least number of hits that so large a share of samples does not exceed.
+            hits = np.ceil(bdtrik(share, bins.count, bins.confidence)).clip(0, bins.count)
+            fewer = np.maximum(hits - 1, 0)
+            hits = np.where(bdtr(fewer, bins.count, bins.confidence) >= share, fewer, hits)
+            ends.append(np.where(bins.count > 0, hits / bins.count, np.nan))
+    return ends[0], ends[1]
 
 
 def binned(

@@ -141,14 +141,7 @@ class Searches:
         every = explorer.controls["epsilon"].stops
 
         def compute(progress: Tick) -> list[Result]:
-            results: list[Result] = []
-            for epsilon in every:
-                # Cancel comes between the batches of each, n/N counts epsilons.
-                def tick(*_: int, done: int = len(results)) -> None:
-                    progress(done, len(every))
-
-                results.append(explorer.compute(tick, knobs | {"epsilon": epsilon}))
-            return results
+            return explorer.work.compute_each(progress, knobs, "epsilon", every)
 
         def show(results: list[Result]) -> None:
             lost = list(map(self._lost, results))

@@ -48,18 +48,3 @@ export function nextBox(boxes, here, key) {
   // Marks that stand in one row are walked with either pair of arrows.
   return Math.min(Math.max(here + (way[0] || way[1]), 0), boxes.length - 1);
 }
-
-// The cell of a grid under a point, "row,column" counted from 1.
-export function cellAt(box, rows, columns, x, y) {
-  const at = (share, n) => Math.min(Math.max(Math.ceil(share * n), 1), n);
-  return `${at((y - box.y) / box.height, rows)},${at((x - box.x) / box.width, columns)}`;
-}
-
-// The cell that a key leads to.
-export function cellByKey(cell, rows, columns, key) {
-  const way = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0] }[key];
-  if (!way) return undefined;
-  const [row, column] = cell.split(",").map(Number);
-  const inside = (it, n) => Math.min(Math.max(it, 1), n);
-  return `${inside(row + way[0], rows)},${inside(column + way[1], columns)}`;
-}

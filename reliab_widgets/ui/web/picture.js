@@ -1,6 +1,6 @@
 // A picture whose marks answer. A drawing names them: "bin:3" is chosen with a click or the arrow
-// keys, "cell@8x8" is a grid of which a cell is chosen, "handle:alpha" is dragged.
-const MARK = /^([a-z_]+)([:@])(.+)$/;
+// keys, "handle:alpha" is dragged.
+const MARK = /^([a-z_]+):(.+)$/;
 
 function render({ model, el }) {
   const prefix = `rw${Math.random().toString(36).slice(2, 10)}-`;
@@ -44,8 +44,8 @@ function render({ model, el }) {
     const found = MARK.exec(element.dataset.mark);
     if (name) element.dataset.tip = name;
     if (!found) return;
-    const [, kind, sign, key] = found;
-    Object.assign(element.dataset, { kind, key, sign });
+    const [, kind, key] = found;
+    Object.assign(element.dataset, { kind, key });
     element.setAttribute("aria-label", name);
     element.setAttribute("role", kind === "handle" ? "slider" : "button");
     // JupyterLab's own keys (x cuts a cell) must not see what is pressed here.
@@ -58,7 +58,7 @@ function render({ model, el }) {
     const selected = model.get("selected");
     for (const kind of new Set([...root.querySelectorAll("[data-kind]")].map((it) => it.dataset.kind))) {
       const marks = all(kind);
-      const chosen = marks.find((it) => it.dataset.sign === ":" && it.dataset.key === String(selected[kind]));
+      const chosen = marks.find((it) => it.dataset.key === selected[kind]);
       for (const it of marks) {
         if (kind === "handle") {
           slide(it);
@@ -129,7 +129,6 @@ function render({ model, el }) {
     tip.style.top = `${above > 0 ? above : box.y - edge.y + (box.height ?? 16) + 6}px`;
   }
 
-  const grid = (element) => element.dataset.key.split("x").map(Number);
   const on = {
     pointerdown(event) {
       const element = marked(event.target);
@@ -157,15 +156,12 @@ function render({ model, el }) {
       const element = marked(event.target);
       if (!element || element.dataset.kind === "handle") return;
       element.focus({ preventScroll: true });
-      const { kind, key, sign } = element.dataset;
-      if (sign === ":") return choose(kind, key);
-      const [box, at] = [element.getBBox(), point(event)];
-      choose(kind, cellAt(box, ...grid(element), at.x, at.y));
+      choose(element.dataset.kind, element.dataset.key);
     },
     keydown(event) {
       const element = marked(event.target);
       if (!element) return;
-      const { kind, key, sign } = element.dataset;
+      const { kind, key } = element.dataset;
       let done = true;
       if (kind === "handle") {
         const handle = model.get("handles")[key];
@@ -173,10 +169,6 @@ function render({ model, el }) {
         const value = handle && valueByKey(handle, here, event.key);
         done = value !== undefined;
         if (done) ask(key, value);
-      } else if (sign === "@") {
-        const next = cellByKey(model.get("selected")[kind] ?? "1,1", ...grid(element), event.key);
-        done = next !== undefined;
-        if (done) choose(kind, next);
       } else if (event.key === "Enter" || event.key === " ") {
         choose(kind, key);
       } else {
