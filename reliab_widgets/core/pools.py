@@ -190,7 +190,6 @@ class _Processes:
             return
         others = [n for n, _ in self._running.values() if n not in late]
         self._running.clear()
-        _kill(self._pool)
         self._renew()
         self._waiting.extendleft(reversed(others))
         for number in late:
@@ -199,6 +198,9 @@ class _Processes:
 
     def _renew(self) -> None:
         old, given = self._pool, self._given
+        # A pool that breaks ends its processes, but not one that it begins meanwhile, and whoever
+        # shuts it down would wait for that one for ever.
+        _kill(old)
         self._pool = ProcessPoolExecutor(
             self._width,
             mp_context=given._mp_context,
