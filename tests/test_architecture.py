@@ -69,7 +69,8 @@ LAYERS: list[tuple[str, list[str]]] = [
     ("ops.*", [*CORE, *OPS]),  # but no loose file: see test_every_file_of_ops_has_a_room
     ("analyses", []),
     ("analyses.allowed", [*CORE, "analyses", "analyses.*.compute"]),
-    *((name, [*CORE, *OPS, *PARTS]) for name in DRAWN),
+    ("analyses.strip", [*CORE, *OPS]),  # a picture that several analyses draw under theirs
+    *((name, [*CORE, *OPS, *PARTS, "analyses.strip"]) for name in DRAWN),
     ("analyses.*.result", [*CORE, *OPS, *PARTS]),
     ("analyses.*.compute", [*CORE, *OPS, OWN + ".result"]),
     ("analyses.*.panels", [*CORE, *OPS, *UI, OWN + ".*"]),
@@ -100,15 +101,17 @@ WITHOUT_TORCH = [
     "core.style",
     "ops.calibration.bins",
     "ops.calibration.metrics",
+    "ops.features.plan",
     "ops.statistics.*",
     "analyses",
+    "analyses.strip",
     *DRAWN,
     "analyses.*.result",
 ]
 
 # Slow to import, so imported in the functions that need them; drawings are loaded to draw.
 HEAVY = {"captum", "matplotlib", "pandas", "scipy", "sklearn", "torchvision"}
-DRAWINGS = ["core.fonts", "core.drawing", "core.style", *DRAWN]
+DRAWINGS = ["core.fonts", "core.drawing", "core.style", "analyses.strip", *DRAWN]
 MAY_BE_HEAVY = ["zoo.*", *DRAWINGS, *WITH_WIDGETS]
 
 IMPORTED_AS = {"pillow": "PIL", "scikit-learn": "sklearn", "torch-pruning": "torch_pruning"}

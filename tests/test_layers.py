@@ -3,6 +3,7 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,7 +12,9 @@ from torchvision.models.resnet import BasicBlock
 
 import reliab_widgets as rw
 from reliab_widgets import Subject
+from reliab_widgets.ops.features.graph import plan
 from reliab_widgets.ops.features.layers import Layer, find, observing
+from reliab_widgets.ops.features.plan import Plan
 from tests import strangers
 from tests.models import Blocked, Brightness, flat_images
 
@@ -81,11 +84,9 @@ def test_every_convolution_and_linear_layer_is_found_once(name: str) -> None:
     assert found[-1] == Layer(heavy[-1], heavy[-1], 0, "Linear", (10,))
 
 
-def test_shapes_and_shortcuts_of_a_residual_network() -> None:
+def test_shapes_of_a_residual_network() -> None:
     found = layers(rw.demo("resnet20"))
     assert found[0] == Layer("conv1", "conv1", 0, "Conv2d", (16, 32, 32))
-    shortcuts = [layer.name for layer in found if layer.branch]
-    assert shortcuts == ["layer2.0.downsample.0", "layer3.0.downsample.0"]
 
 
 def test_what_they_show_is_what_a_pass_by_hand_gives() -> None:
@@ -139,19 +140,7 @@ def test_each_use_shows_its_own_output() -> None:
     assert seen["conv (2nd use)"] == pytest.approx(2.5)
 
 
-def test_shortcuts_and_branches_are_marked() -> None:
-    assert [it.name for it in layers(subject(Twice(), 2)) if it.branch] == ["shortcut"]
-    assert [it.name for it in layers(subject(Inception())) if it.branch] == ["short"]
-    block = nn.Sequential(
-        nn.Conv2d(1, 4, 1),
-        BasicBlock(4, 4, 2, nn.Sequential(nn.Conv2d(4, 4, 1, 2), nn.BatchNorm2d(4))),
-        nn.Flatten(),
-        nn.Linear(64, 3),
-    )
-    assert [it.name for it in layers(subject(block)) if it.branch] == ["1.downsample.0"]
-
-
-def test_without_gradients_there_are_layers_but_no_branches() -> None:
+def test_without_gradients_there_are_layers() -> None:
     assert [it.name for it in layers(subject(Blocked()))] == ["net.conv", "net.fc"]
 
 
@@ -254,3 +243,106 @@ def test_layers_that_read_windows_are_seen(image_first: bool) -> None:
     assert ([layer.name for layer in found], notes) == (names, ())
     assert {layer.shape for layer in found[1:3]} == {(4, 16, 8), (4, 16, 6)}
     assert rw.propagation(subject, steps=1).layers[1:-2] == tuple(names)
+
+
+# --- the plan of a network --------------------------------------------------------------------
+
+
+def planned(model: nn.Module, image: Tensor, layers: str = "weight") -> Plan:
+    subject = Subject(
+        model, image.repeat(2, 1, 1, 1), torch.tensor([0, 1]), classes=["a", "b", "c"]
+    )
+    found, _ = find(subject.network, subject.images[:1], layers)
+    return plan(subject.network, subject.images[:1], found)
+
+
+def test_a_plan_has_the_longest_path_in_a_row_and_the_shortcut_halfway_along_its_arc() -> None:
+    drawn = planned(Twice(), torch.rand(1, 2, 5, 5))
+    places = dict(zip(drawn.names, drawn.place, strict=True))
+    assert places == {"conv": 1, "conv (2nd use)": 2, "shortcut": 1.5, "fc": 3}
+    assert drawn.names[int(np.flatnonzero(drawn.beside)[0])] == "shortcut"
+    assert drawn.arcs.tolist() == [[0, 2]]  # leaves behind the input, comes back behind the second
+
+
+def test_branches_side_by_side_are_arcs_and_pooling_alone_is_one_too() -> None:
+    drawn = planned(Inception(), torch.rand(1, 1, 4, 4))
+    places = dict(zip(drawn.names, drawn.place, strict=True))
+    assert (places["stem"], places["long.0"], places["long.2"], places["fc"]) == (1, 2, 3, 4)
+    assert places["short"] == 2.5
+    assert drawn.arcs.tolist() == [[1, 3]]
+
+
+def test_a_chain_has_no_arcs_and_every_layer_its_own_place() -> None:
+    chain = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU(), nn.Conv2d(2, 2, 1), nn.Flatten())
+    chain = nn.Sequential(chain, nn.Linear(50, 3)).eval()
+    drawn = planned(chain, torch.rand(1, 1, 5, 5))
+    assert drawn.place.tolist() == [1, 2, 3]
+    assert len(drawn.arcs) == 0
+    assert [stage.title for stage in drawn.stages] == ["stage 1", "1"]
+
+
+def test_squeeze_and_excitation_multiplies_what_went_around_it() -> None:
+    class Gate(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            sizes = ((1, 4), (4, 2), (2, 4))
+            self.body = nn.ModuleList(nn.Conv2d(*size, 1) for size in sizes)
+            self.fc = nn.Linear(4, 3)
+            self.eval()
+
+        def forward(self, x: Tensor) -> Tensor:
+            first, small, large = self.body
+            x = first(x)
+            gate = torch.sigmoid(large(small(x.mean((2, 3), keepdim=True))))
+            return self.fc((x * gate).mean((2, 3)))
+
+    drawn = planned(Gate(), torch.rand(1, 1, 5, 5))
+    assert drawn.place.tolist() == [1, 2, 3, 4]
+    assert drawn.arcs.tolist() == [[1, 3]]
+    assert drawn.stages[0][1:] == (3, "stage 1", "2–4 maps of 5 × 5")
+
+
+def test_a_network_without_gradients_is_a_row() -> None:
+    drawn = planned(Blocked(), flat_images([0.5]))
+    assert drawn.place.tolist() == list(range(1, len(drawn.names) + 1))
+    assert not drawn.beside.any()
+    assert len(drawn.arcs) == 0
+
+
+@pytest.mark.parametrize("name", ["resnet18", "densenet121", "googlenet", "vit_b_16", "swin_t"])
+def test_every_layer_of_a_well_known_network_has_a_place_within_its_arcs(name: str) -> None:
+    from torchvision import models
+
+    given: dict[str, object] = {"image_size": 32} if name == "vit_b_16" else {}
+    if name == "googlenet":
+        given = {"init_weights": False, "aux_logits": False}
+    model = getattr(models, name)(weights=None, num_classes=3, **given).eval()
+    drawn = planned(model, torch.rand(1, 3, 32, 32))
+    main = drawn.place[~drawn.beside]
+    assert main.tolist() == list(range(1, drawn.length + 1))
+    assert (drawn.place > 0).all()
+    for place in drawn.place[drawn.beside]:
+        assert any(first < place < last + 1 for first, last in drawn.arcs)
+    assert (drawn.arcs[:, 0] <= drawn.arcs[:, 1]).all()
+    ends = [(stage.first, stage.last) for stage in drawn.stages]
+    assert [end for first, last in ends for end in range(first, last + 1)] == main.tolist()
+
+
+def test_a_shortcut_with_a_convolution_is_beside_the_path() -> None:
+    block = nn.Sequential(
+        nn.Conv2d(1, 4, 1),
+        BasicBlock(4, 4, 2, nn.Sequential(nn.Conv2d(4, 4, 1, 2), nn.BatchNorm2d(4))),
+        nn.Flatten(),
+        nn.Linear(100, 3),
+    ).eval()
+    drawn = planned(block, torch.rand(1, 1, 9, 9))
+    assert [drawn.names[k] for k in np.flatnonzero(drawn.beside)] == ["1.downsample.0"]
+    assert drawn.arcs.tolist() == [[1, 3]]
+
+
+def test_resnet_has_one_arc_for_each_of_its_blocks() -> None:
+    from torchvision.models import resnet18
+
+    drawn = planned(resnet18(weights=None, num_classes=3).eval(), torch.rand(1, 3, 32, 32))
+    assert drawn.arcs.tolist() == [[k, k + 2] for k in range(1, 17, 2)]
+    assert int(drawn.beside.sum()) == 3

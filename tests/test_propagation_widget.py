@@ -29,6 +29,7 @@ from reliab_widgets.analyses.propagation.widget import PropagationWidget
 from reliab_widgets.core.drawing import Picture, svg
 from reliab_widgets.core.knobs import Knobs
 from reliab_widgets.core.wording import typeset
+from reliab_widgets.ops.features.plan import Plan
 from reliab_widgets.ui import running, worker
 from reliab_widgets.ui.panels import epsilon as epsilon_panel
 from reliab_widgets.ui.thumbnails import coloured
@@ -68,6 +69,13 @@ def widget() -> PropagationWidget:
     made = PropagationWidget(flat(), preset={"image": 1, "attack": "fgsm", "epsilon": 0.2})
     made.wait(LONG)
     return made
+
+
+def row(names: tuple[str, ...], beside: np.ndarray) -> Plan:
+    """A plan of layers in a row, some of which stand beside it."""
+    place = np.cumsum(~beside) + 0.5 * beside
+    sizes = np.tile((8, 32, 32), (len(names), 1))
+    return Plan(names, sizes, place, beside, np.zeros((0, 2), dtype=int))
 
 
 def made_up(
@@ -114,7 +122,7 @@ def made_up(
         "layers": names,
         "types": ("", *["Conv2d"] * layers, "", ""),
         "shapes": ("3 x 32 x 32", *["8 x 32 x 32"] * layers, "3", "3"),
-        "branches": np.arange(layers + 3) % 7 == 3,
+        "plan": row(names[1:-2], np.arange(1, layers + 1) % 7 == 3),
         "distance": generator.random((len(kinds), len(METRICS), layers + 3, n)).astype(np.float32),
         "logits": generator.normal(size=(1 + len(kinds), n, len(classes))),
         "trajectory": generator.normal(size=(steps + 1, n, len(classes))),

@@ -33,6 +33,7 @@ from ...ops.attacks.knobs import (
 )
 from ...ops.attacks.noise import signs
 from ...ops.features.distances import distances, reduced
+from ...ops.features.graph import plan
 from ...ops.features.layers import Layer, LayersKnob, find, observing
 from .result import Channels, Propagation
 
@@ -170,7 +171,7 @@ def propagation(
         layers=("input", *(layer.name for layer in found), "logits", "probabilities"),
         types=("", *(layer.type for layer in found), "", ""),
         shapes=tuple(map(shape, sizes)),
-        branches=np.array([False, *(layer.branch for layer in found), False, False]),
+        plan=plan(subject.network, subject.images[:1], found),
         distance=np.concatenate([part.distance for part in parts], axis=3),
         logits=logits,
         trajectory=np.concatenate([part.trajectory for part in parts], axis=1),

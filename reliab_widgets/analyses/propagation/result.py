@@ -14,6 +14,7 @@ from ...core.knobs import Auto, Choice, Flag, Kind, Real, Text, Whole
 from ...core.result import Record, Result
 from ...core.wording import grey_levels, nearest, percent, problem
 from ...ops.calibration.metrics import softmax
+from ...ops.features.plan import Plan
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -70,8 +71,8 @@ class Propagation(Result):
         ``L`` of each, in the order of execution, ``"input"`` first, ``"logits"`` and
         ``"probabilities"`` last; a second use is ``"relu (2nd use)"``; a type is ``"Conv2d"``, a
         shape ``"16 x 32 x 32"``. The first and the last two have the type ``""``.
-    branches : numpy.ndarray
-        ``(L,)`` bool: layers on a shortcut, or on a branch beside others.
+    plan : Plan
+        Where the layers between input and logits stand in the network.
     distance : numpy.ndarray
         ``(kinds, 4, L, n)`` float32, metrics in the order of ``METRICS``; from the clean image
         that did not pass through the denoiser.
@@ -88,12 +89,13 @@ class Propagation(Result):
         cannot be seen.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     facts: ClassVar[tuple[str, ...]] = (
         "n > 0 and K > 1 and T > 0 and pictures.size > 0",
         "kinds[0] == 'adversarial' and 'random' in kinds and len(set(kinds)) == len(kinds)",
         "layers[0] == 'input' and layers[-2:] == ('logits', 'probabilities')",
+        "layers[1:-2] == plan.names",
         "len(set(layers)) == len(layers)",
     )
     needs: ClassVar[Mapping[str, Kind]] = {
@@ -115,12 +117,17 @@ class Propagation(Result):
     layers: Annotated[tuple[str, ...], Array("L")]
     types: Annotated[tuple[str, ...], Array("L")]
     shapes: Annotated[tuple[str, ...], Array("L")]
-    branches: Annotated[np.ndarray, Array("L", bool)]
+    plan: Plan
     distance: Annotated[np.ndarray, Array("R 4 L n", least=0, nan=True, inf=True)]
     logits: Annotated[np.ndarray, Array("R+1 n K")]
     trajectory: Annotated[np.ndarray, Array("T n K")]
     pictures: Annotated[np.ndarray, Array("R+1 C H W", least=0, most=1)]
     notes: tuple[str, ...]
+
+    @property
+    def branches(self) -> np.ndarray:
+        """Which layers are on a shortcut, or on a branch beside others, ``(L,)`` bool."""
+        return np.concatenate([[False], self.plan.beside, [False, False]])
 
     @property
     def attack(self) -> str:

@@ -29,6 +29,9 @@ from ...core.subject import Subject
 from ...core.validation import check_apart
 from ...core.wording import problem
 from ...ops.calibration.calibrators import fit_temperature
+from ...ops.features.graph import plan
+from ...ops.features.layers import find
+from ...ops.features.plan import Plan
 from ...ops.pruning import removal
 from ...ops.pruning.importance import CRITERIA, Criterion
 from ...ops.pruning.measures import ATTACKS
@@ -232,6 +235,7 @@ def _result(subject: Subject, split: _Split, case: Case, so_far: Measured) -> Pr
         scores=main[min(1, len(main) - 1)].scores,
         removed=removed,
         layers=tuple(layer.name for layer in found.layers),
+        plan=_plan(case.subject, found),
         left=table("left"),
         parameters=table("parameters"),
         multiply_adds=table("multiply_adds"),
@@ -250,6 +254,14 @@ def _result(subject: Subject, split: _Split, case: Case, so_far: Measured) -> Pr
     )
     result.remember(subject, [one.tuned for one in main] if case.finetune else None)
     return result
+
+
+def _plan(subject: Subject, found: Structure) -> Plan:
+    """Return where the layers stand that run; one may be there that no image goes through."""
+    running, _ = find(subject.network, subject.images[:1])
+    known = {layer.name for layer in found.layers}
+    mine = [layer for layer in running if layer.name in known]
+    return plan(subject.network, subject.images[:1], mine)
 
 
 _UNFINISHED, _LOCK = Recent(2), threading.Lock()

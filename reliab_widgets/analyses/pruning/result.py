@@ -15,6 +15,7 @@ from ...core.result import Result
 from ...core.wording import percent
 from ...ops.calibration.metrics import METRICS as CALIBRATION
 from ...ops.calibration.metrics import measure, softmax, tempered
+from ...ops.features.plan import Plan
 from ...ops.pruning.measures import ATTACKS, BINS, TEMPERATURES
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ class Pruning(Result):
         ``(S, L, U)`` bool.
     layers : tuple of str
         All D convolutions and linear layers, in the order in which they run.
+    plan : Plan
+        Where layers stand in the network.
     left : numpy.ndarray
         ``(S, L, D)`` filters left in each; of ``"magnitude"`` its weights.
     parameters, multiply_adds, size : numpy.ndarray
@@ -80,7 +83,7 @@ class Pruning(Result):
         What could not be removed, and why.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     facts: ClassVar[tuple[str, ...]] = (
         "G == len(set(group))",
@@ -88,6 +91,7 @@ class Pruning(Result):
         "len(set(layers)) == len(layers) and all(groups)",
         "set(layer for group in groups for layer in group) <= set(layers)",
         f"A in (0, {len(ATTACKS)})",
+        "set(plan.names) <= set(layers)",
     )
     needs: ClassVar[Mapping[str, Kind]] = {
         "criterion": Text(),
@@ -111,6 +115,7 @@ class Pruning(Result):
     scores: Annotated[np.ndarray, Array("U", inf=True)]
     removed: Annotated[np.ndarray, Array("S L U", bool)]
     layers: Annotated[tuple[str, ...], Array("D")]
+    plan: Plan
     left: Annotated[np.ndarray, Array("S L D", int, least=0)]
     parameters: Annotated[np.ndarray, Array("S L", int, least=0)]
     multiply_adds: Annotated[np.ndarray, Array("S L", int, least=0)]

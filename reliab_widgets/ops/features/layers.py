@@ -66,8 +66,6 @@ class Layer:
         Its class, ``"Conv2d"``, or the function, ``"linear"``.
     shape : tuple of int
         Of its output, for one image.
-    branch : bool
-        Whether it lies on a shortcut or a branch: not on the longest path through the network.
     differs : bool
         Whether gradients lead from it to the image.
     rows : Rows
@@ -75,8 +73,8 @@ class Layer:
 
     Examples
     --------
-    >>> Layer("fc", "fc", 0, "Linear", (10,)).branch
-    False
+    >>> Layer("fc", "fc", 0, "Linear", (10,)).differs
+    True
     """
 
     name: str
@@ -84,7 +82,6 @@ class Layer:
     use: int
     type: str
     shape: tuple[int, ...]
-    branch: bool = False
     differs: bool = True
     rows: Rows = WHOLE
 
@@ -123,8 +120,8 @@ def find(
     >>> import reliab_widgets as rw
     >>> subject = rw.demo("resnet20")
     >>> found, notes = find(subject.network, subject.images[:1])
-    >>> len(found), found[0].name, found[0].shape, [it.name for it in found if it.branch]
-    (22, 'conv1', (16, 32, 32), ['layer2.0.downsample.0', 'layer3.0.downsample.0'])
+    >>> len(found), found[0].name, found[0].shape
+    (22, 'conv1', (16, 32, 32))
     """
     # A slider asks again and again, and what runs does not change.
     wanted = layers if isinstance(layers, str) else tuple(layers)
@@ -165,7 +162,7 @@ def _looked(network: Network, image: Tensor) -> tuple[tuple[Layer, ...], list[st
     known = _FOUND.setdefault(network, {})
     key = tuple(image.shape[1:])
     if key not in known:
-        runs, parts, inside, path = _run(network, image)
+        runs, parts, inside = _run(network, image)
         seen = tuple(
             Layer(
                 name=_name(ran.module, ran.use),
@@ -173,8 +170,7 @@ def _looked(network: Network, image: Tensor) -> tuple[tuple[Layer, ...], list[st
                 use=ran.use,
                 type=ran.type,
                 shape=ran.shape,
-                branch=bool(path) and ran.node not in path,
-                differs=ran.node is not None,
+                differs=ran.differs,
                 rows=ran.rows,
             )
             for ran in runs
@@ -258,18 +254,18 @@ def observing(
 
 
 class _Ran(NamedTuple):
-    """A step, the autograd node that made its output, and whose rows that has."""
+    """A step, whether gradients lead from it to the image, and whose rows its output has."""
 
     module: str
     use: int
     type: str
     shape: tuple[int, ...]
-    node: Any
+    differs: bool
     rows: Rows
 
 
-def _run(network: Network, image: Tensor) -> tuple[list[_Ran], list[str], Inside, set[Any]]:
-    """Give what ran, what has rows of unknown images, who does what, and the longest path."""
+def _run(network: Network, image: Tensor) -> tuple[list[_Ran], list[str], Inside]:
+    """Give what ran, what has rows of unknown images, and who does what."""
     other = torch.rand(image.shape, generator=torch.Generator().manual_seed(_OTHER)).to(image)
     try:
         return _run_on(network, torch.cat([image, other, image]))  # what `whose` tells apart
@@ -279,7 +275,7 @@ def _run(network: Network, image: Tensor) -> tuple[list[_Ran], list[str], Inside
     return _run_on(network, image)
 
 
-def _run_on(network: Network, images: Tensor) -> tuple[list[_Ran], list[str], Inside, set[Any]]:
+def _run_on(network: Network, images: Tensor) -> tuple[list[_Ran], list[str], Inside]:
     modules = dict(network.model.named_modules())
     runs: list[_Ran] = []
     parts: list[str] = []
@@ -290,7 +286,8 @@ def _run_on(network: Network, images: Tensor) -> tuple[list[_Ran], list[str], In
         rows = whose(step.output, len(images)) if step.output.ndim > 1 else None
         if rows is not None:
             seen = tuple(rows.by_image(step.output).shape[1:])
-            runs.append(_Ran(step.name, step.use, step.type, seen, step.output.grad_fn, rows))
+            differs = step.output.grad_fn is not None
+            runs.append(_Ran(step.name, step.use, step.type, seen, differs, rows))
         elif weighs and step.name not in parts and (step.output.requires_grad or not slopes):
             parts.append(
                 step.name
@@ -301,32 +298,8 @@ def _run_on(network: Network, images: Tensor) -> tuple[list[_Ran], list[str], In
         torch.enable_grad(),
         watching(network.model, see) as inside,
     ):
-        logits = network.logits(images.clone().requires_grad_(slopes))
-    counted = {ran.node for ran in runs if _weighs(modules.get(ran.module))} - {None}
-    return runs, parts, inside, _longest_path(logits.grad_fn, counted)
-
-
-def _longest_path(end: Any, counted: set[Any]) -> set[Any]:
-    """Return the autograd nodes of the path to ``end`` that meets most of the counted ones."""
-    lengths: dict[Any, int] = {}
-    before: dict[Any, Any] = {}
-    stack = [end] if end is not None else []
-    while stack:
-        node = stack[-1]
-        inputs = [it for it, _ in node.next_functions if it is not None]
-        waiting = [it for it in inputs if it not in lengths]
-        if waiting:
-            stack.extend(waiting)
-            continue
-        stack.pop()
-        best = max(inputs, key=lengths.__getitem__, default=None)
-        before[node] = best
-        lengths[node] = (0 if best is None else lengths[best]) + (node in counted)
-    path = set()
-    while end is not None:
-        path.add(end)
-        end = before[end]
-    return path
+        network.logits(images.clone().requires_grad_(slopes))
+    return runs, parts, inside
 
 
 def _blocks(model: nn.Module, inside: Inside) -> set[str]:
