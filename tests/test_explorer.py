@@ -645,7 +645,8 @@ def test_corruptions_are_measured_when_asked_for() -> None:
     widget.wait(LONG)
     assert table.value.count("<tr>") == 1 + len(widget.controls["corruption"].options) > 10
     clean = rw.reliability(SUBJECT)
-    assert f"<td>clean</td><td>{clean.metric('accuracy') * 100:.1f} %</td>" in table.value
+    share = typeset(f"{clean.metric('accuracy') * 100:.1f} %")
+    assert f"<td>clean</td><td>{share}</td>" in table.value
     assert widget.state() == widget.start
 
 

@@ -16,8 +16,9 @@ from matplotlib.figure import Figure
 import reliab_widgets as rw
 from reliab_widgets import Pruning, Subject
 from reliab_widgets.analyses.pruning import panels
+from reliab_widgets.analyses.pruning.charts import Confidences
 from reliab_widgets.analyses.pruning.widget import PruningWidget
-from reliab_widgets.core.drawing import svg
+from reliab_widgets.core.drawing import handles, svg
 from tests.test_drawing import SVG, parsed
 from tests.test_explorer import button, until
 from tests.test_pruning import varied
@@ -83,13 +84,15 @@ def written(figure: Figure) -> list[str]:
 
 def test_picture_has_the_numbers_of_the_level(result: Pruning) -> None:
     for place, level in enumerate(result.levels):
-        written = texts(result, level=float(level), temperature="refitted")
-        assert f"accuracy {result.accuracy[0, place] * 100:.1f} %" in written
-        assert f"worst class {result.worst[0, place] * 100:.1f} %" in written
-        ece = result.calibration["ece refitted"][0, place]
-        assert f"ECE {ece * 100:.1f} %" in written
-        random = result.accuracy[1:, place].mean()
-        assert f"random removal {random * 100:.1f} %" in written
+        written = texts(result, level=float(level))
+        assert f"at {level * 100:.0f} % removed" in written
+        assert f"{result.accuracy[0, place] * 100:.0f} %" in written
+        if place:
+            loser = result.loser(place)
+            assert f"{result.classes[loser]} loses most" in written
+            assert f"{result.accuracy[1:, place].mean() * 100:.0f} %" in written
+            drawn = result.accuracy[1:, place] * 100
+            assert f"{drawn.min():.0f}–{drawn.max():.0f} % in 5 draws" in written
 
 
 def test_marks_say_what_they_are(result: Pruning) -> None:
@@ -101,14 +104,54 @@ def test_marks_say_what_they_are(result: Pruning) -> None:
             for words in said
         )
     for name in result.classes:
-        assert any(words.startswith(f"{name}: ") and "after" in words for words in said)
+        assert any(words.startswith(f"{name}, ") and "after" in words for words in said)
+
+
+def test_levels_classes_and_layers_can_be_chosen(result: Pruning) -> None:
+    drawn = svg(result.plot(level=0.3))
+    for level in result.levels:
+        assert f'id="level:{level:.6g}"' in drawn
+    for number in range(len(result.classes)):
+        assert f'id="payer:{number}"' in drawn
+    for name in result.layers[:-1]:
+        assert f'id="layer:{name}"' in drawn
+    (handle,) = handles(result.plot(level=0.3)).values()
+    assert handle["stops"] == result.levels.tolist()
+    assert handle["value"] == pytest.approx(0.3)
+
+
+def test_the_class_that_loses_most_is_that_of_the_largest_drop(result: Pruning) -> None:
+    for place in range(1, len(result.levels)):
+        change = result.class_accuracy[0, place] - result.class_accuracy[0, 0]
+        assert change[result.loser(place)] == np.nanmin(change)
+
+
+def test_the_finding_says_what_is_hidden_only_where_something_is(result: Pruning) -> None:
+    for level in result.levels[1:]:
+        place = result.at(level)
+        said = result.reading(level=float(level))
+        change = (result.class_accuracy[0, place] - result.class_accuracy[0, 0]) * 100
+        average = (result.accuracy[0, place] - result.accuracy[0, 0]) * 100
+        hidden = np.nanmin(change) <= 2 * average - 5 and not (average > -1 and change.min() > -5)
+        assert said.startswith("The average hides who pays") == hidden
+        assert f"instead of {result.accuracy[0, place] * 100:.1f} %" in said
+    assert result.reading(level=0.0).startswith("Nothing is removed: ")
+
+
+def test_a_sweep_begins_with_the_whole_network_then_ten_per_cent(subject: Subject) -> None:
+    grown: list[list[float]] = []
+    levels = (0.02, 0.1, 0.2, 0.4, 0.8)
+    rw.pruning(subject, levels=levels, partial=lambda it: grown.append(it.levels.tolist()))
+    assert grown[0] == [0.0]
+    assert grown[1] == [0.0, 0.1]
+    assert grown[2] == [0.0, 0.1, 0.8]
 
 
 def test_a_pin_is_a_ghost(subject: Subject, result: Pruning) -> None:
     other = rw.pruning(subject, levels=(0.3,), criterion="weight")
     assert "pinned" in texts(result, pinned=other)
     assert "pinned" not in texts(result)
-    assert other.against(result).startswith("Against the pin, at 30%: ")
+    assert other.against(result).startswith("Against the pin, at 30 %: ")
 
 
 def test_the_same_figure_follows_the_level(result: Pruning) -> None:
@@ -123,15 +166,34 @@ def test_the_same_figure_follows_the_level(result: Pruning) -> None:
 
 def test_an_image_is_told_of_where_confidences_are(result: Pruning) -> None:
     index = int(result.index[3])
-    words = f"at 30%; image {index}: says "
     sure = result.probabilities(2, "old")[3]
-    assert f"{words}{result.classes[sure.argmax()]} {sure.max():.0%}" in titles(
-        result, level=0.3, image=index
-    )
-    assert not any("; image " in said for said in titles(result, level=0.3, image=10**6))
+    told = f"image {index}: says {result.classes[sure.argmax()]} {sure.max() * 100:.0f} %"
+
+    def said(image: int) -> list[str]:
+        figure = Figure()
+        Confidences.on(figure).show(result, 2, "old", image)
+        return [str(it.text) for it in parsed(svg(figure)).iter(f"{SVG}title")]
+
+    assert f"30 % removed; {told}" in said(index)
+    assert not any("; image " in words for words in said(10**6))
 
 
 # --- the widget -------------------------------------------------------------------------------
+
+
+def readout(widget: PruningWidget) -> str:
+    """The sentence, as it is read."""
+    plain = html.unescape(re.sub("<[^>]+>", "", widget.page.readout.value))
+    return plain.replace("\u202f", " ")
+
+
+def opened(widget: PruningWidget, name: str) -> Any:
+    """A panel that is open, and has been filled."""
+    (place,) = [k for k, it in enumerate(widget.page.opened) if it.name == name]
+    if not widget.page.opened[place].is_open:
+        widget.page.opened[place].toggle()
+    widget.wait(60)
+    return widget.page.panels[place]
 
 
 def test_levels_are_instant_once_they_are_computed(
@@ -143,46 +205,77 @@ def test_levels_are_instant_once_they_are_computed(
     monkeypatch.setattr(widget, "analysis", computed)
     result = widget.result
     for level in (0.0, 0.2, 0.8):
-        widget.controls["level"].value = level
+        widget.work.drag("level", level)
         assert widget.wait(60) is result
-        place = result.at(level)
-        assert (
-            f"accuracy {result.accuracy[0, place] * 100:.1f} %"
-            in widget.page.picture.live.svg.replace("\u202f", " ")
+        assert result.reading(level=level) in readout(widget)
+        assert f"shows: {level * 100:.0f} % removed" in widget.page.chips.value.replace(
+            "\u202f", " "
         )
-        said = re.sub("<[^>]+>", "", widget.page.readout.value).replace("\u202f", " ")
-        assert result.reading(level=level) in html.unescape(said)
+    panel = opened(widget, "calibration")
     for temperature in ("raw", "refitted"):
         widget.controls["temperature"].value = temperature
         widget.wait(60)
         ece = result.calibration[f"ece {temperature}"][0, -1]
-        assert f"ECE {ece * 100:.1f} %" in widget.page.picture.live.svg.replace("\u202f", " ")
+        assert f"{ece * 100:.1f} %" in panel.body.value.replace("\u202f", " ")
     assert widget.set(level=0.1).result is result
 
 
-def test_controls_stand_where_they_stood(widget: PruningWidget) -> None:
+def test_a_widget_opens_with_five_controls_and_a_ring(widget: PruningWidget) -> None:
     controls = widget.controls
-    front = ("level", "criterion", "temperature", "protect", "image")
-    side = [controls[name] for name in front]
-    assert list(widget.page.side.children[:5]) == side
-    assert [it.description for it in side] == ["remove", "criterion", "T", "protect", "image"]
-    assert widget.page.side.children[5].description == "flips"
-    fold = ("scope", "images", "calibration_images", "rounds", "finetune", "seed")
-    folded = widget.page.folded.children
-    assert list(folded[:6]) == [controls[name] for name in fold]
-    assert [it.description for it in folded] == [
-        "part of", "reported", "ranked on", "rounds", "fine-tune", "seed", "Trail", "Notes",
-        "◀ ▶ in",
+    front = ("criterion", "scope", "protect", "finetune", "temperature")
+    (row,) = [it for it in widget.children if "rw-controls" in it._dom_classes]
+    assert list(row.children) == [controls[name] for name in front]
+    assert [it.description for it in row.children] == [
+        "Rank filters by", "Remove a share of", "Protect", "Fine-tune", "Temperature",
     ]  # fmt: skip
-    assert dict(controls["temperature"].options) == {
-        "of the whole": "old",
-        "fitted again": "refitted",
-        "none": "raw",
-    }
+    folded = widget.page.settings.box.children[1].children
+    fold = ("image", "images", "calibration_images", "rounds", "seed")
+    assert list(folded[:5]) == [controls[name] for name in fold]
     assert list(dict(controls["criterion"].options)) == [
-        "Taylor (batches)", "Taylor (images)", "Taylor, 2nd order", "weight norm", "batch norm",
+        "Taylor", "Taylor, per image", "Taylor, 2nd order", "weight norm", "batch norm scale",
         "random", "single weights",
     ]  # fmt: skip
+    assert not any(it.is_open for it in widget.page.opened)
+
+
+def test_a_ring_between_two_levels_shows_the_nearest(widget: PruningWidget) -> None:
+    widget.work.drag("level", 0.17)
+    result = widget.wait(60)
+    assert widget.views()["level"] == pytest.approx(0.15)
+    assert widget.page.picture.live.handles["level"]["value"] == pytest.approx(0.15)
+    assert result.reading(level=0.15) in readout(widget)
+
+
+def test_a_layer_that_is_chosen_can_be_protected(widget: PruningWidget) -> None:
+    layer = widget.result.layers[1]
+    widget.work.choose("layer", layer)
+    widget.wait(60)
+    assert dict(widget.controls["protect"].options)[layer] == (layer,)
+    assert widget.controls["protect"].value == ()  # nothing is computed for a click
+    result = widget.set(protect=(layer,)).result
+    assert (result.left[0, :, 1] == result.left[0, 0, 1]).all()
+
+
+def test_a_class_that_is_chosen_shows_its_images(widget: PruningWidget) -> None:
+    result = widget.set(level=0.8).result
+    panel = opened(widget, "changed images")
+    payer = result.loser(result.at(0.8))
+    widget.work.choose("payer", str(payer))
+    widget.wait(60)
+    mine = result.flipped[0, -1] & (result.truth == payer)
+    said = panel._said.value.replace("\u202f", " ")
+    assert f"of {result.classes[payer]}: {mine.sum()} predictions changed" in said
+    drawn = panel._gallery.live.svg
+    shown = [int(it) for it in re.findall(r'id="image:(\d+)"', drawn)]
+    assert len(shown) == min(5, mine.sum())
+    assert set(shown) <= set(result.index[mine])
+    panel._gallery._chosen("image", str(shown[-1]))
+    assert widget.wait(60) is result
+    assert widget.controls["image"].value == shown[-1]
+    button(widget, "all classes").click()
+    widget.wait(60)
+    assert widget.state()["payer"] is None
+    assert f"of all classes: {result.flipped[0, -1].sum()} predictions" in panel._said.value
 
 
 def test_result_is_that_of_its_code(widget: PruningWidget, subject: Subject) -> None:
@@ -214,43 +307,32 @@ def test_cancel_keeps_the_points(
     made.cancel()
     go_on.set()
     until(lambda: "stopped" in made.runner.status.value)
-    assert made.work.result.levels.shape == (4,)
-    assert "removed" in made.page.readout.value
-    # The slider says 10 %, the picture what is there.
-    assert "picture: level 0.05" in made.page.chips.value
+    assert made.work.result.levels.shape == (3,)
+    assert "rw-warning" in made.page.chips.value
+    assert "shows: 10 % removed, 3 of 11 levels" in made.page.chips.value.replace("\u202f", " ")
     button(made, "Resume").click()
     assert made.wait(60).levels.shape == (11,)
-    assert asked[:3] == [2, 3, 4]
-    assert asked[3] == 5  # not from the start
-    assert "picture:" not in made.page.chips.value
+    assert asked[:3] == [1, 2, 3]
+    # The whole network is shown at once, then it goes on, not from the start.
+    assert asked[3:5] == [1, 4]
+    assert "shows: 10 % removed, 11 of 11 levels" in made.page.chips.value.replace("\u202f", " ")
 
 
-def test_flips_and_explanations_are_shown(widget: PruningWidget) -> None:
+def test_changed_images_and_explanations_are_shown(widget: PruningWidget) -> None:
     result = widget.set(level=0.8).result
-    flips, explained = below(widget)
+    changed, explained = (opened(widget, it) for it in ("changed images", "explanations"))
     count = int(result.flipped[0, -1].sum())
     assert count > 0
-    assert f"{count} of {result.n} flip" in flips.value
-    assert explained.value.count("<img") == 5  # image, three maps, colours
-    menu = widget.page.side.children[5]
-    options = [index for _, index in menu.options]
-    assert options == [-1, *result.index[result.flipped[0, -1]]]
-    menu.value = options[-1]
-    assert widget.wait(60) is result
-    assert widget.controls["image"].value == options[-1]
-    assert f"image {options[-1]} is " in widget.page.chips.value
-    assert f"image {options[-1]}" in explained.value
-    assert "untrained" in explained.value
+    assert f"{count} predictions changed" in changed._said.value
+    assert explained.body.value.count("<img") == 4  # image, three maps
+    image = int(result.index[result.flipped[0, -1]][-1])
+    widget.set(image=image).wait()
+    widget.wait(60)
+    assert f"image {image}" in explained.body.value
+    assert "untrained" in explained.body.value
     widget.set(level=0.0).wait()
-    assert "no prediction changes" in flips.value
-    assert "ρ 1.00" in explained.value
-
-
-def below(widget: PruningWidget) -> tuple[Any, Any]:
-    """The images that flip, and the explanation."""
-    (row,) = widget.page.detail.children
-    flips, explained = row.children
-    return flips, explained
+    assert "0 predictions changed" in changed._said.value
+    assert "ρ = 1.00" in explained.body.value
 
 
 def test_networks_are_cut_and_explained_on_the_worker(
@@ -265,7 +347,7 @@ def test_networks_are_cut_and_explained_on_the_worker(
 
     monkeypatch.setattr(panels, "explanation", noted)
     made = make()
-    made.wait(60)
+    opened(made, "explanations")
     made.controls["level"].value = 0.3
     made.controls["image"].value = 7
     made.wait(60)
@@ -279,16 +361,16 @@ def test_networks_are_cut_and_explained_on_the_worker(
 
 
 def test_the_untrained_map_is_that_of_the_results_seed(widget: PruningWidget) -> None:
-    before = images(below(widget)[1])
+    panel = opened(widget, "explanations")
+    before = images(panel.body)
     fixed = widget.set(level=0.0).result.knobs["seed"]
     widget.set(seed=1).wait(60)
-    after = images(below(widget)[1])
+    after = images(panel.body)
     assert fixed == 0
-    # The image, the whole network and the colours are as they were.
-    assert [one == other for one, other in zip(before, after, strict=True)][::2] == [True] * 3
-    assert before[3] != after[3]
+    # The image and the maps of both networks are as they were: nothing is removed.
+    assert [one == other for one, other in zip(before, after, strict=True)] == [True] * 3 + [False]
     widget.set(seed=0).wait(60)
-    assert images(below(widget)[1])[3] == before[3]
+    assert images(panel.body)[3] == before[3]
 
 
 def test_the_explanation_is_that_of_what_is_shown(
@@ -301,13 +383,13 @@ def test_the_explanation_is_that_of_what_is_shown(
         panels, "untrained", lambda it, seed: (seeds.append(seed), untrained(it, seed))[1]
     )
     made = make()
-    made.wait(60)
+    opened(made, "explanations")
     with made.settings.quiet():
         made.controls["seed"].value = 5  # moved, but not yet computed
     made.controls["image"].value = 9
     made.wait(60)
     assert set(seeds) == {0}
-    assert "picture: seed 0" in made.page.chips.value
+    assert "rw-warning" in made.page.chips.value  # not what the controls say
 
 
 def test_a_flat_map_has_no_correlation(
@@ -316,21 +398,21 @@ def test_a_flat_map_has_no_correlation(
     side = widget.subject.images.shape[2:]
     monkeypatch.setattr(panels, "explanation", lambda *_: np.zeros(side))
     widget.set(level=0.3).wait(60)
-    explained = below(widget)[1].value
-    assert "ρ –" in explained
+    explained = opened(widget, "explanations").body.value
+    assert "flat, no ρ" in explained
     assert "flat: no pixel changes what is left" in explained
     assert "nan" not in explained
 
 
 def test_single_weights_have_no_smaller_network(widget: PruningWidget) -> None:
     result = widget.set(criterion="magnitude", level=0.5).result
-    assert below(widget)[1].value == ""
-    assert any("neither smaller nor faster" in chip for chip in widget.chips(result))
+    assert "there is no smaller network" in opened(widget, "explanations").body.value
+    assert "neither smaller nor faster" in widget.sentence(result)
 
 
 def test_help_has_the_sweep_in_numbers(widget: PruningWidget) -> None:
-    button(widget, "Help").click()
-    for words in ("random removal", "worst class", "80%", f"{widget.result.accuracy[0, 3]:.3g}"):
+    button(widget, "?").click()
+    for words in ("random removal", "worst class", "80 %", f"{widget.result.accuracy[0, 3]:.3g}"):
         assert words in widget.page.help.value
 
 
@@ -339,11 +421,11 @@ def test_a_pin_is_compared_at_the_level_of_the_slider(widget: PruningWidget) -> 
     button(widget, "Pin").click()
     widget.set(criterion="random", level=0.2).wait(60)
     said = widget.result.against(pinned, level=0.2)
-    assert said.startswith("Against the pin, at 20%: ")
-    assert said in widget.page.readout.value
+    assert said.startswith("Against the pin, at 20 %: ")
+    assert said in readout(widget)
     widget.controls["level"].value = 0.5
     widget.wait(60)
-    assert "Against the pin, at 50%: " in widget.page.readout.value
+    assert "Against the pin, at 50 %: " in readout(widget)
 
 
 def test_a_folder_of_results_serves_the_widget(
@@ -352,14 +434,14 @@ def test_a_folder_of_results_serves_the_widget(
     first = make(cache=rw.Cache(tmp_path))
     before = first.set(level=0.3).result
     assert [path.name.split("-")[0] for path in tmp_path.iterdir()] == ["pruning"]
-    explained = below(first)[1].value
+    explained = opened(first, "explanations").body.value
     second = make(cache=rw.Cache(tmp_path))
     after = second.set(level=0.3).result
     assert after is not before
     np.testing.assert_array_equal(after.logits, before.logits)
-    assert explained.count("<img") == 5
-    assert below(second)[1].value == explained
-    assert second.page.card.layout.display == "none"
+    assert explained.count("<img") == 4
+    assert opened(second, "explanations").body.value == explained
+    assert second.page.alert.layout.display == "none"
     assert second.code() == first.code()
 
 
@@ -391,8 +473,8 @@ def test_training_images_are_part_of_the_question(subject: Subject, tmp_path: Pa
     )
     try:
         np.testing.assert_array_equal(made.wait(60).logits, results[1].logits)
-        assert "not kept in a file" in below(made)[1].value
-        assert made.page.card.layout.display == "none"
+        assert "not kept in a file" in opened(made, "explanations").body.value
+        assert made.page.alert.layout.display == "none"
     finally:
         made.close()
 

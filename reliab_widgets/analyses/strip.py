@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 LETTER = 7.0
 """Pixels that a letter takes at most, on the average."""
-BELOW = 44
+BELOW = 34
 """Pixels below its line that a strip needs."""
 
 
@@ -38,12 +38,12 @@ class Strip:
         self._sheet, self._left, self._right, self._y, self._top = sheet, left, right, y, top
         self._plan: Plan | None = None
         page = sheet.page
-        self._column = page.add_patch(Rectangle((0, top), 0, y + 24 - top, color=BLUE_TINT, lw=0))
+        self._column = page.add_patch(Rectangle((0, top), 0, y + 17 - top, color=BLUE_TINT, lw=0))
         self._column.set_zorder(-2)
         page.plot([left, right], [y, y], color=LINES, lw=2, zorder=-1)
         self._ways, self._ways_on, self._lines, self._boxes = (
             PathPatch(Path(np.zeros((1, 2))), fill=False, ec=colour, lw=width)
-            for colour, width in ((LINES, 1.6), (MUTED, 1.6), (LINES, 2), (MUTED, 1.6))
+            for colour, width in ((LINES, 1.4), (MUTED, 1.4), (LINES, 1.6), (MUTED, 1.4))
         )
         for shape in (self._ways, self._ways_on, self._lines, self._boxes):
             page.add_patch(shape)
@@ -97,8 +97,8 @@ class Strip:
             narrow = beside.get(name, False)
             half = min(width / 2, 9) if narrow else width / 2
             patch.set(x=places[name] - half, width=2 * half, zorder=10 if narrow else 9)
-            low = self._y - 22 if narrow else self._y + 24  # between two layers of the main path
-            high = self._y - 42 if narrow else self._top
+            low = self._y - 13 if narrow else self._y + 17  # between two layers of the main path
+            high = self._y - 31 if narrow else self._top
             patch.set(y=high, height=low - high)
             self._sheet.hover(patch, words, f"layer:{name}")
         x = places.get(chosen or "")
@@ -112,16 +112,16 @@ class Strip:
 
     def _boxes_of(self, plan: Plan) -> list[tuple[float, float, float, float] | None]:
         """Return middle and size of the box of each layer; the logits have none."""
-        size = min(14.0, 0.6 * self.unit(plan))
+        size = min(11.0, 0.6 * self.unit(plan))
         x, tall = self.x(plan), plan.sizes[:, 1].max()
         apart = np.diff(np.sort(x[plan.beside]))
         small = min([size, *(0.8 * apart[apart > 0])])
         boxes: list[tuple[float, float, float, float] | None] = []
         for k, side in enumerate(plan.beside):
             if side:
-                boxes.append((x[k], self._y - 30, small, small))
+                boxes.append((x[k], self._y - 22, small, small))
             elif plan.place[k] < _end(plan) or not _answers(plan):
-                high = max(size, 36 * (plan.sizes[k, 1] / tall) ** 0.5)
+                high = max(0.9 * size, 26 * (plan.sizes[k, 1] / tall) ** 0.5)
                 boxes.append((x[k], self._y, size, high))
             else:
                 boxes.append(None)
@@ -136,15 +136,15 @@ class Strip:
         for first, last in plan.arcs:
             on = bool(((beside > first) & (beside < last + 1)).any())
             start, stop = (self._left + unit * it for it in (first + 0.68, last + 0.32))
-            high = 30 if on else min(30 + 3 * max(last - first - 2, 0), 42)
+            high = 22 if on else min(22 + 3 * max(last - first - 2, 0), 34)
             (around_on if on else around).append(_arc(start, stop, self._y, high))
         boxes = [_box(*box) for box in self._boxes_of(plan) if box is not None]
         stages = plan.stages
         lines = [
             Path(
                 [
-                    (self._left + unit * (it.first - 0.2), self._y + 24),
-                    (self._left + unit * (it.last + 0.2), self._y + 24),
+                    (self._left + unit * (it.first - 0.2), self._y + 17),
+                    (self._left + unit * (it.last + 0.2), self._y + 17),
                 ]
             )
             for it in stages
@@ -161,11 +161,12 @@ class Strip:
         for text in self._under:
             text.remove()
         self._under = []
-        y = self._y + 40
+        y = self._y + 31
         taken: list[tuple[float, float]] = []
 
         def write(middle: float, words: str, detail: str = "", room: float = 1e9) -> None:
-            bold = LETTER * 1.08 * len(words)
+            heavy = "bold" if room < 1e9 or words in ("input", "logits") else "normal"
+            bold = LETTER * (1.08 if heavy == "bold" else 0.92) * len(words)
             both = bold + (5 + LETTER * 0.92 * len(detail) if detail else 0)
             if both > room and detail:
                 return write(middle, words, "", room)
@@ -173,7 +174,6 @@ class Strip:
             if both > room or any(low < b + 4 and high > a - 4 for a, b in taken):
                 return None
             taken.append((low, high))
-            heavy = "bold" if room < 1e9 or words in ("input", "logits") else "normal"
             colour = INK if heavy == "bold" else MUTED
             if not detail:
                 low, side = middle, "center"
@@ -197,7 +197,7 @@ class Strip:
                 write(middle, it.title)
         side = self.x(plan)[plan.beside]
         if 0 < len(side) <= 6:
-            self._under.append(self._sheet.label(side[0] + 12, self._y - 34, "shortcut"))
+            self._under.append(self._sheet.label(side[0] + 9, self._y - 24, "shortcut"))
 
 
 def _answers(plan: Plan) -> bool:
@@ -217,7 +217,7 @@ def _box(x: float, y: float, width: float, height: float) -> Path:
 
 
 def _arc(start: float, stop: float, y: float, high: float) -> Path:
-    bend = min(12.0, (stop - start) / 3)
+    bend = min(10.0, (stop - start) / 3)
     top = y - high
     corners = [
         (start, y - 2),

@@ -77,14 +77,17 @@ class Handle(NamedTuple):
         The least that it moves; on a logarithmic axis, of the natural logarithm.
     log : bool
         Whether the axis is logarithmic.
+    stops : tuple of float
+        The values that it can take, where these are not steps of one size.
     """
 
     axes: Axes
     low: float
     high: float
     value: float
-    step: float
+    step: float = 1.0
     log: bool = False
+    stops: tuple[float, ...] = ()
 
 
 class Drawing:
@@ -232,8 +235,9 @@ def handles(figure: Figure) -> dict[str, dict[str, Any]]:
         across = handle.axes.get_xaxis_transform() + figure.transFigure.inverted()
         (start, _), (end, _) = across.transform(ends)
         found[name] = {
-            **{key: float(value) for key, value in handle._asdict().items() if key != "axes"},
+            **{key: float(getattr(handle, key)) for key in ("low", "high", "value", "step")},
             "log": handle.log,
+            "stops": [float(stop) for stop in handle.stops],
             "least": float(handle.low),
             "most": float(handle.high),
             "from": float(start * width),

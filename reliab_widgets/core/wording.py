@@ -58,7 +58,18 @@ def percent(share: float, digits: int = 1) -> str:
     return f"{share * 100:.{digits}f} %"
 
 
-def span(low: float, high: float) -> str:
+def signed(value: float, digits: int = 1) -> str:
+    """Return a number whose sign is what it says, with a true minus.
+
+    Examples
+    --------
+    >>> signed(-0.48, 2), signed(5, 0), signed(-0.001)
+    ('−0.48', '+5', '+0.0')
+    """
+    return f"{value:+z.{digits}f}".replace("-", "−")
+
+
+def span(low: float, high: float, digits: int = 1) -> str:
     """Return an interval of shares of 1.
 
     Examples
@@ -66,7 +77,7 @@ def span(low: float, high: float) -> str:
     >>> span(0.016, 0.034)
     '1.6–3.4 %'
     """
-    return f"{low * 100:.1f}–{percent(high)}"
+    return f"{low * 100:.{digits}f}–{percent(high, digits)}"
 
 
 def typeset(words: str) -> str:

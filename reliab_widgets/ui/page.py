@@ -12,6 +12,7 @@ import ipywidgets as W
 from ..core.wording import typeset
 from . import export, words
 from .controls import AutoBox
+from .picker import Picker
 from .picture import Stage
 from .settings import Trail
 
@@ -89,7 +90,9 @@ class Page:
         shown = [name for name in front or seen if name not in fold]
         controls = W.HBox([explorer.controls[name] for name in shown])
         controls.add_class("rw-controls")
-        settings = W.HBox([*(explorer.controls[name] for name in fold), self.trail, self.notes])
+        pickers = [it for it in explorer.controls.values() if isinstance(it, Picker)]
+        more = [*(it.which for it in pickers), self.trail, self.notes]
+        settings = W.HBox([*(explorer.controls[name] for name in fold), *more])
         settings.add_class("rw-controls")
         self.settings = _Opened("all settings", "All settings", settings, self._toggled)
         self.opened = [

@@ -48,15 +48,15 @@ class Runner:
         )
         self.stop.on_click(lambda _: self._on_stop())
 
-    def say(self, sentence: str) -> None:
-        """Show what the widget is doing."""
-        self.status.value = words.status(sentence)
+    def say(self, sentence: str, more: str = "") -> None:
+        """Show what the widget is doing, and more where it is pointed at."""
+        self.status.value = words.status(sentence, more)
 
     def ready(self, begun: float, preview: bool) -> None:
         """Say that the picture is there, and how long it took."""
         took = words.duration(time.monotonic() - begun)
         mark = "≈ preview" if preview else "● ready"
-        self.say(f"{mark} · {took}{words.memory(*batching.memory())}")
+        self.say(f"{mark} · {took}", words.memory(*batching.memory()))
 
     def work(self, work: Callable[[worker.Job], Any], again: Callable[[], None]) -> None:
         """Do ``work(job)`` in the background; ``again`` is what Resume does."""

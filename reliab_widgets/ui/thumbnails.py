@@ -17,6 +17,9 @@ from ..core.pixels import GRID
 # Less, the same, more; an odd number of colours has one in the middle.
 SIGNED = LinearSegmentedColormap.from_list("signed", [VERMILLION, "white", BLUE], 257)
 
+LARGE = 150
+"""Pixels at which an image is seen, not only chosen."""
+
 
 def strip(thumbnails: list[str]) -> str:
     """Return thumbnails side by side, as many as fit: the page keeps its height."""

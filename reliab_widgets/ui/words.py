@@ -74,9 +74,19 @@ def table(numbers: DataFrame) -> str:
     return f"<details><summary>The picture in numbers</summary>{body}</details>"
 
 
-def status(sentence: str) -> str:
-    """Return what the widget is doing."""
-    return f'<div role="status">{html.escape(sentence)}</div>'
+def cells(head: list[str], rows: list[list[str]]) -> str:
+    """Return a table of texts."""
+
+    def line(texts: list[str], tag: str) -> str:
+        each = (f"<{tag}>{html.escape(typeset(it))}</{tag}>" for it in texts)
+        return f"<tr>{''.join(each)}</tr>"
+
+    return f"<table>{line(head, 'th')}{''.join(line(row, 'td') for row in rows)}</table>"
+
+
+def status(sentence: str, more: str = "") -> str:
+    """Return what the widget is doing, and more where it is pointed at."""
+    return f'<div role="status" title="{html.escape(more)}">{html.escape(sentence)}</div>'
 
 
 def memory(used: int, free: int) -> str:
@@ -85,9 +95,9 @@ def memory(used: int, free: int) -> str:
     Examples
     --------
     >>> memory(412_000_000, 1_600_000_000)
-    ' · 412 MB of 2.0 GB'
+    'memory: 412 MB of 2.0 GB'
     """
-    return f" · {used / 1e6:.0f} MB of {(used + free) / 1e9:.1f} GB" if used else ""
+    return f"memory: {used / 1e6:.0f} MB of {(used + free) / 1e9:.1f} GB" if used else ""
 
 
 def duration(seconds: float) -> str:

@@ -229,7 +229,7 @@ class Notebook:
 
 
 def picture(widget: Locator) -> Locator:
-    return widget.locator(".rw-picture").locator("visible=true")
+    return widget.locator(".rw-picture").locator("visible=true").first  # those of panels follow
 
 
 def mark(widget: Locator, name: str) -> Locator:

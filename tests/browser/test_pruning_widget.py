@@ -12,6 +12,7 @@ from tests.browser.lab import (
     assert_fits,
     button,
     labelled,
+    mark,
     picture,
     sentence,
     status,
@@ -65,7 +66,7 @@ def widget(notebook: Notebook) -> Locator:
     if button(found, "Unpin").count():
         button(found, "Unpin").click()
     button(found, "Reset").click()
-    expect(labelled(found, "remove").locator(".widget-readout")).to_have_text("10%")
+    expect(mark(found, "handle:level")).to_have_attribute("aria-valuenow", "0.1")
     settled(notebook, found)
     return found
 
@@ -82,34 +83,60 @@ def text(widget: Locator, words: str) -> Locator:
 def test_run_all_shows_a_finding(
     notebook: Notebook, widget: Locator, shot: Callable[[Locator, str], None]
 ) -> None:
-    expect(sentence(widget)).to_contain_text(
-        re.compile(r"^10% removed: accuracy [+−][\d.]+ points")
-    )
+    expect(sentence(widget)).to_contain_text(re.compile(r"10\s% of the filters .*Control: random"))
     expect(picture(widget)).to_have_attribute("aria-label", sentence(widget).inner_text())
-    chips = widget.locator(".rw-chip").all_inner_texts()
-    assert re.fullmatch(r"image \d+ is (\d), says \1 [\d.]+\s%", chips[1])
-    assert "reported, ranked and fitted on" in chips[2]
-    for words in ("random removal", "worst class", "really removed, per layer"):
+    chips = " ".join(widget.locator(".rw-chip").all_inner_texts())
+    assert re.search(r"40 images .*shows: 10\s% removed, 11 of 11 levels", chips)
+    for words in ("random removal", "Who pays for it, at 10", "Where the filters went"):
         expect(text(widget, words)).to_be_visible()
     assert_fits(widget)
     shot(widget, "pruning")
 
 
-def test_the_slider_moves_picture_and_sentence(notebook: Notebook, widget: Locator) -> None:
-    handle = labelled(widget, "remove").get_by_role("slider")
-    handle.focus()
-    for level in ("15%", "20%"):
+def test_the_ring_goes_from_level_to_level(notebook: Notebook, widget: Locator) -> None:
+    ring = mark(widget, "handle:level")
+    ring.focus()
+    for level in ("15", "20"):
         notebook.page.keyboard.press("ArrowRight")
-        expect(labelled(widget, "remove").locator(".widget-readout")).to_have_text(level)
-        expect(sentence(widget)).to_contain_text(re.compile(rf"^{level} removed"))
-        expect(text(widget, f"points, per class, at {level}")).to_be_visible()
+        expect(ring).to_have_attribute("aria-valuenow", f"{int(level) / 100:g}")
+        expect(text(widget, f"Who pays for it, at {level}")).to_be_visible()
+        expect(ring).to_be_focused()
+    start = ring.bounding_box()
+    assert start is not None
+    x, y = start["x"] + start["width"] / 2, start["y"] + start["height"] / 2
+    notebook.page.mouse.move(x, y)
+    notebook.page.mouse.down()
+    for step in range(1, 11):
+        notebook.page.mouse.move(x + 12 * step, y)
+    notebook.page.mouse.up()
+    expect(ring).not_to_have_attribute("aria-valuenow", "0.2")
+    value = float(str(ring.get_attribute("aria-valuenow")))
+    assert value in (0.3, 0.4, 0.5, 0.6)
+    expect(text(widget, f"Who pays for it, at {value * 100:.0f}")).to_be_visible()
+
+
+def test_a_share_a_class_and_a_layer_are_chosen_by_a_click(
+    notebook: Notebook, widget: Locator, shot: Callable[[Locator, str], None]
+) -> None:
+    mark(widget, "level:0.8").click()
+    expect(mark(widget, "handle:level")).to_have_attribute("aria-valuenow", "0.8")
+    button(widget, "+ changed images").click()
+    panel = widget.locator(".rw-panel:visible")
+    mark(widget, "payer:1").click()
+    expect(panel).to_contain_text(re.compile(r"80\s% removed, of 1: \d+ predictions changed"))
+    mark(widget, "layer:2").click()
+    expect(text(widget, "2: ")).to_contain_text("of 12 filters removed")
+    options = labelled(widget, "Protect").locator("option")
+    expect(options).to_have_text(["nothing", "the first layer", "2"])
+    shot(widget, "chosen")
+    button(widget, "− changed images").click()
 
 
 def test_another_criterion_is_a_job_that_can_be_stopped(
     notebook: Notebook, widget: Locator
 ) -> None:
     notebook.run_new("pause = 0.05")
-    labelled(widget, "criterion").locator("select").select_option("weight norm")
+    labelled(widget, "Rank filters by").locator("select").select_option("weight norm")
     expect(button(widget, "Cancel")).to_be_visible(timeout=10 * SECOND)
     button(widget, "Cancel").click()
     expect(status(widget)).to_contain_text("stopped", timeout=10 * SECOND)
@@ -117,22 +144,23 @@ def test_another_criterion_is_a_job_that_can_be_stopped(
     notebook.run_new("pause = 0.0")
     button(widget, "Resume").click()
     settled(notebook, widget)
-    expect(text(widget, "weight: who pays?")).to_be_visible()
+    expect(widget.locator(".rw-shows")).to_contain_text("11 of 11 levels")
 
 
 def test_a_pin_stays_behind(notebook: Notebook, widget: Locator) -> None:
     button(widget, "Pin").click()
     settled(notebook, widget)
-    expect(sentence(widget)).to_contain_text("Against the pin, at 10%: no difference.")
-    labelled(widget, "criterion").locator("select").select_option("random")
+    pinned = re.compile(r"Against the pin, at 10\s%: no difference\.")
+    expect(sentence(widget)).to_contain_text(pinned)
+    labelled(widget, "Rank filters by").locator("select").select_option("random")
     settled(notebook, widget)
-    expect(sentence(widget)).to_contain_text(re.compile("Against the pin, at 10%"))
+    expect(sentence(widget)).to_contain_text(re.compile(r"Against the pin, at 10\s%"))
     expect(text(widget, "pinned")).to_be_visible()
 
 
 def test_help_has_the_numbers(notebook: Notebook, widget: Locator) -> None:
-    button(widget, "Help").click()
+    button(widget, "?").click()
     widget.get_by_text("The picture in numbers").click()
     expect(widget.locator("table").get_by_text("random removal")).to_be_visible()
     assert widget.locator("tbody tr").count() == 11
-    button(widget, "Help").click()
+    button(widget, "?").click()

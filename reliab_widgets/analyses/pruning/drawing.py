@@ -2,248 +2,316 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
+from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
-from ...core.drawing import BLUE, GREEN, GREY, INK, SKY, VERMILLION, YELLOW, Drawing, plain, short
-from ...core.wording import percent
-from ...ops.calibration.bins import binned
+from ...core.drawing import Handle, short
+from ...core.style import (
+    BLUE,
+    BLUE_TINT,
+    GREY,
+    GREY_TINT,
+    HAIR,
+    INK,
+    LINES,
+    MUTED,
+    ORANGE,
+    PAPER,
+    WIDTH,
+    Sheet,
+)
+from ...core.wording import percent, signed, span, typeset
+from ...ops.calibration.bins import wilson
+from ..strip import Strip
 
 if TYPE_CHECKING:
     from .result import Pruning
 
-BINS = np.linspace(0, 1, 11)
-_NAME = 10  # letters of a class that fit under a bar
+CURVE = (44, 28, 296, 155)
+"""Left, top, width and height of the axes of the accuracy, in pixels."""
+LIST = 356
+"""Where the numbers at the level stand."""
+PAYERS = (616, 800)
+"""Where 0 and 100 % lie in the picture of the classes."""
+SHOWN = 10
+"""At most so many classes."""
+HIGHEST = 24
+"""Pixels of the bar of the layer that loses most."""
+BARS, STRIP = 280, 316
+"""Where the bars stand, and where the network runs."""
 
 
-class Sweep(Drawing):
-    """All levels above; classes, layers and confidences at one of them below."""
+class Sweep(Sheet):
+    """Accuracy over what is removed, who pays at one level, and where it was removed."""
 
-    size = (6.6, 3.4)
+    height = 356
 
     def __init__(self, figure: Figure) -> None:
         super().__init__(figure)
-        self._make_sweep(figure.add_axes((0.075, 0.60, 0.655, 0.34)))
-        self.class_axes = figure.add_axes((0.075, 0.165, 0.27, 0.265))
-        self.layer_axes = figure.add_axes((0.425, 0.165, 0.305, 0.265))
-        self._make_mini(figure.add_axes((0.80, 0.165, 0.175, 0.265)))
-        for axes in (self.class_axes, self.layer_axes):
-            plain(axes)
-        (self.zero,) = self.class_axes.plot([0, 1], [0, 0], color=INK, lw=0.8)
-        self.class_title = _title(self.class_axes)
-        self.layer_title = _title(self.layer_axes)
-        self.layer_axes.set_xlabel("layers, from first to last")
-        self.layer_axes.set_xticks([])
-        self.bars: dict[Axes, list[Rectangle]] = {self.class_axes: [], self.layer_axes: []}
+        self.heading(0, "Accuracy while filters are removed")
+        self._make_curve(self.chart(*CURVE))
+        self._make_payers()
+        self.heading(0, "Where the filters went", 238)
+        self.where = self.label(WIDTH, 238, ha="right")
+        self.strip = Strip(self, 20, WIDTH - 24, STRIP, 248)
+        self.bars = PolyCollection([], facecolor=BLUE, lw=0, zorder=2)
+        self.page.add_collection(self.bars)
+        self.shares = [self.text(0, 0, ha="center", color=BLUE, fontweight="bold") for _ in "1234"]
+        self.figure_texts: list[Text] = []
 
-    def _make_sweep(self, axes: Axes) -> None:
-        plain(axes)
-        axes.set(ylim=(0, 1.02))
-        axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100 %"])
-        self.title = _title(axes)
-        self.below = axes.set_xlabel("", parse_math=False)
-        self.here = axes.axvline(0, color=YELLOW, lw=6, alpha=0.35)
-        self.chance = axes.axhline(0, color=GREY, lw=1, ls=":")
-        self.spread = axes.fill_between([0, 1], [0, 0], [0, 0], color=GREY, alpha=0.2, lw=0)
-        self.ranges = LineCollection([], colors=BLUE, lw=1)
+    # ------------------------------------------------------------------ making
+    def _make_curve(self, axes: Axes) -> None:
+        axes.set(ylim=(0, 1), yticks=[0, 0.5, 1])
+        axes.set_yticklabels(["0", "50", typeset("100 %")])
+        axes.spines["bottom"].set(lw=4, color=LINES)
+        axes.tick_params(axis="x", pad=9)
+        self.columns: list[Rectangle] = []
+        self.band = axes.fill_between([0, 1], [0, 0], [0, 0], color=GREY_TINT, lw=0, zorder=1)
+        self.ranges = LineCollection([], colors=BLUE, lw=1, alpha=0.6, zorder=2)
         axes.add_collection(self.ranges)
-        (self.random,) = axes.plot([], [], color=GREY, ls="--", lw=1.3)
-        (self.ghost,) = axes.plot([], [], color=YELLOW, lw=1.5, marker="D", ms=4, mfc="none")
-        (self.worst,) = axes.plot([], [], color=VERMILLION, lw=1, marker="X", ms=5)
-        (self.ece,) = axes.plot([], [], color=GREEN, lw=1, marker="d", ms=4.5)
-        (self.accuracy,) = axes.plot([], [], color=BLUE, lw=1.6, marker="o", ms=5)
-        self.sweep_axes = axes
-        # Beside the lines, where nothing can be in their way.
-        beside = axes.get_figure().add_axes((0.745, 0.60, 0.25, 0.34))  # type: ignore[union-attr]
-        beside.set_axis_off()
-        self.legend = beside.legend(
-            [self.accuracy, self.worst, self.ece, self.random, self.chance, self.ghost],
-            [""] * 6,
-            loc="upper left",
-            fontsize=8,
-            frameon=False,
-            labelcolor=INK,
-            borderpad=0,
-            borderaxespad=0,
-        )
+        edge: dict[str, Any] = {"mec": PAPER, "mew": 1, "clip_on": False}
+        ring: dict[str, Any] = {"mfc": PAPER, "mec": GREY, "mew": 1.6, "ls": "", "clip_on": False}
+        (self.random,) = axes.plot([], [], ":", color=GREY, lw=2)
+        (self.ghost,) = axes.plot([], [], color=INK, lw=1.2, marker="o", ms=6, mfc="none")
+        (self.loser,) = axes.plot([], [], "--", color=ORANGE, lw=2.2, marker="D", ms=5, **edge)
+        (self.accuracy,) = axes.plot([], [], color=BLUE, lw=2.2, marker="o", ms=6, **edge)
+        self.line = axes.axvline(0, color=BLUE, lw=1.6, zorder=2.5)
+        (self.at_random,) = axes.plot([], [], marker="s", ms=9, **ring)
+        (self.at_loser,) = axes.plot([], [], "D", color=ORANGE, ms=10, zorder=4, **edge)
+        (self.at,) = axes.plot([], [], "o", color=BLUE, ms=12, zorder=4, **edge)
+        foot: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "clip_on": False}
+        (self.here,) = axes.plot([0], [0], "o", ms=18, mfc=PAPER, mec=BLUE, mew=2.2, **foot)
+        self.here.set_zorder(12)
+        self.hint = self.label(CURVE[0] + CURVE[2] / 2, 217, ha="center")
+        self.listed = [(self.text(LIST, 0), self.text(LIST + 44, 0)) for _ in range(4)]
+        self.level = self.label(LIST, 38)
+        self.axes = axes
 
-    def _make_mini(self, axes: Axes) -> None:
-        plain(axes)
-        axes.set(xlim=(0, 1), ylim=(0, 1.02), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
-        axes.set_xlabel("confidence")
-        axes.plot([0, 1], [0, 1], ":", color=GREY, lw=1.2)
-        self.dense = axes.scatter(
-            [], [], facecolor="none", edgecolor=GREY, lw=1.2, clip_on=False, zorder=3
-        )
-        self.pruned = axes.scatter(
-            [], [], facecolor=BLUE, edgecolor=BLUE, marker="D", lw=0.8, clip_on=False, zorder=3
-        )
-        self.mini_title = _title(axes)
-        self.mini_title.set_text("share right")
+    def _make_payers(self) -> None:
+        self.paid = self.heading(520)
+        self.label(WIDTH, 14, "points", ha="right")
+        low, high = PAYERS
+        self.rows = [30 + 16.3 * k for k in range(SHOWN)]
+        self.tint = Rectangle((520, 0), WIDTH - 520, 16, color=BLUE_TINT, lw=0, zorder=-2)
+        self.page.add_patch(self.tint)
+        self.guides = LineCollection([], colors=HAIR, lw=1, zorder=-1)
+        self.losses = LineCollection([], lw=3, capstyle="butt", zorder=1)
+        for collection in (self.guides, self.losses):
+            self.page.add_collection(collection)
+        plain: dict[str, Any] = {"ls": "", "mec": PAPER, "mew": 1}
+        ring: dict[str, Any] = {"ls": "", "mfc": PAPER, "mew": 1.4}
+        (self.drawn,) = self.page.plot([], [], marker="s", ms=7, mec=GREY, **ring)
+        (self.whole,) = self.page.plot([], [], marker="o", ms=8, mec=INK, **ring)
+        (self.kept,) = self.page.plot([], [], "o", ms=7, color=INK, **plain)
+        (self.lost,) = self.page.plot([], [], "D", ms=8, color=ORANGE, **plain)
+        self.names = [self.text(low - 10, 0, ha="right") for _ in self.rows]
+        self.points = [self.text(WIDTH, 0, ha="right") for _ in self.rows]
+        for x, words in ((low, "0"), ((low + high) / 2, "50"), (high, "100 %")):
+            self.label(x, 200, typeset(words), ha="center")
+        self.legend = self.label(520, 217)
+        self.targets = []
+        for y in self.rows:
+            style: dict[str, Any] = {"facecolor": PAPER, "alpha": 0.004, "lw": 0, "zorder": 9}
+            target = Rectangle((520, y - 8), WIDTH - 520, 16, **style)
+            self.page.add_patch(target)
+            self.targets.append(target)
 
+    # ------------------------------------------------------------------ showing
     def show(
         self,
         result: Pruning,
         pinned: Pruning | None,
         place: int,
-        temperature: str,
-        image: int | None,
+        layer: str | None,
+        payer: int | None,
     ) -> None:
         """Move every artist to a level of ``result``."""
-        self._show_sweep(result, pinned, place, temperature)
-        self._show_classes(result, place)
-        self._show_layers(result, place)
-        self._show_mini(result, place, temperature, image)
+        self._show_curve(result, pinned, place)
+        self._show_list(result, pinned, place)
+        self._show_payers(result, place, payer)
+        self._show_layers(result, place, layer)
 
-    def _show_sweep(
-        self, result: Pruning, pinned: Pruning | None, place: int, temperature: str
-    ) -> None:
-        levels, accuracy = result.levels, result.accuracy
-        ece = result.calibration[f"ece {temperature}"]
-        self.accuracy.set_data(levels, accuracy[0])
-        self.worst.set_data(levels, result.worst[0])
-        self.ece.set_data(levels, ece[0])
-        half = 1.96 * np.sqrt(accuracy[0] * (1 - accuracy[0]) / result.n)
-        ends = np.stack([accuracy[0] - half, accuracy[0] + half]).clip(0, 1)
-        self.ranges.set_segments(list(np.stack([np.stack([levels] * 2), ends]).transpose(2, 1, 0)))
+    def _show_curve(self, result: Pruning, pinned: Pruning | None, place: int) -> None:
+        levels, accuracy, loser = result.levels, result.accuracy, result.loser(place)
+        of_loser = result.class_accuracy[0, :, loser]
         drawn = accuracy[1:]
+        self.accuracy.set_data(levels, accuracy[0])
+        self.loser.set_data(levels, of_loser)
         self.random.set_data(levels, drawn.mean(0))
-        self.spread.set_data(levels, drawn.min(0), drawn.max(0))
-        self.here.set_xdata([levels[place]] * 2)
-        guess = np.bincount(result.truth).max() / result.n
-        self.chance.set_ydata([guess, guess])
-        shown = pinned is not None
-        self.ghost.set_visible(shown)
+        self.band.set_data(levels, drawn.min(0), drawn.max(0))
+        ends = [wilson(hit) for hit in result.hit[0]]
+        self.ranges.set_segments(
+            [[(x, low), (x, high)] for x, (low, high) in zip(levels, ends, strict=True)]
+        )
+        self.ghost.set_data([], [])
         if pinned is not None:
             self.ghost.set_data(pinned.levels, pinned.accuracy[0])
-        texts = [
-            f"accuracy {percent(accuracy[0, place])}",
-            f"worst class {percent(result.worst[0, place])}",
-            f"ECE {percent(ece[0, place])}",
-            f"random removal {percent(drawn[:, place].mean())}",
-            f"largest class {percent(guess)}",
-            "pinned" if shown else "",
-        ]
-        for text, words in zip(self.legend.get_texts(), texts, strict=True):
-            text.set_text(words)
-        for handle in self.legend.legend_handles[-1:]:
-            if handle is not None:
-                handle.set_visible(shown)
-        for line, words in (
-            (self.accuracy, "accuracy, with its 95 % interval"),
-            (self.worst, "accuracy of the class that is worst off"),
-            (self.ece, f"expected calibration error, temperature {temperature}"),
-            (self.random, f"accuracy after {len(drawn)} random removals: mean, and range"),
-            (self.chance, "share of the largest class: what always naming it gives"),
+        here = levels[place]
+        self.line.set_xdata([here, here])
+        self.at.set_data([here], [accuracy[0, place]])
+        self.at_random.set_data([here], [drawn[:, place].mean()])
+        self.at_loser.set_data([here], [of_loser[place]])
+        for artist in (self.loser, self.at_loser, self.at_random):
+            artist.set_visible(place > 0 or artist is self.loser)
+        highest = max(result.asked[-1], 0.01)
+        self.axes.set_xlim(0, highest)
+        ticks = np.linspace(0, 1, 11 if highest > 0.4 else 21)
+        ticks = ticks[ticks <= highest + 1e-9] if highest >= 0.1 else levels
+        if highest > 0.5:
+            ticks = ticks[::2]
+        words = [f"{100 * tick:g}" for tick in ticks]
+        self.axes.set_xticks(ticks, [*words[:-1], typeset(f"{words[-1]} %")])
+        self.here.set_xdata([here])
+        total = f"{result.total:,} {result.unit}"
+        self.hint.set_text(f"drag: share of all {total} removed")
+        handle = Handle(self.axes, 0, highest, here, stops=tuple(levels))
+        self.handle(self.here, "level", f"share removed: {percent(here, 0)}", handle)
+        self._show_columns(result)
+
+    def _show_columns(self, result: Pruning) -> None:
+        """Let every level be pointed at, and chosen, in its column."""
+        levels = result.levels
+        edges = np.concatenate([levels[:1], (levels[1:] + levels[:-1]) / 2, levels[-1:]])
+        for patch in self.columns[len(levels) :]:
+            patch.remove()
+        del self.columns[len(levels) :]
+        while len(self.columns) < len(levels):
+            style: dict[str, Any] = {"facecolor": PAPER, "alpha": 0.004, "lw": 0, "zorder": 9}
+            self.columns.append(Rectangle((0, 0), 0, 1, **style))
+            self.axes.add_patch(self.columns[-1])
+        for place, patch in enumerate(self.columns):
+            patch.set(x=edges[place], width=edges[place + 1] - edges[place])
+            self.hover(patch, result.describe(float(levels[place])), f"level:{levels[place]:.6g}")
+
+    def _show_list(self, result: Pruning, pinned: Pruning | None, place: int) -> None:
+        """Write what stands at the level, in the order of the marks."""
+        accuracy, loser = result.accuracy, result.loser(place)
+        low, high = wilson(result.hit[0, place])
+        drawn = accuracy[1:, place]
+        self.level.set_text(f"at {percent(result.levels[place], 0)} removed")
+        told = [(accuracy[0, place], "all images", f"interval {span(low, high, 0)}", BLUE, "bold")]
+        if place:
+            words = f"{short(result.classes[loser], 14)} loses most"
+            share = result.class_accuracy[0, place, loser]
+            ends = span(drawn.min(), drawn.max(), 0)
+            told.append((share, words, "", ORANGE, "bold"))
+            told.append((drawn.mean(), "random removal", f"{ends} in {len(drawn)} draws", GREY, ""))
+        if pinned is not None and (there := pinned.place_of(result.levels[place])) is not None:
+            told.append((pinned.accuracy[0, there], "pinned", "", INK, ""))
+        told.sort(key=lambda it: -it[0])
+        y = 60.0
+        for text in self.figure_texts:
+            text.remove()
+        self.figure_texts = []
+        for pair in self.listed:
+            for text in pair:
+                text.set_text("")
+        for (number, label), (share, said, more, colour, weight) in zip(
+            self.listed, told, strict=False
         ):
-            self.hover(line, words)
-        self.title.set_text(f"{result.criterion}: who pays?  (n = {result.n:,})")
-        self.below.set_text(f"{result.unit} removed (%)")
-        highest = max(levels[-1], 0.01)
-        self.sweep_axes.set_xlim(-0.03 * highest, highest * 1.03)
-        ticks = np.linspace(0, 1, 11)
-        ticks = ticks[ticks <= highest + 1e-9] if highest >= 0.2 else levels
-        self.sweep_axes.set_xticks(ticks, [f"{100 * tick:g}" for tick in ticks])
+            number.set(y=y, text=percent(share, 0), color=colour, fontweight="bold")
+            label.set(y=y, text=said, color=colour, fontweight=weight or "normal")
+            if more:
+                self.figure_texts.append(self.label(LIST + 44, y + 15, more))
+            y += 37 if more else 23
 
-    def _show_classes(self, result: Pruning, place: int) -> None:
-        change = np.nan_to_num(result.class_accuracy[0, place] - result.class_accuracy[0, 0]) * 100
-        drawn = result.class_accuracy[1:, place].mean(0) * 100
-        order = np.argsort(change, kind="stable")
-        worst = change.min()
+    def _show_payers(self, result: Pruning, place: int, payer: int | None) -> None:
+        before, after = (result.class_accuracy[0, where] for where in (0, place))
+        drawn = result.class_accuracy[1:, place].mean(0)
+        counts = np.bincount(result.truth, minlength=len(result.classes))
+        change = after - before
+        order = [k for k in np.argsort(np.nan_to_num(change), kind="stable") if counts[k]]
+        average = result.accuracy[0, place] - result.accuracy[0, 0]
+        left_out = max(len(order) - SHOWN, 0)
+        order = order[:SHOWN]
+        low, high = PAYERS
+        rows = self.rows[: len(order)]
 
-        def words(spot: int) -> str:
-            number = order[spot]
-            before = result.class_accuracy[0, 0, number]
-            after = result.class_accuracy[0, place, number]
-            return (
-                f"{result.classes[number]}: {percent(before)} before, {percent(after)} after; "
-                f"random removal {drawn[number]:.1f} %"
-            )
+        def across(share: Any) -> Any:
+            return low + (high - low) * share
 
-        bars = self._bars(self.class_axes, len(order), words)
-        for bar, number in zip(bars, order, strict=False):
-            bar.set_height(change[number])
-            bar.set_facecolor(VERMILLION if change[number] < 0 else SKY)
-        names = [short(result.classes[number], _NAME) for number in order]
-        if len(names) > 12:
-            names = [names[0], *[""] * (len(names) - 2), names[-1]]
-        self.class_axes.set_xticks(
-            np.arange(len(order)),
-            names,
-            rotation=60,
-            ha="right",
-            rotation_mode="anchor",
-            parse_math=False,
+        # Orange: who loses more than the average does, by more than a point.
+        pays = [change[k] < min(average, 0) - 0.01 for k in order]
+        self.paid.set_text(f"Who pays for it, at {percent(result.levels[place], 0)}")
+        self.guides.set_segments([[(low, y), (high, y)] for y in rows])
+        self.losses.set_segments(
+            [
+                [(across(before[k]), y), (across(after[k]), y)]
+                for k, y in zip(order, rows, strict=True)
+            ]
         )
-        self.class_axes.tick_params(axis="x", labelsize=7, length=0)
-        self.class_axes.set_xlim(-0.6, len(order) - 0.4)
-        self.zero.set_xdata([-0.6, len(order) - 0.4])
-        self.class_axes.set_ylim(min(worst, -5) * 1.08, max(change.max(), 1) * 1.2)
-        self.class_title.set_text(f"points, per class, at {result.levels[place]:.0%}")
+        self.losses.set_color([ORANGE if pay else MUTED for pay in pays])
+        self.losses.set_linewidth([3.4 if pay else 2 for pay in pays])
+        self.whole.set_data([across(before[k]) for k in order], rows)
+        self.drawn.set_data(
+            [across(drawn[k]) for k in order] if place else [], rows if place else []
+        )
+        for marks, wanted in ((self.kept, False), (self.lost, True)):
+            some = [
+                (across(after[k]), y)
+                for k, y, pay in zip(order, rows, pays, strict=True)
+                if bool(pay) is wanted
+            ]
+            marks.set_data([x for x, _ in some], [y for _, y in some])
+        for number, (name, points, target) in enumerate(
+            zip(self.names, self.points, self.targets, strict=True)
+        ):
+            there = number < len(order)
+            target.set_visible(there)
+            name.set_text("")
+            points.set_text("")
+            if not there:
+                continue
+            k, y, pay = order[number], rows[number], pays[number]
+            colour, weight = (ORANGE, "bold") if pay else (INK, "normal")
+            name.set(y=y + 4, text=short(result.classes[k], 13), color=colour, fontweight=weight)
+            said = signed(change[k] * 100, 0) if round(change[k] * 100) else "0"
+            points.set(y=y + 4, text=said, color=colour, fontweight=weight)
+            self.hover(target, result.describe_class(k, place), f"payer:{k}")
+        self.tint.set_visible(payer in order)
+        if payer in order:
+            self.tint.set_y(rows[order.index(payer)] - 8)
+        few = sorted(counts[order].tolist())
+        each = f"{few[0]:,}" + f"–{few[-1]:,}" * (few[-1] > few[0])
+        more = f"; {left_out} classes lose less" if left_out else ""
+        self.legend.set_text(
+            "\u00a0\u00a0 ".join(("○ whole", "● pruned", "□ random", f"{each} images each{more}"))
+        )
 
-    def _show_layers(self, result: Pruning, place: int) -> None:
-        whole = result.left[0, 0]
-        share = 1 - result.left[0, place] / whole
-        drawn = 1 - result.left[1:, place].mean(0) / whole
-
-        def words(spot: int) -> str:
-            gone = whole[spot] - result.left[0, place, spot]
-            what = "weights" if result.criterion == "magnitude" else "filters"
-            return (
-                f"{result.layers[spot]}: {gone:,} of {whole[spot]:,} {what} removed "
-                f"({share[spot]:.0%}); at random {drawn[spot]:.0%}"
-            )
-
-        bars = self._bars(self.layer_axes, len(share), words)
-        for bar, height in zip(bars, share, strict=False):
-            bar.set_height(height)
-            bar.set_facecolor(BLUE)
-        self.layer_axes.set_xlim(-0.6, len(share) - 0.4)
-        top = max(0.25, np.ceil(share.max() * 4) / 4)
-        self.layer_axes.set_ylim(0, top * 1.02)
-        self.layer_axes.set_yticks([0, top / 2, top], ["0", f"{50 * top:g}", f"{100 * top:g} %"])
-        self.layer_title.set_text("really removed, per layer")
-
-    def _bars(self, axes: Axes, count: int, words: Callable[[int], str]) -> list[Rectangle]:
-        bars = self.bars[axes]
-        while len(bars) < count:
-            bar = Rectangle((len(bars) - 0.4, 0), 0.8, 0, lw=0)
-            axes.add_patch(bar)
-            # Almost transparent, because what is not painted cannot be pointed at.
-            target = Rectangle(
-                (len(bars) - 0.5, -200), 1, 400, facecolor="white", alpha=0.004, lw=0, zorder=9
-            )
-            axes.add_patch(target)
-            bars.append(bar)
-            bar._target = target  # type: ignore[attr-defined]
-        for number, bar in enumerate(bars):
-            bar.set_visible(number < count)
-            bar._target.set_visible(number < count)  # type: ignore[attr-defined]
-            if number < count:
-                self.hover(bar._target, words(number))  # type: ignore[attr-defined]
-        return bars
-
-    def _show_mini(self, result: Pruning, place: int, temperature: str, image: int | None) -> None:
-        names = ("the whole network", f"at {result.levels[place]:.0%}")
-        for points, where, name in zip((self.dense, self.pruned), (0, place), names, strict=True):
-            p = result.probabilities(where, temperature)
-            bins = binned(p.max(1), result.hit[0, where], BINS)
-            filled = bins.count > 0
-            points.set_offsets(np.stack([bins.confidence[filled], bins.accuracy[filled]], axis=1))
-            points.set_sizes(5 + 40 * np.sqrt(bins.count[filled] / result.n))
-            words = "".join(
-                f"; image {image}: says {result.classes[p[row].argmax()]} {p[row].max():.0%}"
-                for row in np.flatnonzero(result.index == image)[:1]
-            )
-            self.hover(points, name + words)
-
-
-def _title(axes: Axes) -> Text:
-    return axes.set_title("", loc="left", y=1.0, fontsize=9, color=INK, parse_math=False)
+    def _show_layers(self, result: Pruning, place: int, layer: str | None) -> None:
+        whole = dict(zip(result.layers, result.left[0, 0], strict=True))
+        left = dict(zip(result.layers, result.left[0, place], strict=True))
+        names = result.plan.names
+        share = np.array([1 - left[name] / whole[name] for name in names])
+        x = self.strip.x(result.plan)
+        wide = max(min(14.0, 0.5 * self.strip.unit(result.plan)), 2.0) / 2
+        most = max(share.max(initial=0), 0.1)
+        top = BARS - HIGHEST * share / most
+        self.bars.set_verts(
+            [
+                [(at - wide, BARS), (at + wide, BARS), (at + wide, y), (at - wide, y)]
+                for at, y, gone in zip(x, top, share, strict=True)
+                if gone > 0
+            ]
+        )
+        taken: list[float] = []
+        for k in np.argsort(-share, kind="stable"):
+            apart = all(abs(x[k] - other) > 34 for other in taken)
+            if share[k] >= 0.01 and apart and len(taken) < len(self.shares):
+                taken.append(x[k])
+                text = self.shares[len(taken) - 1]
+                text.set(x=x[k], y=top[k] - 4, text=percent(share[k], 0))
+        for text in self.shares[len(taken) :]:
+            text.set_text("")
+        told = {name: result.describe_layer(name, place) for name in names}
+        chosen = layer if layer in told else None
+        what = "weights" if result.criterion == "magnitude" else "filters"
+        usual = f"bar: share of the layer’s {what} removed"
+        self.where.set(text=told[chosen] if chosen else usual, color=BLUE if chosen else MUTED)
+        self.strip.show(result.plan, told, chosen)

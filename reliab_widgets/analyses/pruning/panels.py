@@ -1,104 +1,186 @@
-"""What stands below the picture of a pruning analysis: images that flip, and an explanation."""
+"""What opens below the picture of a pruning analysis."""
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import ipywidgets as W
 import numpy as np
+from matplotlib.figure import Figure
 
-from ...core.drawing import short
+from ...core import drawing
 from ...core.engine import Recent
 from ...core.subject import Subject
+from ...core.wording import percent, signed, typeset
 from ...ops.networks.untrained import untrained
 from ...ops.pruning.sweep import explanation
 from ...ops.statistics.agreement import spearman
-from ...ui import thumbnails
-from .result import Pruning
+from ...ui import thumbnails, words
+from ...ui.gallery import MOST, Framed, Gallery
+from ...ui.panels.panel import Panel
+from .charts import Confidences
+from .result import TEMPERATURES, Pruning
 
-SHOWN = 5
-"""How many flipped images are shown."""
 KEPT = 64
 """How many maps are kept."""
 
 
-class Flips:
-    """Images whose prediction changes: a strip of them, and a menu that takes one.
+class Changed(Panel):
+    """The images whose prediction changes: those of one class, or all."""
 
-    Parameters
-    ----------
-    subject : Subject
-        Whose images they are.
-    choose : callable
-        Called with the image that is taken.
-    """
+    name = "changed images"
+    question = "Whose prediction changed?"
 
-    def __init__(self, subject: Subject, choose: Callable[[int], object]) -> None:
-        self._subject, self._choose = subject, choose
-        self._image = -1
-        self.menu = W.Dropdown(
-            options=[("none", -1)],
-            description="flips",
-            tooltip="Take one of the images whose prediction changes",
-            layout=W.Layout(width="auto"),
-            style={"description_width": "70px"},
-        )
-        self.menu.observe(self._taken, "value")
-        self.widget = W.HTML(layout=W.Layout(height="72px", flex="1 1 200px", overflow="hidden"))
+    def made(self) -> Any:
+        """Return what is said, two buttons, and the images."""
+        self._shown: tuple[Any, ...] = ()
+        self._first = 0
+        self._said = W.HTML(layout=W.Layout(flex="1 1 auto"))
+        back = self.button("◀", "Images before", lambda: self._turn(-MOST))
+        on = self.button("▶", "Further images", lambda: self._turn(MOST))
+        every = self.button("all classes", "Images of every class", lambda: self._choose(None))
+        self._gallery = Gallery("image", self._explain)
+        return W.VBox([W.HBox([self._said, every, back, on]), self._gallery])
 
-    def show(self, result: Pruning, level: float, image: int) -> None:
-        """Show what flips at a level, and whether the chosen image does."""
-        place = result.at(level)
-        rows = np.flatnonzero(result.flipped[0, place])
+    def show(self, result: Pruning) -> None:
+        """Show the first images at the level that is shown."""
+        views = self.explorer.views()
+        asked = (result, result.at(views["level"]), views["payer"], views["image"])
+        if not self._shown or asked[:3] != self._shown[:3]:
+            self._first = 0
+        self._shown = asked
+        self._draw()
+
+    def _explain(self, key: str) -> None:
+        explorer = self.explorer
+        explorer.guard(lambda: explorer.settings.move("image", int(key)))
+
+    def _choose(self, payer: int | None) -> None:
+        self.explorer.settings.move("payer", payer)
+
+    def _turn(self, way: int) -> None:
+        if self._shown:
+            result, place, payer, _ = self._shown
+            most = len(_changed(result, place, payer))
+            self._first = min(max(self._first + way, 0), max(most - 1, 0) // MOST * MOST)
+            self._draw()
+
+    def _draw(self) -> None:
+        result, place, payer, image = self._shown
+        rows = _changed(result, place, payer)
         before, after = (result.logits[0, k].argmax(-1) for k in (0, place))
-        options = [(f"{len(rows)} of {result.n}", -1)]
-        for row in rows:
-            names = [result.classes[answers[row]] for answers in (before, after)]
-            options.append((f"{result.index[row]}: {' → '.join(names)}", int(result.index[row])))
-        self._image = image
-        self.menu.options = options
-        self.menu.value = image if image in result.index[rows] else -1
-        self.widget.value = (
-            self._strip(result, place, rows, before, after)
-            if len(rows)
-            else f"{level:.0%}: no prediction changes."
+        right = [int((answers[rows] == result.truth[rows]).sum()) for answers in (before, after)]
+        whose = f"of {result.classes[payer]}" if payer is not None else "of all classes"
+        said = (
+            f"{percent(result.levels[place], 0)} removed, {whose}: {len(rows)} predictions changed"
+        )
+        if len(rows):
+            part = f"{self._first + 1}–{min(self._first + MOST, len(rows))} of {len(rows)}"
+            said += f"; {right[0]} were right, {right[1]} are now. The surest first, {part}."
+        else:
+            said += ". Drag the ring to another share, or click a class."
+        self._said.value = html.escape(typeset(said))
+        sure = result.probabilities(place).max(1)
+        some = rows[self._first : self._first + MOST]
+        images = self.explorer.subject.images
+        self._gallery.fill(
+            [
+                _framed(result, row, int(before[row]), int(after[row]), sure[row], images)
+                for row in some.tolist()
+            ],
+            str(image),
         )
 
-    def _taken(self, change: Any) -> None:
-        # What the menu is told to show is the chosen image already.
-        if change["new"] not in (None, -1, self._image):
-            self._choose(change["new"])
 
-    def _strip(
-        self,
-        result: Pruning,
-        place: int,
-        rows: np.ndarray,
-        before: np.ndarray,
-        after: np.ndarray,
-    ) -> str:
-        sure = result.probabilities(place).max(1)
-        strip = []
-        for row in rows[np.argsort(-sure[rows], kind="stable")][:SHOWN]:
-            names = [result.classes[answers[row]] for answers in (before, after)]
-            marks = [
-                "✓" if answers[row] == result.truth[row] else "✗" for answers in (before, after)
-            ]
-            image = int(result.index[row])
-            strip.append(
-                thumbnails.thumbnail(
-                    self._subject.images[image].numpy(),
-                    f"{marks[0]}{short(names[0], 8)}\n→{marks[1]}{short(names[1], 8)}",
-                    f"image {image}: is {result.classes[result.truth[row]]}, was {names[0]}, "
-                    f"is now {names[1]}, {sure[row]:.0%} sure",
-                    34,
-                )
+def _changed(result: Pruning, place: int, payer: int | None) -> np.ndarray:
+    """Return the rows of images whose prediction changes, the surest now first."""
+    changed = result.flipped[0, place] & (payer is None or result.truth == payer)
+    rows = np.flatnonzero(changed)
+    sure = result.probabilities(place).max(1)
+    return rows[np.argsort(-sure[rows], kind="stable")]
+
+
+def _framed(result: Pruning, row: int, before: int, after: int, sure: float, images: Any) -> Framed:
+    names, truth = result.classes, int(result.truth[row])
+    image = int(result.index[row])
+    said = f"{names[before]} → {names[after]}"
+    held = "✓" if after == truth else "✗"
+    return Framed(
+        images[image].numpy(),
+        drawing.short(f"{held} {said}", 22),
+        drawing.short(f"{percent(sure, 0)} sure, is {names[truth]}", 24),
+        f"image {image}: is {names[truth]}, was {names[before]}, is now {names[after]}, "
+        f"{percent(sure, 0)} sure; choose it to explain it",
+        str(image),
+        after != truth,
+    )
+
+
+class Calibration(Panel):
+    """What confidences are worth, before and after."""
+
+    name = "calibration"
+    question = "Are its confidences still worth what they promise?"
+
+    def made(self) -> Any:
+        """Return a picture."""
+        return W.HTML()
+
+    def show(self, result: Pruning) -> None:
+        """Draw the error over all levels and the diagram at one."""
+        views = self.explorer.views()
+        place = result.at(views["level"])
+        with drawing.LOCK:
+            figure = Figure()
+            Confidences.on(figure).show(result, place, views["temperature"], views["image"])
+            drawing.readable(figure)
+            svg = drawing.svg(figure, f"rw{id(self):x}", themed=True)
+        ece = {it: percent(result.calibration[f"ece {it}"][0, place]) for it in TEMPERATURES}
+        said = (
+            f"Expected calibration error of {result.n:,} images at "
+            f"{percent(result.levels[place], 0)} removed: {ece['raw']} without a temperature, "
+            f"{ece['old']} with that of the whole network, {ece['refitted']} fitted again."
+        )
+        self.body.value = f"<div>{html.escape(typeset(said))}</div>{words.picture(svg, said)}"
+
+
+class Size(Panel):
+    """What the smaller network saves."""
+
+    name = "size and speed"
+    question = "What does it save?"
+
+    def show(self, result: Pruning) -> None:
+        """Show a table of what is left, next to random removal."""
+        place = result.at(self.explorer.views()["level"])
+        rows = []
+        for name, table, unit in (
+            ("parameters", result.parameters, 1),
+            ("multiply-adds for an image", result.multiply_adds, 1),
+            ("weights on disk, kB", result.size, 1000),
+        ):
+            left, whole = table[0, place], table[0, 0]
+            drawn = table[1:, place].mean() / whole
+            rows.append(
+                [
+                    name,
+                    f"{whole / unit:,.0f}",
+                    f"{left / unit:,.0f}",
+                    percent(left / whole, 0),
+                    percent(drawn, 0),
+                ]
             )
-        right = [int((answers[rows] == result.truth[rows]).sum()) for answers in (before, after)]
-        words = f"{len(rows)} of {result.n} flip:<br>{right[0]} were right,<br>{right[1]} are now"
-        head = f'<figure style="width: 92px; text-align: left">{words}</figure>'
-        return thumbnails.strip([head, *strip])
+        guess = np.bincount(result.truth).max() / result.n
+        notes = [f"Always naming the largest class is right on {percent(guess)} of the images."]
+        if np.isfinite(result.seconds_cut[place]):
+            whole, cut = (1000 * result.seconds_cut[k] for k in (0, place))
+            notes.append(f"One image of 32 takes {cut:.2f} ms instead of {whole:.2f} ms.")
+        notes += [f"Note: {note}." for note in result.notes]
+        head = ["", "whole", "pruned", "left", "left at random"]
+        said = html.escape(typeset(" ".join(notes)))
+        self.body.value = f"{words.cells(head, rows)}<div>{said}</div>"
 
 
 class Asked(NamedTuple):
@@ -110,46 +192,53 @@ class Asked(NamedTuple):
     target: int
 
 
-class Explanation:
-    """Maps of one image under the whole network, the pruned one, and an untrained one.
+class Explanation(Panel):
+    """Maps of one image under the whole network, the pruned one, and an untrained one."""
 
-    Parameters
-    ----------
-    subject : Subject
-        With the whole network.
-    """
+    name = "explanations"
+    question = "Does it still look at the same pixels?"
 
-    def __init__(self, subject: Subject) -> None:
-        self._subject = subject
+    def made(self) -> Any:
+        """Return the maps."""
         self._maps = Recent(KEPT)
         self._asked: Asked | None = None
-        self.widget = W.HTML(layout=W.Layout(height="72px", flex="0 0 292px"))
+        return W.HTML()
 
-    def show(self, asked: Asked | None = None) -> bool:
+    def show(self, result: Pruning) -> None:
+        """Show the maps of the image that is chosen, or compute them first."""
+        views = self.explorer.views()
+        image = views["image"]
+        target = int(self.explorer.sure(image).argmax())
+        if not self.tell(Asked(result, views["level"], image, target)):
+            self.explorer.aside("explanation", self.compute, lambda _: self.tell())
+
+    def tell(self, asked: Asked | None = None) -> bool:
         """Show what is asked for, or was asked for last; False if it must be computed first."""
         self._asked = asked = asked or self._asked
         assert asked is not None
         if not asked.result.has_networks:
             without = "The weights of fine-tuned networks are not kept in a file: no map of them."
-            self.widget.value = "" if asked.result.criterion == "magnitude" else without
+            single = "Single weights were removed, not filters: there is no smaller network."
+            self.body.value = single if asked.result.criterion == "magnitude" else without
             return True
         keys = self._keys(asked)
         if not all(key in self._maps for key in keys.values()):
             # Not those of another level, or of another order of the filters.
-            self.widget.value = f"The maps of image {asked.image} at {asked.level:.0%} follow."
+            level = typeset(percent(asked.level, 0))
+            self.body.value = f"The maps of image {asked.image} at {level} follow."
             return False
-        self.widget.value = self._strip(asked, {name: self._maps[keys[name]] for name in keys})
+        self.body.value = self._strip(asked, {name: self._maps[keys[name]] for name in keys})
         return True
 
     def compute(self) -> None:
         """Explain what was asked for last; this cuts a network, and takes its time."""
         asked = self._asked
         assert asked is not None
-        result, level = asked.result, asked.level
+        result, level, subject = asked.result, asked.level, self.explorer.subject
         networks: tuple[Callable[[], Subject], ...] = (
-            lambda: self._subject,
-            lambda: result.variant(level, self._subject),
-            lambda: untrained(self._subject, result.knobs["seed"]),
+            lambda: subject,
+            lambda: result.variant(level, subject),
+            lambda: untrained(subject, result.knobs["seed"]),
         )
         for key, network in zip(self._keys(asked).values(), networks, strict=True):
             known = self._maps.pop(key, None)
@@ -163,29 +252,34 @@ class Explanation:
         tuned = result.source if result.knobs["finetune"] else ""
         pruned = (result.removed[0, result.at(level)].tobytes(), tuned)
         return {
-            "whole": ("whole", asked.image),
-            f"{level:.0%}": (*pruned, asked.image),
-            "untrained": ("untrained", result.knobs["seed"], asked.image),
+            "whole network": ("whole", asked.image),
+            f"{percent(level, 0)} removed": (*pruned, asked.image),
+            "untrained (control)": ("untrained", result.knobs["seed"], asked.image),
         }
 
     def _strip(self, asked: Asked, maps: dict[str, np.ndarray]) -> str:
-        image, name = asked.image, self._subject.classes[asked.target]
+        subject, image = self.explorer.subject, asked.image
+        name = subject.classes[asked.target]
         agreed = spearman(np.stack(list(maps.values())))[0]
-        pixels = self._subject.images[image].numpy()
-        strip = [thumbnails.thumbnail(pixels, f"image {image}", f"image {image}", 40)]
+        pixels = subject.images[image].numpy()
+        side = thumbnails.LARGE
+        strip = [thumbnails.thumbnail(pixels, f"image {image}\nwhy {name}", f"image {image}", side)]
         for row, (network, values) in enumerate(maps.items()):
             # One pixel in fifty may be off the scale: a few are far above all others.
             size = float(np.quantile(np.abs(values), 0.98))
-            words = _agreement(agreed[row]) if row else short(name, 8)
+            said = _agreement(agreed[row]) if row else "compared with this one"
             colours = thumbnails.coloured(values, -size, size, signed=True)
-            title = f"image {image}, why {name}: network {network}, {words}"
+            title = f"image {image}, why {name}: {network}, {said}"
             if not np.ptp(values):
                 title += "; flat: no pixel changes what is left"
-            strip.append(thumbnails.thumbnail(colours, f"{network}\n{words}", title, 40))
-        strip.append(thumbnails.scale(-1, 1, "each map's own 98 % quantile", signed=True))
-        return thumbnails.strip(strip)
+            strip.append(thumbnails.thumbnail(colours, f"{network}\n{said}", title, side))
+        said = (
+            "Integrated gradients. Blue supports the class, orange opposes it; each map has its "
+            "own scale, up to the 98 % quantile. ρ: Spearman's rank correlation over the pixels."
+        )
+        return f"{thumbnails.strip(strip)}<div class='rw-muted'>{typeset(said)}</div>"
 
 
 def _agreement(rho: float) -> str:
     """Write a rank correlation; a flat map has none."""
-    return f"ρ {rho:.2f}".replace("-", "−") if np.isfinite(rho) else "ρ –"
+    return f"ρ = {signed(rho, 2).removeprefix('+')}" if np.isfinite(rho) else "flat, no ρ"

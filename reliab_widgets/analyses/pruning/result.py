@@ -12,7 +12,8 @@ import numpy as np
 from ...core.fields import Array
 from ...core.knobs import Auto, Choice, Kind, Real, Text, Whole
 from ...core.result import Result
-from ...core.wording import percent
+from ...core.wording import percent, signed, span
+from ...ops.calibration.bins import wilson
 from ...ops.calibration.metrics import METRICS as CALIBRATION
 from ...ops.calibration.metrics import measure, softmax, tempered
 from ...ops.features.plan import Plan
@@ -197,14 +198,30 @@ class Pruning(Result):
         ValueError
             It was not computed.
         """
-        place = int(np.abs(self.levels - level).argmin())
-        if abs(self.levels[place] - level) > 1e-6:
+        place = self.place_of(level)
+        if place is None:
             known = ", ".join(f"{x:g}" for x in self.levels)
             raise ValueError(
                 f"level {level!r} was not computed: there are {known}. Choose one of these, or "
                 "call rw.pruning with it in levels=."
             )
         return place
+
+    @property
+    def asked(self) -> tuple[float, ...]:
+        """The levels asked for, ascending from 0; more than ``levels`` while a sweep grows."""
+        return tuple(sorted({0.0, *map(float, self.knobs["levels"])}))
+
+    @property
+    def total(self) -> int:
+        """How many filters, weights or multiply-adds there are, of which levels are parts."""
+        if self.unit == "multiply-adds":
+            return int(self.multiply_adds[0, 0])
+        return int(self.left[0, 0].sum()) if self.criterion == "magnitude" else len(self.group)
+
+    def loser(self, place: int) -> int:
+        """Return the class that loses most at a level, by its place in ``levels``."""
+        return int(np.nanargmin(self.class_accuracy[0, place] - self.class_accuracy[0, 0]))
 
     def nearest(self, level: float) -> float:
         """Return the computed level that is nearest to one."""
@@ -375,8 +392,8 @@ class Pruning(Result):
         return (
             f"{self.subject} without {level:.0%} of its {self.unit} ({self.criterion}): accuracy "
             f"{percent(accuracy[0, 0])} becomes {percent(accuracy[0, place])} "
-            f"({_points(accuracy[0, place] - accuracy[0, 0])}), of {self.classes[worst]} "
-            f"{_points(change)}; {percent(self.flipped[0, place].mean())} of {self.n:,} "
+            f"({_points((accuracy[0, place] - accuracy[0, 0]) * 100)}), of {self.classes[worst]} "
+            f"{_points(change * 100)}; {percent(self.flipped[0, place].mean())} of {self.n:,} "
             f"predictions change; as many removed at random leave {percent(drawn.min())} to "
             f"{percent(drawn.max())} ({len(drawn)} draws)."
         )
@@ -395,52 +412,99 @@ class Pruning(Result):
         return max(int(fine[-1]), min(1, len(self.levels) - 1))
 
     def describe(self, level: float) -> str:
-        """Say what a level does: to the average, to the worst class, to answers and confidences."""
+        """Say what a level does, in short."""
         place = self.at(level)
+        share = f"{percent(level, 0)} removed: accuracy {percent(self.accuracy[0, place])}"
         if place == 0:
-            return (
-                f"Nothing removed: accuracy {percent(self.accuracy[0, 0])}, of "
-                f"{self.classes[int(np.nanargmin(self.class_accuracy[0, 0]))]} "
-                f"{percent(self.worst[0, 0])}; ECE {percent(self.calibration['ece raw'][0, 0])} "
-                f"raw, {percent(self.calibration['ece old'][0, 0])} with temperature "
-                f"{self.temperatures[0, 0]:.2f}."
-            )
-        change = self.accuracy[0, place] - self.accuracy[0, 0]
-        by_class = self.class_accuracy[0, place] - self.class_accuracy[0, 0]
-        worst = int(np.nanargmin(by_class))
-        ece = {name: self.calibration[f"ece {name}"][0, place] for name in TEMPERATURES}
-        flips = self.flipped[0, place].mean()
-        others = f"{percent(flips)} of the predictions change" if flips else "no prediction changes"
-        drawn = self.accuracy[1:, place].mean() - self.accuracy[0, 0]
+            return share
+        loser = self.loser(place)
+        change = self.class_accuracy[0, place, loser] - self.class_accuracy[0, 0, loser]
         return (
-            f"{level:.0%} removed: accuracy {_points(change)}, {self.classes[worst]} "
-            f"{_points(by_class[worst])}; {others}; ECE {percent(ece['raw'])} raw, "
-            f"{percent(ece['old'])} with the old temperature, {percent(ece['refitted'])} refitted. "
-            f"Random removal: accuracy {_points(drawn)}."
+            f"{share}, {self.classes[loser]} {_points(change * 100)}; "
+            f"random removal {percent(self.accuracy[1:, place].mean())}"
         )
 
     def reading(self, *, level: float | None = None, **views: Any) -> str:
-        """Say what a level does and what it saves; by default the whole finding."""
-        if level is None:
-            return str(self)
-        cost = self.multiply_adds[0, self.at(level)] / self.multiply_adds[0, 0]
-        saved = f" {cost:.0%} of the multiply-adds are left." if cost < 1 else ""
-        return self.describe(level) + saved
+        """Say what a level costs, and whom; by default the one that tells most."""
+        place = self.telling if level is None else self.at(level)
+        if place == 0:
+            weakest = int(np.nanargmin(self.class_accuracy[0, 0]))
+            return (
+                f"Nothing is removed: {self.subject} is right on {percent(self.accuracy[0, 0])} of "
+                f"{self.n:,} images, least on {self.classes[weakest]} "
+                f"({percent(self.class_accuracy[0, 0, weakest])})."
+            )
+        drawn = self.accuracy[1:, place]
+        changed = int(self.flipped[0, place].sum())
+        ranked = self.split.rpartition(" on ")[2].split(" ")[0]
+        return (
+            f"{self._finding(place)}. Control: random removal leaves "
+            f"{percent(drawn.mean())} instead of {percent(self.accuracy[0, place])}. "
+            f"{changed:,} of {self.n:,} predictions changed. Ranked on {ranked} other images."
+        )
+
+    def _finding(self, place: int) -> str:
+        change = (self.class_accuracy[0, place] - self.class_accuracy[0, 0]) * 100
+        average = (self.accuracy[0, place] - self.accuracy[0, 0]) * 100
+        first, second = np.argsort(np.nan_to_num(change), kind="stable")[:2]
+        what = f"{percent(self.levels[place], 0)} of the {self.unit}"
+        worst, name = change[first], self.classes[first]
+        if average > -1 and worst > -5:
+            return (
+                f"Nobody pays much yet: without {what} accuracy changes by {_points(average)}, "
+                f"that of {name}, which loses most, by {_points(worst)}"
+            )
+        cost = f"{what} cost {-average:.1f} points of accuracy on average"
+        if average > -0.05:
+            cost = f"{what} cost no accuracy on average"
+        if worst > 2 * average - 5:
+            return f"{cost}, and {-worst:.0f} points for {name}, which loses most"
+        more = (
+            f" and {-change[second]:.0f} for {self.classes[second]}"
+            if change[second] < average
+            else ""
+        )
+        return f"The average hides who pays: {cost}, but {-worst:.0f} points for {name}{more}"
+
+    def describe_class(self, number: int, place: int) -> str:
+        """Say what a level does to the images of a class, with intervals of 95 %."""
+        mine = self.truth == number
+        before, after = (self.hit[0, where, mine] for where in (0, place))
+        drawn = self.class_accuracy[1:, place, number].mean()
+        return (
+            f"{self.classes[number]}, {mine.sum():,} images: {percent(before.mean(), 0)} "
+            f"({span(*wilson(before), digits=0)}) before, {percent(after.mean(), 0)} "
+            f"({span(*wilson(after), digits=0)}) after, {percent(drawn, 0)} after random removal"
+        )
+
+    def describe_layer(self, layer: str, place: int) -> str:
+        """Say what a layer loses at a level, and at random."""
+        spot = self.layers.index(layer)
+        whole, left = self.left[0, 0, spot], self.left[0, place, spot]
+        drawn = 1 - self.left[1:, place, spot].mean() / whole
+        what = "weights" if self.criterion == "magnitude" else "filters"
+        return (
+            f"{layer}: {whole - left:,} of {whole:,} {what} removed "
+            f"({percent(1 - left / whole, 0)}), at random {percent(drawn, 0)}"
+        )
 
     def against(self, pinned: Result, *, level: float | None = None, **views: Any) -> str:
         """Say how this differs from a pinned result, by default at the highest level they share."""
         if not isinstance(pinned, Pruning):
             return ""
-        shared = np.intersect1d(self.levels[1:], pinned.levels[1:])
-        if level is None and not len(shared):
-            return "Against the pin: no level in common."
-        level = float(shared[-1]) if level is None else level
-        if abs(pinned.nearest(level) - level) > 1e-6:
-            return f"Against the pin: it has no {level:.0%}."
-        mine, other = (result.accuracy[0, result.at(level)] for result in (self, pinned))
+        level = float(self.levels[self.telling]) if level is None else level
+        there = pinned.place_of(level)
+        if there is None:
+            return f"Against the pin: it has no {percent(level, 0)}."
+        mine, other = self.accuracy[0, self.at(level)], pinned.accuracy[0, there]
         difference = f"{percent(mine)} instead of {percent(other)}"
         text = "no difference" if mine == other else f"accuracy {difference}"
-        return f"Against the pin, at {level:.0%}: {text}."
+        return f"Against the pin, at {percent(level, 0)}: {text}."
+
+    def place_of(self, level: float) -> int | None:
+        """Return the place of a level in ``levels``, None if it was not computed."""
+        place = int(np.abs(self.levels - level).argmin())
+        return place if abs(self.levels[place] - level) < 1e-6 else None
 
     def draw(
         self,
@@ -450,8 +514,10 @@ class Pruning(Result):
         level: Annotated[float | None, LEVEL] = None,
         temperature: Annotated[str, TEMPERATURE] = "old",
         image: Annotated[int | None, IMAGE] = None,
+        layer: Annotated[str | None, Auto(Text())] = None,
+        payer: Annotated[int | None, Auto(Whole(0, lambda r: len(r.classes) - 1))] = None,
     ) -> None:
-        """Draw the sweep, the change of each class, and what was removed in each layer.
+        """Draw the sweep, what each class pays, and what was removed in each layer.
 
         Parameters
         ----------
@@ -463,15 +529,19 @@ class Pruning(Result):
             The level whose classes and layers are shown; by default the highest that costs at most
             ten points.
         temperature : str
-            For ECE and the small diagram: ``"raw"`` (none), ``"old"`` (that of the whole network)
+            For the panels of the widget: ``"raw"`` (none), ``"old"`` (that of the whole network)
             or ``"refitted"`` (to the pruned one).
         image : int, optional
-            A reported image; the small diagram tells of it when it is pointed at.
+            For the panels of the widget: a reported image.
+        layer : str, optional
+            The layer to mark, one of ``layers``.
+        payer : int, optional
+            The class to mark, by its number.
         """
         from .drawing import Sweep
 
         place = self.telling if level is None else self.at(level)
-        Sweep.on(figure).show(self, pinned, place, temperature, image)
+        Sweep.on(figure).show(self, pinned, place, layer, payer)
 
 
 _NO_NETWORK = {
@@ -482,4 +552,4 @@ _NO_NETWORK = {
 
 
 def _points(change: float) -> str:
-    return f"{change * 100:+z.1f} points".replace("-", "−")
+    return f"{signed(change)} points"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pandas import DataFrame
 
-from ...ops.calibration.bins import binned
+from ...ops.calibration.bins import wilson
 from ...ops.calibration.metrics import METRICS, bootstrap
 from ...ops.pruning.measures import ATTACKS, BINS, TEMPERATURES
 
@@ -50,8 +50,8 @@ def _own_rows(result: Pruning) -> list[tuple[Any, ...]]:
     for place, level in enumerate(result.levels):
         start = (result.criterion, float(level), _round(result, place))
         intervals = {
-            "accuracy": _wilson(result.hit[0, place]),
-            "flips": _wilson(result.flipped[0, place]),
+            "accuracy": wilson(result.hit[0, place]),
+            "flips": wilson(result.flipped[0, place]),
         }
         for temperature in TEMPERATURES:
             low, high = bootstrap(
@@ -82,12 +82,12 @@ def _own_rows(result: Pruning) -> list[tuple[Any, ...]]:
         for (method, epsilon), share in zip(ATTACKS, result.robust[place], strict=False):
             count = result.knobs["attacked"]
             hits = np.arange(count) < round(share * count)
-            rows.append((*start, "all", f"{method} {epsilon}/255", share, *_wilson(hits)))
+            rows.append((*start, "all", f"{method} {epsilon}/255", share, *wilson(hits)))
         for number, name in enumerate(result.classes):
             members = result.hit[0, place][result.truth == number]
             if len(members):
                 value = float(members.mean())
-                rows.append((*start, name, "accuracy", value, *_wilson(members)))
+                rows.append((*start, name, "accuracy", value, *wilson(members)))
     return rows
 
 
@@ -105,8 +105,3 @@ def _control_rows(result: Pruning) -> list[tuple[Any, ...]]:
                 ends = (float(drawn.min()), float(drawn.max()))
                 rows.append((*start, name, "accuracy", float(drawn.mean()), *ends))
     return rows
-
-
-def _wilson(hits: np.ndarray) -> tuple[float, float]:
-    one = binned(np.zeros(len(hits)), hits, np.array([0.0, 1.0]))
-    return float(one.accuracy_low[0]), float(one.accuracy_high[0])

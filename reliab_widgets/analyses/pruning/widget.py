@@ -13,11 +13,12 @@ from ...core.subject import Subject, check_subject
 from ...core.wording import percent
 from ...ops.calibration.metrics import softmax
 from ...ops.pruning.structure import structure
-from ...ui.controls import Words
+from ...ui.controls import Marked, Words, offer
 from ...ui.explorer import Explorer
 from ...ui.picker import Picker
-from .compute import LEVELS, pruning
-from .panels import Asked, Explanation, Flips
+from ...ui.words import Chip
+from .compute import pruning
+from .panels import Calibration, Changed, Explanation, Size
 from .result import Pruning
 
 if TYPE_CHECKING:
@@ -40,7 +41,9 @@ class PruningWidget(Explorer):
     train : Subject, optional
         Training images; with them the pruned networks can be trained a little.
     **options
-        See `Explorer`: ``preset``, ``hide``, ``lock``, ``show_code``, ``cache``, ``executor``.
+        See `Explorer`: ``preset``, ``hide``, ``lock``, ``panels``, ``show_code``, ``cache``,
+        ``executor``. Panels: ``"changed images"``, ``"calibration"``, ``"size and speed"``,
+        ``"explanations"``, ``"all settings"``.
 
     Examples
     --------
@@ -53,110 +56,97 @@ class PruningWidget(Explorer):
     """
 
     question = "What does the average hide when the network gets thin?"
-    height = 336
+    height = 356
     about = """<ul>
-<li><b>Above</b>: <b>blue circles</b>: accuracy, with its 95 % interval. <b>Orange crosses</b>:
-accuracy of the class that is worst off. <b>Green diamonds</b>: expected calibration error (ECE),
-with the temperature that is chosen. <b>Grey, dashed</b>: the control, as many filters removed at
-random, five times; the band is their range. <b>Dotted</b>: always naming the largest class.
-<b>Yellow diamonds</b>: what you pinned; the yellow bar marks the level.</li>
-<li><b>Below, at that level</b>: the change of each class in points of accuracy; the share of the
-filters that each layer really lost (some can only go together); what confidences are worth: grey
-rings before, blue diamonds after, dotted line: a kept promise.</li>
-<li><b>Images</b> whose prediction changes: before → after. ✓ right, ✗ wrong: flips go both
-ways.</li>
-<li><b>Explanation</b> of the chosen image (integrated gradients, signed): blue speaks for the
-class, orange against it. ρ is Spearman's rank correlation with the map of the whole network; the
-untrained network is the control.</li>
-<li><b>Temperature</b>: none, that of the whole network, or fitted again to the pruned one, on
-other images than those reported.</li></ul>"""
+<li><b>Accuracy</b>: <b>blue circles</b>: all images, with 95 % intervals. <b>Orange, dashed</b>:
+the class that loses most at the share you look at. <b>Grey, dotted</b>: the control, as many
+removed at random, five times; the band is their range. <b>Hollow circles</b>: what you pinned.
+<b>Drag the ring</b>, or click a share.</li>
+<li><b>Who pays</b>: each class before (hollow) and after (filled); the square is random removal.
+Orange: it loses more than the average. <b>Click a class</b> to see its images in the panel
+“changed images”.</li>
+<li><b>Where the filters went</b>: the layers in a row, arcs are ways around them. Some filters can
+only go together, some not at all. <b>Click a layer</b> to read its numbers; “Protect” then offers
+it.</li>
+<li><b>Temperature</b>, for the panel “calibration”: none, that of the whole network, or fitted
+again to the pruned one, on other images than those reported.</li></ul>"""
 
     words = {  # noqa: RUF012
         "criterion": Words(
-            "criterion",
+            "Rank filters by",
             "What goes first",
             {
-                "taylor": "Taylor (batches)",
-                "taylor-fg": "Taylor (images)",
+                "taylor": "Taylor",
+                "taylor-fg": "Taylor, per image",
                 "taylor-so": "Taylor, 2nd order",
                 "weight": "weight norm",
-                "bn-scale": "batch norm",
+                "bn-scale": "batch norm scale",
                 "magnitude": "single weights",
             },
         ),
         "temperature": Words(
-            "T",
-            "Temperature that the logits are divided by",
-            {"old": "of the whole", "refitted": "fitted again", "raw": "none"},
+            "Temperature",
+            "What the logits are divided by in the panel “calibration”",
+            {"old": "of the whole network", "refitted": "fitted again", "raw": "none"},
         ),
-        "scope": Words("part of", options={"flops": "multiply-adds"}),
-        "rounds": Words("rounds", "How many times filters are ranked", {1: "1: rank once"}),
-        "seed": Words("seed", "Of everything that is drawn by chance"),
+        "scope": Words("Remove a share of", "", options={"flops": "multiply-adds"}, switch=True),
+        "rounds": Words("Rounds", "How many times filters are ranked", {1: "1: rank once"}),
+        "seed": Words("Seed", "Of everything that is drawn by chance"),
     }
-    front = ("level", "criterion", "temperature", "protect", "image")
-    fold = ("scope", "images", "calibration_images", "rounds", "finetune", "seed")
+    front = ("criterion", "scope", "protect", "finetune", "temperature")
+    fold = ("image", "images", "calibration_images", "rounds", "seed")
+    marks = {"level": float, "payer": int, "layer": str}  # noqa: RUF012
+    panels = (Changed, Calibration, Size, Explanation)
 
     def __init__(self, subject: Subject, *, train: Subject | None = None, **options: Any) -> None:
         check_subject(subject)
         if train is not None:
             AnotherSubject().check("train", train, subject)
         self._train = train
-        self._picker = Picker(subject)
-        self._flips = Flips(subject, lambda image: self._picker.set_trait("value", image))
-        self._explanation = Explanation(subject)
+        self._first = structure(subject).layers[0].name
         self._answers = Recent(32)
         super().__init__(pruning, subject, self._menus(subject), **options)
 
     def _menus(self, subject: Subject) -> dict[str, W.Widget]:
         """Return the controls whose values the kinds do not know."""
-        first = structure(subject).layers[0].name
         most = len(subject) if subject.validation is not None else len(subject) // 2
         some = [n for n in (64, 128, 256, 512, 1000) if n < most]
         ranked = most if subject.validation is None else len(subject.validation)
         few = [n for n in (50, 200, 500) if n < ranked]
         return {
-            "level": W.SelectionSlider(
-                options=[(f"{level:.0%}", level) for level in (0.0, *LEVELS)],
-                value=0.1,
-                description="remove",
-                tooltip="Which part is removed; instant once it is computed",
-            ),
+            "level": Marked(value=0.1),
             "protect": W.Dropdown(
-                options=[("nothing", ()), ("first layer", (first,))],
-                description="protect",
-                tooltip="Layers that keep all their filters",
+                options=self._protected(None),
+                description="Protect",
+                tooltip="Layers that keep all their filters; click a layer to be offered it",
             ),
-            "image": self._picker,
+            "image": Picker(subject),
             "images": W.Dropdown(
                 options=[(f"{n} images", n) for n in (*some, most)],
                 value=min(256 if len(subject) > 256 else 64, most),
-                description="reported",
+                description="Evaluated on",
                 tooltip="On how many images",
             ),
             "calibration_images": W.Dropdown(
                 options=[(f"{n} images", n) for n in (*few, ranked)],
                 value=200 if 200 in few else (*few, ranked)[0],
-                description="ranked on",
+                description="Ranked on",
                 tooltip="How many images filters are ranked and temperatures fitted on",
             ),
             "finetune": W.Dropdown(
-                options=[("off", 0), *((f"{n} batches", n) for n in BATCHES if self._train)],
-                description="fine-tune",
+                options=[("no", 0), *((f"{n} batches", n) for n in BATCHES if self._train)],
+                description="Fine-tune",
                 tooltip="Batches trained on after each removal, on the given training images",
             ),
         }
 
-    def arrange(self) -> list[W.Widget]:
-        """Return the usual parts, with the images that flip and the explanation."""
-        parts = super().arrange()
-        self.page.detail.children = (W.HBox([self._flips.widget, self._explanation.widget]),)
-        *controls, more, folded = self.page.side.children
-        self.page.side.children = (*controls, self._flips.menu, more, folded)
-        which = self._picker.which
-        which.layout.width = "auto"
-        which.style.description_width = "70px"
-        self.page.folded.children = (*self.page.folded.children, which)
-        return parts
+    def _protected(self, layer: str | None) -> list[tuple[str, tuple[str, ...]]]:
+        """Return what can be protected: nothing, the first layer, the one that is chosen."""
+        offers: list[tuple[str, tuple[str, ...]]] = [
+            ("nothing", ()),
+            ("the first layer", (self._first,)),
+        ]
+        return offers + ([(layer, (layer,))] if layer not in (None, self._first) else [])
 
     def knobs(self) -> dict[str, Any]:
         """Return the keyword arguments for the analysis."""
@@ -167,22 +157,26 @@ other images than those reported.</li></ul>"""
         """Return the keyword arguments for the picture: the level is one that is computed."""
         views, result = super().views(), self.work.result
         if isinstance(result, Pruning):
-            views["level"] = result.nearest(views["level"])
+            asked = views["level"]
+            told = result.levels[result.telling] if asked is None else result.nearest(asked)
+            views["level"] = float(told)
         return views
 
-    def chips(self, result: Any) -> list[str]:
-        """Return which images are reported and ranked on, and what could not be removed."""
+    def chips(self, result: Any) -> list[Any]:
+        """Return what is evaluated, how many predictions changed, and what is shown."""
         if not isinstance(result, Pruning):
             return super().chips(result)
-        index = self.views()["image"]
-        sure = self._sure(index)
-        truth, answer = (
-            self.subject.classes[int(k)] for k in (self.subject.labels[index], sure.argmax())
-        )
-        image = f"image {index} is {truth}, says {answer} {percent(sure.max())}"
-        return [self.subject.name, image, result.split, *self.subject.notes, *result.notes]
+        level = self.views()["level"]
+        changed = int(result.flipped[0, result.at(level)].sum())
+        done, asked = len(result.levels), len(result.asked)
+        shows = f"shows: {percent(level, 0)} removed, {done} of {asked} levels"
+        chips: list[Any] = [self.subject.name, f"{result.n:,} images", *self.subject.notes]
+        if changed:
+            plural = "s" * (changed > 1)
+            chips.append(Chip(f"{changed:,} prediction{plural} changed", "warning"))
+        return [*chips, Chip(shows, "shows" if done == asked else "warning")]
 
-    def _sure(self, index: int) -> np.ndarray:
+    def sure(self, index: int) -> np.ndarray:
         """Return what the whole network says of an image, as probabilities."""
         if index not in self._answers:
             logits = self.subject.predict(self.subject.images[index : index + 1])
@@ -206,15 +200,23 @@ other images than those reported.</li></ul>"""
                 "ECE": result.calibration[f"ece {temperature}"][0],
                 "multiply-adds": result.multiply_adds[0] / result.multiply_adds[0, 0],
             },
-            index=[f"{level:.0%}" for level in result.levels],
+            index=[percent(level, 0) for level in result.levels],
         )
 
+    def chosen(self, result: Any) -> dict[str, Any]:
+        """Return what is chosen; the level as its mark is called."""
+        chosen = super().chosen(result)
+        return chosen | {"level": f"{self.views()['level']:.6g}"}
+
+    def sentence(self, result: Any) -> str:
+        """Return the finding, and what must be known of the sweep."""
+        return " ".join((super().sentence(result), *(f"Note: {it}." for it in result.notes)))
+
     def shown(self, result: Any) -> None:
-        """Show the images whose prediction changes, and the explanation of the chosen image."""
-        views = self.views()
-        level, image = views["level"], views["image"]
-        self._flips.show(result, level, image)
-        asked = Asked(result, level, image, int(self._sure(image).argmax()))
-        if not self._explanation.show(asked):
-            panel = self._explanation
-            self.aside("explanation", panel.compute, lambda _: panel.show())
+        """Offer to protect the layer that is chosen."""
+        protect = self.controls["protect"]
+        offers = self._protected(self.views()["layer"])
+        if protect.value not in [value for _, value in offers]:
+            offers.append((", ".join(protect.value), protect.value))
+        with self.settings.quiet():
+            offer(protect, offers, protect.value)

@@ -12,13 +12,12 @@ import torch
 from ...core.wording import percent
 from ...ops.calibration.metrics import METRICS, NAMES, value
 from ...ops.corruptions import severities
-from ...ui import thumbnails
+from ...ui import thumbnails, words
 from ...ui.panels.panel import Panel
 from .result import Reliability
 
 SHOWN = 5
 """How many images of a bin are shown at once."""
-SIDE = 150
 
 
 class Members(Panel):
@@ -55,12 +54,12 @@ class Members(Panel):
         assert result is not None
         members = result.members(self._bin)
         some = members[self._first : self._first + SHOWN]
-        words = result.describe(self._bin)
+        said = result.describe(self._bin)
         if len(members):
             order = "wrong ones first, the most confident before others"
             last = self._first + len(some)
-            words += f" · {order} · {self._first + 1}–{last} of {len(members):,}"
-        self._said.value = html.escape(words)
+            said += f" · {order} · {self._first + 1}–{last} of {len(members):,}"
+        self._said.value = html.escape(said)
         self._strip.value = _strip(self.explorer.subject, result, some)
 
 
@@ -84,7 +83,7 @@ def _strip(subject: Any, result: Reliability, points: np.ndarray) -> str:
                 f"{held}{said} {percent(sure, 0)}\nis {truth}",
                 f"image {result.image[point]}: is {truth}, predicted {answer}; "
                 f"confidence in {said} {percent(sure)}",
-                SIDE,
+                thumbnails.LARGE,
             )
         )
     return thumbnails.strip(strip)
@@ -119,7 +118,7 @@ class Numbers(Panel):
         if not np.isnan(result.ece_fit):
             fitted = value("ece", result.ece_fit)
             rows.append(["ECE on the images fitted on", *[""] * calibrated, fitted, "not held out"])
-        self.body.value = _table(head, rows)
+        self.body.value = words.cells(head, rows)
 
 
 class PerClass(Panel):
@@ -140,7 +139,7 @@ class PerClass(Panel):
                 says, right = result.confidence[mine].mean(), result.hit[mine].mean()
                 rows.append((says - right, name, int(mine.sum()), says, right))
         rows.sort(key=lambda row: -abs(row[0]))
-        self.body.value = _table(
+        self.body.value = words.cells(
             ["predicted", "images", "says", "is right", "says too much, points"],
             [
                 [name, f"{n:,}", percent(says), percent(right), _points(gap)]
@@ -184,17 +183,10 @@ class Corruptions(Panel):
             ]
             head = ["images", "is right", "says", "ECE", "ECE of a perfect model"]
             n, method = results[0].n, results[0].method
-            self._table.value = f"{n:,} images, repair: {method}{_table(head, rows)}"
+            self._table.value = f"{n:,} images, repair: {method}{words.cells(head, rows)}"
 
         explorer.runner.run(measure, show)
 
 
 def _points(gap: float) -> str:
     return f"{gap * 100:+.1f}".replace("-", "−")
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    def line(cells: list[str], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{html.escape(it)}</{tag}>" for it in cells) + "</tr>"
-
-    return f"<table>{line(head, 'th')}{''.join(line(row, 'td') for row in rows)}</table>"

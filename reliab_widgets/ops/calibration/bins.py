@@ -173,3 +173,15 @@ def binned(
             accuracy_low=np.where(accuracy == 0, 0.0, centre - half),
             accuracy_high=np.where(accuracy == 1, 1.0, centre + half),
         )
+
+
+def wilson(hits: np.ndarray) -> tuple[float, float]:
+    """Return the 95 % interval of the share of hits, after Wilson.
+
+    Examples
+    --------
+    >>> [round(end, 3) for end in wilson(np.array([True, True, False, True]))]
+    [0.301, 0.954]
+    """
+    one = binned(np.zeros(len(hits)), hits, np.array([0.0, 1.0]))
+    return float(one.accuracy_low[0]), float(one.accuracy_high[0])

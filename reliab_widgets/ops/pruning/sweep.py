@@ -35,6 +35,8 @@ from .structure import Structure, cut, weight
 
 CONTROLS = 5
 """How many random removals of the same size are drawn."""
+FIRST = 0.1
+"""The share near which a sweep begins: enough to see who pays, before all is lost."""
 _TIMED = 32  # images in a pass whose time is taken, or whose logits are compared
 _STEPS = 32  # of integrated gradients
 
@@ -137,7 +139,7 @@ class Measured(NamedTuple):
 def measured(
     case: Case, levels: np.ndarray, known: dict[Any, Any], executor: Any, tick: Tick
 ) -> Iterator[Measured]:
-    """Yield what is measured, each time with one level more than was known.
+    """Yield what is measured: the whole network, then one level more each time.
 
     Parameters
     ----------
@@ -171,6 +173,8 @@ def measured(
         dense = dense._replace(left=_weights(case))
     if "untrained" not in known:
         known["untrained"] = _control(case, dense.logits)
+    # Seen within seconds, where the first level takes many.
+    yield Measured(levels[:1], dense, [[] for _ in series], known["untrained"])
     if case.rounds == 1 and not case.finetune and case.criterion not in ("magnitude", "random"):
         if "scores" not in known:
             known["scores"] = importance(
@@ -184,9 +188,6 @@ def measured(
         case = replace(case, scores=known["scores"])
     done = 1
     beat()
-    if not steps:
-        yield Measured(levels, dense, [[] for _ in series], known["untrained"])
-
     prune = partial(_prune, beat=beat) if executor is None else _prune
     for step in steps:
         missing = [item for item in step if item not in known]
@@ -209,15 +210,18 @@ def measured(
 
 
 def _coarse_first(levels: list[float]) -> list[float]:
-    """Order levels so that each comes into the largest gap: last, middle, quarters, ..."""
-    order, gaps = [levels[-1]] if levels else [], [(-1, len(levels) - 1)]
+    """Order levels: one that networks can stand, the last, then each into the largest gap."""
+    if not levels:
+        return []
+    first = min(levels, key=lambda level: abs(level - FIRST))
+    order, gaps = [levels[-1]], [(-1, len(levels) - 1)]
     while gaps:
         low, high = gaps.pop(0)
         if high - low > 1:
             middle = (low + high) // 2
             order.append(levels[middle])
             gaps += [(low, middle), (middle, high)]
-    return order
+    return [first, *(level for level in order if level != first)]
 
 
 def _prune(case: Case, item: _Item, beat: Progress = None) -> list[Point]:

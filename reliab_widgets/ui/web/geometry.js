@@ -3,11 +3,17 @@
 const scaled = ({ log }, value) => (log ? Math.log(value) : value);
 const within = ({ least, most }, value) => Math.min(Math.max(Number(value.toPrecision(12)), least), most);
 
+// The values that a handle can take, where these are not steps of one size.
+const stopsOf = ({ stops = [], least, most }) => stops.filter((it) => it >= least && it <= most);
+const nearest = (stops, value) => stops.reduce((best, it, k) => (Math.abs(it - value) < Math.abs(stops[best] - value) ? k : best), 0);
+
 // The value of a handle at a place of the picture: on its steps, and between its ends.
 export function valueAt(handle, place) {
   const { low, high, from, to, step, log } = handle;
   const [first, last] = [scaled(handle, low), scaled(handle, high)];
   const value = first + ((place - from) / (to - from)) * (last - first);
+  const stops = stopsOf(handle);
+  if (stops.length) return stops[nearest(stops, log ? Math.exp(value) : value)];
   const begin = log ? 0 : first; // steps are counted from here: 1 is one of them where they multiply
   const whole = begin + Math.round((value - begin) / step) * step;
   return within(handle, log ? Math.exp(whole) : whole);
@@ -21,10 +27,12 @@ export function placeOf(handle, value) {
 
 // The value that a key takes a handle to; undefined if the key is none of its own.
 export function valueByKey(handle, value, key) {
-  if (key === "Home") return handle.least;
-  if (key === "End") return handle.most;
+  const stops = stopsOf(handle);
+  if (key === "Home") return stops[0] ?? handle.least;
+  if (key === "End") return stops.at(-1) ?? handle.most;
   const steps = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 5, PageDown: -5 }[key];
   if (!steps) return undefined;
+  if (stops.length) return stops[Math.min(Math.max(nearest(stops, value) + steps, 0), stops.length - 1)];
   const moved = scaled(handle, value) + steps * handle.step;
   return within(handle, handle.log ? Math.exp(moved) : moved);
 }

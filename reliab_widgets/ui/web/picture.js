@@ -182,7 +182,7 @@ function render({ model, el }) {
       }
       if (done) event.preventDefault();
     },
-    pointerover: (event) => show(event.target.closest?.("[data-tip]"), { x: event.clientX, y: event.clientY }),
+    pointerover: (event) => moving || show(event.target.closest?.("[data-tip]"), { x: event.clientX, y: event.clientY }),
     pointerleave: () => show(null),
     focusin: (event) => event.target.matches(":focus-visible") && show(event.target),
     focusout: () => show(null),

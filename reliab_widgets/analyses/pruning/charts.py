@@ -1,0 +1,103 @@
+"""The picture of what confidences are worth while filters are removed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from ...core.style import BLUE, GREY, INK, MUTED, PAPER, Sheet
+from ...core.wording import percent, typeset
+from ...ops.calibration.bins import binned
+from ...ops.pruning.measures import BINS, TEMPERATURES
+
+if TYPE_CHECKING:
+    from .result import Pruning
+
+CALLED = {
+    "raw": "no temperature",
+    "old": "T of the whole network",
+    "refitted": "T fitted again",
+}
+"""How the temperatures are called."""
+
+
+class Confidences(Sheet):
+    """Calibration error over all levels on the left, the diagram at one of them on the right."""
+
+    height = 236
+
+    def __init__(self, figure: Figure) -> None:
+        super().__init__(figure)
+        self.heading(0, "Calibration error (ECE) over what is removed")
+        self.errors = self.chart(44, 28, 300, 160)
+        self.errors.spines["bottom"].set_color(MUTED)
+        self.title = self.heading(548)
+        self.diagram = self.chart(584, 28, 240, 160)
+        self.below = self.label(704, 226, ha="center")
+
+    def show(self, result: Pruning, place: int, temperature: str, image: int | None) -> None:
+        """Draw a level of ``result`` under one of the temperatures."""
+        axes, levels = self.errors, result.levels
+        most = 0.05
+        ends: list[tuple[float, str, bool | None]] = []
+        for name in TEMPERATURES:
+            ece = result.calibration[f"ece {name}"][0]
+            mine = name == temperature
+            style: dict[str, Any] = {"color": BLUE, "lw": 2.2, "marker": "o", "ms": 6}
+            if not mine:
+                style = {"color": GREY, "lw": 1.4, "ls": {"raw": "--"}.get(name, "-")}
+            axes.plot(levels, ece, mec=PAPER, **style)
+            ends.append((float(ece[place]), CALLED[name], mine))
+            most = max(most, ece.max())
+        drawn = result.calibration[f"ece {temperature}"][1:, place].mean()
+        axes.plot([levels[place]], [drawn], "s", ms=8, mfc=PAPER, mec=GREY, mew=1.6)
+        axes.axvline(levels[place], color=BLUE, lw=1.4)
+        top = np.ceil(most * 20) / 20
+        axes.set(xlim=(0, max(levels[-1], 0.01)), ylim=(0, top), yticks=[0, top / 2, top])
+        axes.set_yticklabels([f"{50 * top * k:g}" for k in (0, 1)] + [typeset(f"{100 * top:g} %")])
+        ticks = np.linspace(0, max(levels[-1], 0.01), 5)
+        axes.set_xticks(ticks, [typeset(f"{100 * tick:.0f} %") for tick in ticks])
+        self.label(356, 42, f"at {percent(levels[place], 0)} removed")
+        told = sorted([*ends, (float(drawn), "random removal", None)], key=lambda it: -it[0])
+        for k, (error, words, own) in enumerate(told):
+            colour = BLUE if own else (GREY if own is None else INK)
+            y, weight = 66 + 22 * k, "bold" if own else "normal"
+            self.text(356, y, percent(error), color=colour, fontweight="bold")
+            self.text(412, y, words, color=colour, fontweight=weight)
+        self._show_diagram(result, place, temperature, image)
+
+    def _show_diagram(
+        self, result: Pruning, place: int, temperature: str, image: int | None
+    ) -> None:
+        axes = self.diagram
+        axes.plot([0, 1], [0, 1], ":", color=MUTED, lw=1.4)
+        styles: tuple[dict[str, Any], ...] = (
+            {"facecolor": "none", "edgecolor": MUTED, "lw": 1.2},
+            {"facecolor": BLUE, "edgecolor": PAPER, "lw": 1},
+        )
+        names = ("the whole network", f"{percent(result.levels[place], 0)} removed")
+        for where, name, style in zip((0, place), names, styles, strict=True):
+            p = result.probabilities(where, temperature)
+            bins = binned(p.max(1), result.hit[0, where], np.linspace(0, 1, BINS + 1))
+            filled = bins.count > 0
+            points = axes.scatter(
+                bins.confidence[filled],
+                bins.accuracy[filled],
+                s=20 + 110 * np.sqrt(bins.count[filled] / result.n),
+                clip_on=False,
+                zorder=3,
+                **style,
+            )
+            said = "".join(
+                f"; image {image}: says {result.classes[p[row].argmax()]} "
+                f"{percent(p[row].max(), 0)}"
+                for row in np.flatnonzero(result.index == image)[:1]
+            )
+            self.hover(points, name + said)
+        axes.set(xlim=(0, 1), ylim=(0, 1), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
+        for set_labels in (axes.set_xticklabels, axes.set_yticklabels):
+            set_labels(["0", "50", typeset("100 %")])
+        self.title.set_text("How often it is right, by how sure it says it is")
+        self.below.set_text(f"confidence, {CALLED[temperature]}; ○ whole, ● pruned")
