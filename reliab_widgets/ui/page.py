@@ -11,7 +11,7 @@ import ipywidgets as W
 
 from ..core.wording import typeset
 from . import export, words
-from .controls import AutoBox
+from .controls import AutoBox, Marked
 from .picker import Picker
 from .picture import Stage
 from .settings import Trail
@@ -84,12 +84,13 @@ class Page:
     def parts(self, front: tuple[str, ...] | None, fold: tuple[str, ...]) -> list[W.Widget]:
         """Return everything from top to bottom."""
         explorer, runner = self._explorer, self._explorer.runner
-        seen = [name for name in explorer.controls if name not in explorer.marks]
+        controls = explorer.controls
+        seen = [name for name, control in controls.items() if not isinstance(control, Marked)]
         for name in seen:
             _label(name, explorer.controls[name])
         shown = [name for name in front or seen if name not in fold]
-        controls = W.HBox([explorer.controls[name] for name in shown])
-        controls.add_class("rw-controls")
+        front_row = W.HBox([controls[name] for name in shown])
+        front_row.add_class("rw-controls")
         pickers = [it for it in explorer.controls.values() if isinstance(it, Picker)]
         more = [*(it.which for it in pickers), self.trail, self.notes]
         settings = W.HBox([*(explorer.controls[name] for name in fold), *more])
@@ -110,7 +111,7 @@ class Page:
         parts = [
             W.HBox([self.title, help_button]),
             W.HBox([self.chips, runner.status, runner.bar, runner.stop]),
-            controls,
+            front_row,
             self.alert,
             W.HBox([self.picture, self.help]),
             self.readout,
