@@ -449,7 +449,7 @@ def test_methods_without_a_baseline_have_one_map_and_say_so() -> None:
     assert "untrained net" in words
     assert "drawn twice" not in words  # the same map each time
     assert "Grad-CAM walks no path" in texts(drawn(result, part="path"))
-    assert "gradcam map" in texts(drawn(result, part="deletion", fill="own"))
+    assert "Grad-CAM map" in texts(drawn(result, part="deletion", fill="own"))
     for part in ("maps", "agreement", "deletion", "path"):
         assert "nan" not in " ".join(texts(drawn(result, part=part)))
 

@@ -49,7 +49,6 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 NAMES = list(PRESETS)
 SLIDERS = {
-    "SaliencyWidget": "deleted",
     "ReliabilityWidget": "Bins",
     "PropagationWidget": "ε",
     "PruningWidget": "remove",
@@ -95,6 +94,7 @@ def test_picture_is_its_sentence_and_fits(
     shot(widget, name)
 
 
+@pytest.mark.parametrize("name", SLIDERS, indirect=True)
 def test_ends_of_its_slider_are_as_good_as_the_middle(
     notebook: Notebook, widget: Locator, name: str, shot: Callable[[Locator, str], None]
 ) -> None:
@@ -136,7 +136,7 @@ def test_text_is_readable_in_both_themes(
 def test_copied_code_gives_the_same_numbers_in_a_new_process(
     notebook: Notebook, widget: Locator, name: str, lab: Lab, tmp_path: Path
 ) -> None:
-    text = "Code" if name == "ReliabilityWidget" else "Copy code"
+    text = "Code" if name in ("ReliabilityWidget", "SaliencyWidget") else "Copy code"
     button(widget, text).click()
     code = widget.locator("textarea:visible").last
     expect(code).to_have_value(re.compile(r"rw\.demo\(.*result = rw\.", re.DOTALL))

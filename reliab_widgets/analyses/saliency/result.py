@@ -191,7 +191,7 @@ class Saliency(Result):
         'blur 0.2'
         """
         if not self.has_baseline:
-            return self.method
+            return reading.method(self)
         name = self.baselines[baseline]
         return hex_code(name) if name.startswith("color:") else name.replace(":", " ")
 
