@@ -99,7 +99,12 @@ class Page:
         self.opened = [
             _Opened(panel.name, panel.question, panel.body, self._toggled) for panel in self.panels
         ]
+        for panel, opened in zip(self.panels, self.opened, strict=True):
+            if panel.half:
+                opened.box.add_class("rw-half")
         every = [*self.opened, self.settings]
+        below = W.HBox([it.box for it in every])
+        below.add_class("rw-panels")
         for it in every:
             if it.name in self._open_first:
                 it.toggle()
@@ -116,7 +121,7 @@ class Page:
             W.HBox([self.picture, self.help]),
             self.readout,
             W.HBox([*row, *self._actions]),
-            *(it.box for it in every),
+            below,
             self.files,
             self.code,
         ]
@@ -198,7 +203,8 @@ class _Opened:
     def __init__(self, name: str, question: str, body: W.Widget, toggled: Any) -> None:
         self.name, self._toggled = name, toggled
         self.button = W.Button(layout=W.Layout(width="auto"), tooltip=question)
-        close = W.Button(description="×", tooltip=f"Close {name}", layout=W.Layout(width="auto"))
+        fixed = W.Layout(width="auto", flex="0 0 auto")
+        close = W.Button(description="×", tooltip=f"Close {name}", layout=fixed)
         head = W.HTML(
             f'<div class="rw-heading">{html.escape(question)}</div>',
             layout=W.Layout(flex="1 1 auto"),
