@@ -273,8 +273,11 @@ def test_an_error_of_the_first_picture_is_shown_too() -> None:
 
 def test_an_error_of_a_button_is_a_card() -> None:
     explorer, _ = squares()
-    explorer.page.format.value = "CSV"
     button(explorer, "Export").click()
+    buttons = [it for it in explorer.page.files.children if isinstance(it, W.Button)]
+    offered = [it.description for it in buttons if it.layout.display != "none"]
+    assert offered == ["JSON"]  # a number is neither picture nor table
+    button(explorer, "CSV").click()
     assert "no CSV can be written: the analysis returned a int" in shown(explorer)
 
 
@@ -394,7 +397,7 @@ def test_teachers_hide_and_lock() -> None:
     with pytest.raises(ValueError, match=r"k cannot be 6: .* It takes 3 to 5\."):
         explorer.set(k=6)
     texts = [part.description for part in parts(explorer) if isinstance(part, W.Button)]
-    assert "Copy code" not in texts
+    assert "Code" not in texts
     held = two_knobs(lock={"kind": "2"})
     assert held.controls["kind"].disabled
     assert held.wait(LONG) == "2 2"

@@ -49,7 +49,7 @@ class Special:
     page: Any  # a Page, or a Dashboard
     view_knobs: Mapping[str, Knob]
 
-    panels: ClassVar[tuple[type[Panel], ...] | None] = None
+    panels: ClassVar[tuple[type[Panel], ...] | None] = ()
     """What opens on demand, in the order of its buttons; None for the older page."""
 
     def arrange(self) -> list[W.Widget]:
@@ -93,7 +93,7 @@ class Special:
         return [subject.name, f"{len(subject):,} images", *subject.notes]
 
     def table(self, result: Any) -> DataFrame | None:
-        """Return the numbers of the picture, for those who cannot see it; shown by "Help"."""
+        """Return the numbers of the picture, for those who cannot see it; shown by "?"."""
         return None
 
     def help_text(self, result: Any) -> str:

@@ -127,6 +127,7 @@ it.</li></ul>"""
     )
     front = ("image", "attack", "epsilon", "steps", "target", "denoiser")
     fold = tuple(FOLDED)
+    panels = None
 
     def __init__(self, subject: Subject, **options: Any) -> None:
         check_subject(subject)
