@@ -51,9 +51,16 @@ CORE = [
 OPS = ["ops.*"]
 UI = ["ui", "ui.*"]
 OWN = "analyses.{word}"
-DRAWINGS_OF = ("drawing", "charts", "marks", "table")  # a long picture stands in several files
+DRAWINGS_OF = (
+    "drawing",
+    "charts",
+    "course",
+    "maps",
+    "marks",
+    "table",
+)  # a long picture stands in several files
 DRAWN = [f"analyses.*.{name}" for name in DRAWINGS_OF]
-PARTS = [f"{OWN}.{name}" for name in DRAWINGS_OF]
+PARTS = [f"{OWN}.{name}" for name in (*DRAWINGS_OF, "sentences")]
 # What each module may import of the package; the first row that matches counts. {word} is the
 # module's own analysis, so no row lets one analysis see another. No row names the package itself:
 # its names are for users, inside they are imported from where they are defined.
@@ -70,6 +77,7 @@ LAYERS: list[tuple[str, list[str]]] = [
     ("analyses", []),
     ("analyses.allowed", [*CORE, "analyses", "analyses.*.compute"]),
     ("analyses.strip", [*CORE, *OPS]),  # a picture that several analyses draw under theirs
+    ("analyses.*.sentences", [*CORE, *OPS]),
     *((name, [*CORE, *OPS, *PARTS, "analyses.strip"]) for name in DRAWN),
     ("analyses.*.result", [*CORE, *OPS, *PARTS]),
     ("analyses.*.compute", [*CORE, *OPS, OWN + ".result"]),
@@ -106,6 +114,7 @@ WITHOUT_TORCH = [
     "analyses",
     "analyses.strip",
     *DRAWN,
+    "analyses.*.sentences",
     "analyses.*.result",
 ]
 

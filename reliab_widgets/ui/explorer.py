@@ -250,7 +250,7 @@ class Explorer(Special, W.VBox):
         for name in dict.fromkeys([*names, *given, *self.marks]):
             widget = given.get(name)
             if name in self.marks:
-                widget = Marked(value=known[name].default)
+                widget = widget or Marked(value=known[name].default)
             elif widget is None and name in known:
                 widget = control(known[name], self.subject, self.words.get(name, Words()))
             if widget is not None:

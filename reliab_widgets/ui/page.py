@@ -17,6 +17,7 @@ from .settings import Trail
 
 if TYPE_CHECKING:
     from .explorer import Explorer
+    from .panels.panel import Panel
 
 
 class Page:
@@ -33,6 +34,7 @@ class Page:
     """
 
     classes: tuple[str, ...] = ("rw-explorer", "rw-page")
+    panels: Sequence[Panel] = ()
 
     def __init__(self, explorer: Explorer, show_code: bool, opened: Sequence[str] = ()) -> None:
         self._explorer, self._open_first = explorer, opened
@@ -151,6 +153,11 @@ class Page:
             self.card.value = words.error_card(error)
         self.alert.layout.display = "none" if error is None else ""
 
+    def reset(self) -> None:
+        """Let the panels forget what they found out."""
+        for panel in self.panels:
+            panel.reset()
+
     def show_pin(self, pinned: bool) -> None:
         """Say what the button does next."""
         self.pin.description = "Unpin" if pinned else "Pin"
@@ -192,7 +199,7 @@ class _Opened:
     """A panel on the page: a button that opens and closes it, and its box."""
 
     def __init__(self, name: str, question: str, body: W.Widget, toggled: Any) -> None:
-        self.name, self._toggled = name, toggled
+        self.name, self.body, self._toggled = name, body, toggled
         self.button = W.Button(layout=W.Layout(width="auto"), tooltip=question)
         close = W.Button(description="×", tooltip=f"Close {name}", layout=W.Layout(width="auto"))
         head = W.HTML(

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 SHOW_AFTER = 0.3
 """Seconds after which work shows its progress instead of only the finished picture."""
+EVERY = 0.1
+"""Seconds between two words on how far it is."""
 REST = 0.6
 """Seconds without input after which a preview is refined."""
 
@@ -48,15 +50,15 @@ class Runner:
         )
         self.stop.on_click(lambda _: self._on_stop())
 
-    def say(self, sentence: str) -> None:
-        """Show what the widget is doing."""
-        self.status.value = words.status(sentence)
+    def say(self, sentence: str, more: str = "") -> None:
+        """Show what the widget is doing, and more when that is pointed at."""
+        self.status.value = words.status(sentence, more)
 
     def ready(self, begun: float, preview: bool) -> None:
         """Say that the picture is there, and how long it took."""
         took = words.duration(time.monotonic() - begun)
         mark = "≈ preview" if preview else "● ready"
-        self.say(f"{mark} · {took}{words.memory(*batching.memory())}")
+        self.say(f"{mark} · {took}", words.memory(*batching.memory()))
 
     def work(self, work: Callable[[worker.Job], Any], again: Callable[[], None]) -> None:
         """Do ``work(job)`` in the background; ``again`` is what Resume does."""
@@ -112,6 +114,7 @@ class Runner:
             self._told.settled()
 
     def _stopped(self) -> None:
+        self._told.stopped()
         self.say(f"stopped{self._reached}; nothing is lost")
         self.stop.description = "Resume"
         self.stop.layout.display = ""
@@ -121,7 +124,7 @@ class Runner:
         now = time.monotonic()
         spent = now - job.started
         self._reached = f" at {done:,} of {total:,}"
-        if spent < SHOW_AFTER or now - self._last_tick < 0.1:
+        if spent < SHOW_AFTER or now - self._last_tick < EVERY:
             return
         self._last_tick = now
         left = f" · {words.duration(spent / done * (total - done))} left" if done else ""

@@ -74,9 +74,9 @@ def table(numbers: DataFrame) -> str:
     return f"<details><summary>The picture in numbers</summary>{body}</details>"
 
 
-def status(sentence: str) -> str:
-    """Return what the widget is doing."""
-    return f'<div role="status">{html.escape(sentence)}</div>'
+def status(sentence: str, more: str = "") -> str:
+    """Return what the widget is doing; more is read when it is pointed at."""
+    return f'<div role="status" title="{html.escape(more)}">{html.escape(sentence)}</div>'
 
 
 def memory(used: int, free: int) -> str:
@@ -85,9 +85,9 @@ def memory(used: int, free: int) -> str:
     Examples
     --------
     >>> memory(412_000_000, 1_600_000_000)
-    ' · 412 MB of 2.0 GB'
+    '412 MB of 2.0 GB of memory'
     """
-    return f" · {used / 1e6:.0f} MB of {(used + free) / 1e9:.1f} GB" if used else ""
+    return f"{used / 1e6:.0f} MB of {(used + free) / 1e9:.1f} GB of memory" if used else ""
 
 
 def duration(seconds: float) -> str:
