@@ -58,7 +58,7 @@ class Page:
         self.notes = W.Textarea(
             description="Notes", placeholder="Yours; exported with the JSON file"
         )
-        self.panels = [kind(explorer) for kind in explorer.panels or ()]
+        self.panels = [kind(explorer) for kind in explorer.panels]
         button = self.button
         self.pin = button("Pin", "Keep this picture as a ghost to compare with", explorer.work.pin)
         self._actions = [
@@ -162,6 +162,11 @@ class Page:
         self.card.value = "" if error is None else words.error_card(error)
         self.alert.layout.display = "none" if error is None else ""
 
+    def reset(self) -> None:
+        """Let the panels forget what they found out."""
+        for panel in self.panels:
+            panel.reset()
+
     def show_pin(self, pinned: bool) -> None:
         """Say what the button does next."""
         self.pin.description = "Unpin" if pinned else "Pin"
@@ -206,7 +211,7 @@ class _Opened:
     """A panel on the page: a button that opens and closes it, and its box."""
 
     def __init__(self, name: str, question: str, body: W.Widget, toggled: Any) -> None:
-        self.name, self._toggled = name, toggled
+        self.name, self.body, self._toggled = name, body, toggled
         self.button = W.Button(layout=W.Layout(width="auto"), tooltip=question)
         fixed = W.Layout(width="auto", flex="0 0 auto")
         close = W.Button(description="×", tooltip=f"Close {name}", layout=fixed)
