@@ -51,7 +51,7 @@ NAMES = list(PRESETS)
 SLIDERS = {
     "SaliencyWidget": "deleted",
     "ReliabilityWidget": "Bins",
-    "PropagationWidget": "ε",
+    "PropagationWidget": "Size ε",
     "PruningWidget": "remove",
 }
 CELLS = (
@@ -136,7 +136,7 @@ def test_text_is_readable_in_both_themes(
 def test_copied_code_gives_the_same_numbers_in_a_new_process(
     notebook: Notebook, widget: Locator, name: str, lab: Lab, tmp_path: Path
 ) -> None:
-    text = "Code" if name == "ReliabilityWidget" else "Copy code"
+    text = "Code" if name in ("ReliabilityWidget", "PropagationWidget") else "Copy code"
     button(widget, text).click()
     code = widget.locator("textarea:visible").last
     expect(code).to_have_value(re.compile(r"rw\.demo\(.*result = rw\.", re.DOTALL))
