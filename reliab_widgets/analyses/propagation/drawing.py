@@ -30,7 +30,7 @@ PLACES = {4: (SIDE + 16, 674), 5: (SIDE + 13, 812)}
 class Attacked(Sheet):
     """The images above with one large factor; the ratio to noise over the network below."""
 
-    height = height(282)
+    height = height(276)
 
     def __init__(self, figure: Figure) -> None:
         super().__init__(figure)
@@ -39,8 +39,8 @@ class Attacked(Sheet):
         self.effect = [self.text(0, y) for y in (84, 100, 116)]
         self.start = self.text(0, 140, fontsize=20, fontweight="bold", color=MUTED)
         self.begun = [self.label(0, y) for y in (157, 173)]
-        self.title = self.heading(0, y=214)
-        self.course = Course(self, 226, 282)
+        self.title = self.heading(0, y=209)
+        self.course = Course(self, 220, 276)
 
     def _make_picture(self) -> tuple[Any, ...]:
         page = self.page

@@ -39,7 +39,7 @@ LIVE = 0.1
 """Seconds that the steps of an attack may take while a slider moves."""
 
 
-WIDTHS = {"attack": 118, "target": 146, "denoiser": 110}
+WIDTHS = {"attack": 116, "target": 146, "denoiser": 110}
 """Pixels of lists: all six controls stand in one row."""
 
 
@@ -66,7 +66,7 @@ class PropagationWidget(Explorer):
 
     question = "Same-sized noise: why does one kind change the prediction?"
     formats = (*Explorer.formats, "NPY")
-    height = 372
+    height = 366
     about = """<ul>
 <li><b>Above</b>: the clean image, what the attack added (amplified; grey is nothing), the attacked
 image, and the control: random noise of the same size. ✓ the true class, ✗ another one.</li>
@@ -152,7 +152,6 @@ it.</li></ul>"""
         self.controls["steps"].add_class("rw-short")
         for name, pixels in WIDTHS.items():
             self.controls[name].layout.width = f"{pixels}px"
-        self.page.readout.layout.min_height = "38px"
         settings = self.page.settings.body
         settings.children = (self._picker.which, *settings.children)
         return parts
