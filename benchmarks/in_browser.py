@@ -106,7 +106,10 @@ def sliding(notebook: Notebook, widget: Locator, label: str) -> list[float]:
     steps, at = [], handle.get_attribute
     most = slider.count() - 1 if label.endswith(":") else PRESSES
     most = PRESSES // 2 if label.startswith("grid:") else most  # a row of cells
-    while len(steps) < min(most, PRESSES) and (live or at("aria-valuenow") != at("aria-valuemax")):
+    ends = not live or label.startswith("handle:")
+    while len(steps) < min(most, PRESSES):
+        if ends and at("aria-valuenow") == at("aria-valuemax"):
+            break
         steps.append(repainted(notebook, lambda: page.keyboard.press("ArrowRight"), PICTURE))
     return steps
 

@@ -417,7 +417,7 @@ def test_the_triangle_has_every_pair_and_the_controls_apart() -> None:
 def test_the_fill_decides_which_map_falls_first(fill: str) -> None:
     figure = drawn(made_up(), part="deletion", fill=fill, fraction=0.25)
     words = texts(figure)
-    assert DeletionCurves.on(figure).notes[2].get_text() == f"{fill} map"
+    assert DeletionCurves.on(figure).notes[-1].get_text() == f"{fill} map"
     assert "at 25 % replaced" in words
     rows = [it[0].get_text() for it in DeletionCurves.on(figure).rows]
     assert rows == ["0.90", "0.75", "0.75", "0.75", "0.10"]
@@ -434,7 +434,7 @@ def test_random_orders_are_drawn_dotted_and_may_win() -> None:
     morf = result.morf.copy()
     morf[:, -1] = 0
     won = DeletionCurves.on(drawn(made_up(morf=morf), part="deletion"))
-    assert won.notes[2].get_text() == "random order"
+    assert won.notes[-1].get_text() == "random order"
     assert DeletionCurves.on(drawn(result, part="deletion", fraction=0.7)).handles[
         "fraction"
     ].high == 1.0  # fmt: skip

@@ -165,7 +165,7 @@ class Maps(Sheet):
             value = float(values[row, column])
             means = "supports" if value > 0 else "opposes"
             said = f"{number(value)} {means}" if value else "0"
-            if value and len(said) + len(supported) < 18:
+            if value and len(said) + len(supported) < 19:
                 said += f" {supported}"
             if not open_[at]:
                 said = f"not told, gap {percent(gaps[at], 0)}"
