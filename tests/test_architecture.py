@@ -51,9 +51,11 @@ CORE = [
 OPS = ["ops.*"]
 UI = ["ui", "ui.*"]
 OWN = "analyses.{word}"
-DRAWINGS_OF = ("drawing", "charts", "marks", "table")  # a long picture stands in several files
+# A long picture stands in several files.
+DRAWINGS_OF = ("drawing", "charts", "marks", "ruler", "table")
+TOLD_BY = ("reading", "values")  # the words and numbers of a result, and of its picture
 DRAWN = [f"analyses.*.{name}" for name in DRAWINGS_OF]
-PARTS = [f"{OWN}.{name}" for name in DRAWINGS_OF]
+PARTS = [f"{OWN}.{name}" for name in (*DRAWINGS_OF, *TOLD_BY)]
 # What each module may import of the package; the first row that matches counts. {word} is the
 # module's own analysis, so no row lets one analysis see another. No row names the package itself:
 # its names are for users, inside they are imported from where they are defined.
@@ -106,6 +108,7 @@ WITHOUT_TORCH = [
     "analyses",
     "analyses.strip",
     *DRAWN,
+    *(f"analyses.*.{name}" for name in TOLD_BY),
     "analyses.*.result",
 ]
 

@@ -631,9 +631,23 @@ def test_panels_open_as_asked_for_and_are_filled_when_opened() -> None:
     assert (members.is_open, numbers.is_open) == (False, True)
     button(widget, "+ images of a bin").click()
     widget.wait(LONG)
-    assert "<figure" in shown(widget)
+    drawn = widget.page.panels[0].gallery.live
+    assert drawn.svg.count("<image") == 5
+    assert "confidence in" in drawn.alt
     button(widget, "− images of a bin").click()
     assert not members.is_open
+
+
+def test_the_t_of_other_images_is_taken_by_a_click() -> None:
+    widget = ReliabilityWidget(SUBJECT)
+    widget.wait(LONG)
+    assert 'id="method:temperature"' in widget.page.picture.live.svg
+    widget.work.choose("method", "temperature")
+    result = widget.wait(LONG)
+    assert result.n_fitted > 0
+    assert widget.controls["method"].value == "temperature"
+    fitted = rw.reliability(SUBJECT, method="temperature").calibrator
+    assert result.calibrator.temperature == fitted.temperature
 
 
 def test_corruptions_are_measured_when_asked_for() -> None:

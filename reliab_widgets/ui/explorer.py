@@ -107,7 +107,7 @@ class Explorer(Special, W.VBox):
         cells.register(self)
         self.settings.assign({**(preset or {})})
         self.settings.lock(lock or {})
-        for name in set(hide) - set(self.marks):
+        for name in set(hide) - {it for it, c in self.controls.items() if isinstance(c, Marked)}:
             self.controls[name].layout.display = "none"
         self.start = self.state()
         self.adapt()
@@ -249,7 +249,7 @@ class Explorer(Special, W.VBox):
         made: dict[str, Any] = {}
         for name in dict.fromkeys([*names, *given, *self.marks]):
             widget = given.get(name)
-            if name in self.marks:
+            if name in self.marks and name not in names:
                 widget = widget or Marked(value=known[name].default)
             elif widget is None and name in known:
                 widget = control(known[name], self.subject, self.words.get(name, Words()))

@@ -11,7 +11,7 @@ import ipywidgets as W
 
 from ..core.wording import typeset
 from . import export, words
-from .controls import AutoBox
+from .controls import AutoBox, Marked
 from .picker import Picker
 from .picture import Stage
 from .settings import Trail
@@ -84,12 +84,13 @@ class Page:
     def parts(self, front: tuple[str, ...] | None, fold: tuple[str, ...]) -> list[W.Widget]:
         """Return everything from top to bottom."""
         explorer, runner = self._explorer, self._explorer.runner
-        seen = [name for name in explorer.controls if name not in explorer.marks]
+        controls = explorer.controls
+        seen = [name for name, control in controls.items() if not isinstance(control, Marked)]
         for name in seen:
             _label(name, explorer.controls[name])
         shown = [name for name in front or seen if name not in fold]
-        controls = W.HBox([explorer.controls[name] for name in shown])
-        controls.add_class("rw-controls")
+        front_row = W.HBox([controls[name] for name in shown])
+        front_row.add_class("rw-controls")
         pickers = [it for it in explorer.controls.values() if isinstance(it, Picker)]
         more = [*(it.which for it in pickers), self.trail, self.notes]
         settings = W.HBox([*(explorer.controls[name] for name in fold), *more])
@@ -98,7 +99,12 @@ class Page:
         self.opened = [
             _Opened(panel.name, panel.question, panel.body, self._toggled) for panel in self.panels
         ]
+        for panel, opened in zip(self.panels, self.opened, strict=True):
+            if panel.half:
+                opened.box.add_class("rw-half")
         every = [*self.opened, self.settings]
+        below = W.HBox([it.box for it in every])
+        below.add_class("rw-panels")
         for it in every:
             if it.name in self._open_first:
                 it.toggle()
@@ -110,12 +116,12 @@ class Page:
         parts = [
             W.HBox([self.title, help_button]),
             W.HBox([self.chips, runner.status, runner.bar, runner.stop]),
-            controls,
+            front_row,
             self.alert,
             W.HBox([self.picture, self.help]),
             self.readout,
             W.HBox([*row, *self._actions]),
-            *(it.box for it in every),
+            below,
             self.files,
             self.code,
         ]
@@ -197,7 +203,8 @@ class _Opened:
     def __init__(self, name: str, question: str, body: W.Widget, toggled: Any) -> None:
         self.name, self._toggled = name, toggled
         self.button = W.Button(layout=W.Layout(width="auto"), tooltip=question)
-        close = W.Button(description="×", tooltip=f"Close {name}", layout=W.Layout(width="auto"))
+        fixed = W.Layout(width="auto", flex="0 0 auto")
+        close = W.Button(description="×", tooltip=f"Close {name}", layout=fixed)
         head = W.HTML(
             f'<div class="rw-heading">{html.escape(question)}</div>',
             layout=W.Layout(flex="1 1 auto"),

@@ -134,11 +134,12 @@ class Work:
         sentence, views = explorer.sentence(result), explorer.views()
         drawn, content = "", ""
         handles: dict[str, Any] = {}
+        grids: dict[str, Any] = {}
         with drawing.LOCK:
             if isinstance(result, Result):
                 result.draw(self.figure, pinned=self.pinned, **views)
                 drawn = drawing.svg(self.figure, explorer.runner.owner, themed=True)
-                handles = drawing.handles(self.figure)
+                handles, grids = drawing.handles(self.figure), drawing.grids(self.figure)
             elif isinstance(result, Figure):
                 drawn, sentence = drawing.svg(result, explorer.runner.owner), ""
             elif hasattr(result, "_repr_html_"):
@@ -151,7 +152,8 @@ class Work:
         if drawn:
             chosen = explorer.chosen(result) if explorer.marks else {}
             free = explorer.settings.within(handles)
-            explorer.page.picture.show(drawn, sentence or explorer.question, chosen, free)
+            words = sentence or explorer.question
+            explorer.page.picture.show(drawn, words, chosen, free, grids)
         else:
             explorer.page.picture.show_html(content, sentence or explorer.question)
         explorer.page.say(sentence)

@@ -48,7 +48,6 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 NAMES = list(PRESETS)
 SLIDERS = {
-    "SaliencyWidget": "deleted",
     "ReliabilityWidget": "Bins",
     "PropagationWidget": "ε",
     "PruningWidget": "share removed",
@@ -94,6 +93,7 @@ def test_picture_is_its_sentence_and_fits(
     shot(widget, name)
 
 
+@pytest.mark.parametrize("name", SLIDERS, indirect=True)
 def test_ends_of_its_slider_are_as_good_as_the_middle(
     notebook: Notebook, widget: Locator, name: str, shot: Callable[[Locator, str], None]
 ) -> None:
@@ -137,7 +137,7 @@ def test_text_is_readable_in_both_themes(
 def test_copied_code_gives_the_same_numbers_in_a_new_process(
     notebook: Notebook, widget: Locator, name: str, lab: Lab, tmp_path: Path
 ) -> None:
-    text = "Code" if name in ("ReliabilityWidget", "PruningWidget") else "Copy code"
+    text = "Copy code" if name == "PropagationWidget" else "Code"
     button(widget, text).click()
     code = widget.locator("textarea:visible").last
     expect(code).to_have_value(re.compile(r"rw\.demo\(.*result = rw\.", re.DOTALL))

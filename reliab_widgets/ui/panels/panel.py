@@ -29,6 +29,8 @@ class Panel:
     """On its button, and in ``panels=``."""
     question: ClassVar[str] = ""
     """Its heading."""
+    half: ClassVar[bool] = False
+    """Whether two such panels stand abreast where the page is wide enough."""
 
     def __init__(self, explorer: Explorer) -> None:
         self.explorer = explorer
