@@ -9,7 +9,7 @@ from IPython.display import HTML
 from scipy.ndimage import gaussian_filter
 
 import reliab_widgets as rw
-from reliab_widgets.analyses.saliency.marks import MAGNITUDE, SIGNED
+from reliab_widgets.analyses.saliency.marks import colours, limit
 from reliab_widgets.core import drawing
 from reliab_widgets.ops.attribution.baselines import baseline
 from reliab_widgets.ops.statistics.agreement import TOP
@@ -114,16 +114,12 @@ class Mystery:
         """Draw one row for each pair, as "signed" values or as their "magnitude"."""
         figure = drawing.Picture(figsize=(5.4, 1.85 * len(self.results)))
         axes = figure.subplots(len(self.results), 3, squeeze=False)
-        colours = {"cmap": SIGNED, "vmin": -1, "vmax": 1}
-        if sign == "magnitude":
-            colours = {"cmap": MAGNITUDE, "vmin": 0, "vmax": 1}
         for row, result, side in zip(axes, self.results, self.untrained, strict=True):
             maps = [result.maps[0, 0], result.untrained[0, 0]]
             maps = maps if side == "right" else maps[::-1]
             row[0].imshow(result.images[0].transpose(1, 2, 0))
             for place, one in zip(row[1:], maps, strict=True):
-                one = np.abs(one) if sign == "magnitude" else one
-                place.imshow(one / np.quantile(np.abs(one), 0.99), **colours)
+                place.imshow(colours(one, limit(one, 99), sign))
             titles = (result.classes[result.target[0]], "left", "right")
             for place, title in zip(row, titles, strict=True):
                 place.set_title(title, fontsize=10)
