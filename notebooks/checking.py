@@ -11,6 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from numbers import Real
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -109,7 +110,7 @@ def _has_dots(value: Any) -> bool:
 
 
 def _constants(function: Any) -> tuple[Any, ...]:
-    return getattr(getattr(function, "__code__", None), "co_consts", ())
+    return function.__code__.co_consts if isinstance(function, FunctionType) else ()
 
 
 def _first_line(error: BaseException) -> str:
@@ -119,10 +120,10 @@ def _first_line(error: BaseException) -> str:
 
 def seen(value: Any) -> str:
     """Tell in a few words what somebody gave."""
-    shape = getattr(value, "shape", ())
-    if isinstance(shape, tuple) and shape:
-        return f"{type(value).__name__} of shape {tuple(shape)}"
     try:
+        shape = getattr(value, "shape", ())
+        if isinstance(shape, tuple) and shape:
+            return f"{type(value).__name__} of shape {tuple(shape)}"
         text = " ".join(repr(value).split())
     except Exception:  # not every object can say what it is
         text = type(value).__name__
@@ -174,7 +175,8 @@ def name(value: Any, names: Sequence[str], *, positions: bool = False) -> str:
         return names[plain] if not isinstance(plain, bool) else name(str(plain), names)
     else:
         meant = ""
-    raise Unread(f"{seen(value)} is none of {', '.join(names)}.{meant}")
+    shown = names if len(names) <= 12 else (*names[:3], "…", *names[-3:])
+    raise Unread(f"{seen(value)} is none of {', '.join(shown)}.{meant}")
 
 
 def level(value: Any, levels: Sequence[float]) -> float:
@@ -195,7 +197,7 @@ def several(value: Any, count: int) -> list[Any]:
     elif isinstance(value, dict):
         parts = list(value.values())
     elif hasattr(value, "tolist"):
-        parts = value.tolist()
+        parts = _listed(value)
     if not isinstance(parts, list | tuple) or len(parts) != count:
         raise Unread(f"{seen(value)} is not {count} answers.")
     return list(parts)
@@ -238,10 +240,18 @@ def _alone(value: Any) -> Any:
     """Take a single value out of arrays, tensors, lists and strings with blanks around."""
     for _ in range(4):
         if hasattr(value, "tolist"):
-            value = value.tolist()
+            value = _listed(value)
         elif isinstance(value, list | tuple) and len(value) == 1:
             value = value[0]
     return value.strip() if isinstance(value, str) else value
+
+
+def _listed(value: Any) -> Any:
+    """Take the values out of an array or a tensor; torch has some that are sparse or hold none."""
+    try:
+        return value.tolist()
+    except RuntimeError:
+        return None
 
 
 def _written(text: str) -> float:

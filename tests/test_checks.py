@@ -159,6 +159,12 @@ def test_a_misspelt_name_is_told_the_nearest() -> None:
         checking.name("hores", ("cat", "horse"))
 
 
+def test_of_many_names_a_few_are_shown() -> None:
+    names = [f"layer{number}" for number in range(20)]
+    with pytest.raises(checking.Unread, match=r"none of layer0, layer1, layer2, …, layer17, "):
+        checking.name("conv", names)
+
+
 # Lesson 01
 
 
@@ -576,6 +582,11 @@ class Unspeakable:
         raise ValueError("no words")
 
 
+class Unreachable:
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError("nothing here")
+
+
 UNREADABLE = [
     None,
     "",
@@ -586,11 +597,21 @@ UNREADABLE = [
     object(),
     Unspeakable(),
     torch.zeros(2, 3),
+    torch.zeros(1, device="meta"),
+    torch.ones(1).to_sparse(),
     1j,
     b"0",
 ]
 ODD = [*UNREADABLE, math.inf, -1, 10**9, 10**400, True, "0/0", "2%", "0", 99999, 200, np.zeros(0)]
-ODD += [stop, lambda: None, lambda *given: "x", lambda *given: torch.zeros(2, 3), [[]], int]
+ODD += [
+    Unreachable(),
+    stop,
+    lambda: None,
+    lambda *given: "x",
+    lambda *given: torch.zeros(2, 3),
+    [[]],
+    int,
+]
 
 
 @pytest.fixture
