@@ -12,6 +12,12 @@ import reliab_widgets as rw
 HOME = Path(__file__).parents[1] / "notebooks" / "results"
 RESULTS: dict[str, Callable[[rw.Subject], rw.Result]] = {
     "attacked": lambda subject: rw.propagation(subject, images=100, correct_only=True),
+    "behind-pixel": lambda subject: rw.propagation(
+        subject, denoiser="pixel", images=100, correct_only=True
+    ),
+    "behind-guided": lambda subject: rw.propagation(
+        subject, denoiser="guided", images=100, correct_only=True
+    ),
     "pruned": lambda subject: rw.pruning(
         subject,
         levels=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5),
