@@ -51,9 +51,15 @@ CORE = [
 OPS = ["ops.*"]
 UI = ["ui", "ui.*"]
 OWN = "analyses.{word}"
-DRAWINGS_OF = ("drawing", "charts", "marks", "table")  # a long picture stands in several files
+# A long picture stands in several files; words and numbers of it and of a result in others.
+DRAWINGS_OF = ("drawing", "charts", "course", "maps", "marks", "ruler", "table")
+TOLD_BY = (
+    "reading",
+    "sentences",
+    "values",
+)  # the words and numbers of a result, and of its picture
 DRAWN = [f"analyses.*.{name}" for name in DRAWINGS_OF]
-PARTS = [f"{OWN}.{name}" for name in DRAWINGS_OF]
+PARTS = [f"{OWN}.{name}" for name in (*DRAWINGS_OF, *TOLD_BY)]
 # What each module may import of the package; the first row that matches counts. {word} is the
 # module's own analysis, so no row lets one analysis see another. No row names the package itself:
 # its names are for users, inside they are imported from where they are defined.
@@ -70,6 +76,7 @@ LAYERS: list[tuple[str, list[str]]] = [
     ("analyses", []),
     ("analyses.allowed", [*CORE, "analyses", "analyses.*.compute"]),
     ("analyses.strip", [*CORE, *OPS]),  # a picture that several analyses draw under theirs
+    ("analyses.*.sentences", [*CORE, *OPS]),
     *((name, [*CORE, *OPS, *PARTS, "analyses.strip"]) for name in DRAWN),
     ("analyses.*.result", [*CORE, *OPS, *PARTS]),
     ("analyses.*.compute", [*CORE, *OPS, OWN + ".result"]),
@@ -106,6 +113,7 @@ WITHOUT_TORCH = [
     "analyses",
     "analyses.strip",
     *DRAWN,
+    *(f"analyses.*.{name}" for name in TOLD_BY),
     "analyses.*.result",
 ]
 

@@ -263,19 +263,19 @@ def test_a_class_that_is_chosen_shows_its_images(widget: PruningWidget) -> None:
     widget.work.choose("payer", str(payer))
     widget.wait(60)
     mine = result.flipped[0, -1] & (result.truth == payer)
-    said = panel._said.value.replace("\u202f", " ")
+    said = panel.said.value.replace("\u202f", " ")
     assert f"of {result.classes[payer]}: {mine.sum()} predictions changed" in said
-    drawn = panel._gallery.live.svg
+    drawn = panel.gallery.live.svg
     shown = [int(it) for it in re.findall(r'id="image:(\d+)"', drawn)]
     assert len(shown) == min(5, mine.sum())
     assert set(shown) <= set(result.index[mine])
-    panel._gallery._chosen("image", str(shown[-1]))
+    panel.gallery._chosen("image", str(shown[-1]))
     assert widget.wait(60) is result
     assert widget.controls["image"].value == shown[-1]
     button(widget, "all classes").click()
     widget.wait(60)
     assert widget.state()["payer"] is None
-    assert f"of all classes: {result.flipped[0, -1].sum()} predictions" in panel._said.value
+    assert f"of all classes: {result.flipped[0, -1].sum()} predictions" in panel.said.value
 
 
 def test_result_is_that_of_its_code(widget: PruningWidget, subject: Subject) -> None:
@@ -323,7 +323,7 @@ def test_changed_images_and_explanations_are_shown(widget: PruningWidget) -> Non
     changed, explained = (opened(widget, it) for it in ("changed images", "explanations"))
     count = int(result.flipped[0, -1].sum())
     assert count > 0
-    assert f"{count} predictions changed" in changed._said.value
+    assert f"{count} predictions changed" in changed.said.value
     assert explained.body.value.count("<img") == 4  # image, three maps
     image = int(result.index[result.flipped[0, -1]][-1])
     widget.set(image=image).wait()
@@ -331,7 +331,7 @@ def test_changed_images_and_explanations_are_shown(widget: PruningWidget) -> Non
     assert f"image {image}" in explained.body.value
     assert "untrained" in explained.body.value
     widget.set(level=0.0).wait()
-    assert "0 predictions changed" in changed._said.value
+    assert "0 predictions changed" in changed.said.value
     assert "ρ = 1.00" in explained.body.value
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -428,19 +429,44 @@ def test_blind_spots_by_hand() -> None:
 
 
 def test_the_sentence_has_the_finding_and_its_controls(result: Saliency) -> None:
-    a, b, value = result.lowest() or (0, 0, 0.0)
-    top = result.between_baselines("top")[a, b]
-    sentence = str(result)
-    assert sentence.startswith("resnet20, 3 images: ig (8 steps). ")
-    assert f"{result.baselines[a]} and {result.baselines[b]} agree least" in sentence
-    assert f"Spearman {value:+z.2f}" in sentence
+    whole = replace(result, gap=0 * result.gap)
+    a, b, value = whole.lowest() or (0, 0, 0.0)
+    top = whole.between_baselines("top")[a, b]
+    sentence = str(whole)
+    assert sentence.startswith("resnet20, 3 images: integrated gradients (8 steps). Over 3 images")
+    assert f"the maps against {whole.baselines[a]} and {whole.baselines[b]}" in sentence.lower()
+    assert f"(ρ = {value:z.2f}".replace("-", "−") in sentence
     overlap = f"{top * 100:.{0 if top >= 0.1 else 1}f} %"
-    assert f"their top 10 % of pixels overlap by {overlap} (intersection over union)" in sentence
-    low, high = result.control().min(), result.control().max()
-    told = f"from {low:+z.2f} to {high:+z.2f}"
-    told = told if high - low >= 0.2 else f"{result.control().mean():+z.2f}"
-    assert f"an untrained network's maps agree {told}" in sentence
-    assert f"maps of half the steps agree {result.ceiling().mean():+.2f}" in sentence
+    assert f"Of their top 10 % of pixels they share {overlap}." in sentence
+    control = whole.control()[[a, b]]
+    furthest = control[np.abs(control).argmax()]
+    assert (
+        f"an untrained network's map is unrelated ({furthest:z.2f})".replace("-", "−") in sentence
+    )
+    again = whole.ceiling()[[a, b]].min()
+    assert re.search(rf"half the steps give .* map \({again:.2f}\)", sentence)
+    assert "The maps add up within 0.0 % and 0.0 %." in sentence
+
+
+def test_maps_that_do_not_add_up_are_not_compared(result: Saliency) -> None:
+    due = np.abs(result.scores_clean[:, None] - result.scores_baseline).mean(0)
+    np.testing.assert_allclose(result.gaps, np.abs(result.gap).mean(0) / due)
+    for shares, said in (
+        ([0.19, 0.1, 0.0, 0.0], "ρ = "),
+        ([0.21, 0.1, 0.0, 0.0], "The map against black does not add up: its sum misses the change "
+         "in the probability of the explained classes by 21 %, and ρ needs more steps."),
+        ([0.93, 0.9, 0.0, 0.0], "The two maps do not add up: their sums miss the change in the "
+         "probability of the explained classes by 93 % and 90 %, and ρ needs more steps."),
+    ):  # fmt: skip
+        changed = replace(result, gap=np.tile(np.array(shares) * due, (3, 1)))
+        words = changed.reading()
+        assert said in words
+        assert ("ρ = " in words) == (said == "ρ = ")
+        assert changed.incomplete(0, 1) == (shares[0] > 0.2)
+        assert not changed.incomplete(2, 3)
+    assert "ρ follows with the full map" in changed.reading(preview=True)
+    assert "ρ = " in changed.reading(pair=(2, 3))
+    assert "for maps do not add up" in changed.against(changed)
 
 
 def test_pins_of_something_else_are_not_compared_with() -> None:
@@ -461,9 +487,10 @@ def test_a_single_image_is_named() -> None:
     made = saliency(textured(), index=4, method="rise", target="bright", **QUICK)
     p = made.probabilities[0, 1]
     assert str(made).startswith(
-        f"Brightness, image 4 (bright), explaining bright at {p:.1%}: rise (40 masks, grid 4). "
+        f"Brightness, image 4 (bright), explaining bright at {p * 100:.1f} %: "
+        "RISE (40 masks, grid 4). "
     )
-    assert "two sets of 20 masks agree" in str(made)
+    assert "two sets of 20 masks give" in str(made)
 
 
 def test_its_code_names_what_it_cannot_write() -> None:
@@ -508,7 +535,7 @@ def test_a_pin_is_compared_map_by_map() -> None:
     assert one.against(one) == "Against the pin: no difference."
     said = one.against(other)
     value = spearmanr(one.maps[0, 1].ravel(), other.maps[0, 1].ravel()).statistic
-    assert f"white agrees {value:+.2f} with its pinned map" in said
+    assert f"the map against white agrees {value:.2f}".replace("-", "−") in said
 
 
 def test_notes_say_where_a_mean_is_from(subject: Subject) -> None:
@@ -639,7 +666,8 @@ def test_a_result_with_any_knob_can_be_kept_and_asked_again(
 def test_views_are_no_knobs_and_are_checked() -> None:
     made = saliency(textured(), **TINY)
     assert set(made.views) == {
-        "polarity", "scale", "clip", "alpha", "fill", "fraction", "cell", "preview",
+        "part", "pair", "versus", "polarity", "scale", "clip", "alpha", "fill", "fraction", "cell",
+        "preview",
     }  # fmt: skip
     assert not set(made.views) & set(made.knobs)
     for view, words in (
@@ -647,6 +675,8 @@ def test_views_are_no_knobs_and_are_checked() -> None:
         ({"alpha": 1.5}, r"alpha must be a number of at least 0 and at most 1: got 1.5"),
         ({"fill": "pink"}, r"no such fill: got 'pink'"),
         ({"cell": (0, 1)}, r"cell must be a whole number in its range: got 0"),
+        ({"pair": (0, 4)}, r"pair must be a whole number in its range: got 4"),
+        ({"part": "curves"}, r"no such part: got 'curves'"),
     ):
         with pytest.raises(ValueError, match=words):
             made.plot(**view)
@@ -672,11 +702,12 @@ def test_control_and_deletion_can_be_left_out(
     assert bare.untrained.shape[1] == 0 and bare.fills == () and bare.morf.shape[2] == 0
     assert bare.compared == whole.compared[: -len(bare.baselines)]
     assert np.isnan(bare.control()).all()
-    assert "no untrained network was asked for" in str(bare)
+    assert "no untrained network was asked for" in str(replace(bare, gap=0 * bare.gap))
     assert not any(name.startswith(("morf", "lerf")) for name in bare.summary())
     again = rw.load(bare.save(tmp_path / "bare.npz"))
     for result in (bare, again):
-        assert "untr." not in svg(result.plot()) and "falls first" not in svg(result.plot())
+        assert "untrained" not in svg(result.plot()) + svg(result.plot(part="agreement"))
+        assert "No deletion was computed" in svg(result.plot(part="deletion"))
     assert set(bare.to_frame()["method"]) == {method}
 
 

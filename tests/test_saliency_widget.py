@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import ipywidgets as W
@@ -19,12 +20,15 @@ from PIL import Image
 from torch import nn
 
 from reliab_widgets import Explorer, Subject
+from reliab_widgets.analyses.saliency.charts import DeletionCurves, Way
 from reliab_widgets.analyses.saliency.compute import saliency
-from reliab_widgets.analyses.saliency.drawing import SIDE, STEP, TOP, Maps
-from reliab_widgets.analyses.saliency.marks import HEIGHT, WIDTH, number
+from reliab_widgets.analyses.saliency.drawing import LEFTS, SIDE, TOP, Maps
+from reliab_widgets.analyses.saliency.panels import Deletion, Drawn, Path
 from reliab_widgets.analyses.saliency.result import Saliency
+from reliab_widgets.analyses.saliency.table import Agreement
+from reliab_widgets.analyses.saliency.values import number
 from reliab_widgets.analyses.saliency.widget import PICKED, SaliencyWidget
-from reliab_widgets.core.drawing import svg
+from reliab_widgets.core.drawing import png, svg
 from reliab_widgets.core.knobs import Knobs
 from reliab_widgets.core.pixels import edges, in_cells, outline
 from reliab_widgets.ops.attribution.palette import hex_code, palette
@@ -122,217 +126,352 @@ def drawn(result: Saliency, pinned: Saliency | None = None, **view: Any) -> Figu
 
 
 def pictures(figure: Figure) -> list[tuple[float, np.ndarray]]:
-    """The left edge (pixels of the widget) and the pixels of each image of the size of a map."""
+    """The left edge (pixels of the page) and the pixels of each image of the size of a map."""
     found = []
     for element in parsed(svg(figure)).iter(f"{SVG}image"):
         uri = str(element.get("{http://www.w3.org/1999/xlink}href"))
         pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
         place = [float(v) for v in re.findall(r"-?[\d.]+", str(element.get("transform")))]
-        if pixels.shape[:2] == (SIZE, SIZE):
-            found.append((place[4] / 0.72, pixels[..., :3]))
+        if pixels.shape[:2] == (SIZE, SIZE) and place[0] * SIZE > SIDE / 2:  # no swatch
+            found.append((place[4], pixels[..., :3]))
     return found
+
+
+def is_pale(pixels: np.ndarray) -> bool:
+    return bool(np.abs(pixels.astype(int) - (0xF7, 0xF7, 0xF5)).max() <= 1)
+
+
+def off(result: Saliency, *shares: float) -> Saliency:
+    """The same with gaps that are such shares of the change, by baseline."""
+    due = np.abs(result.scores_clean[:, None] - result.scores_baseline)
+    gap = np.zeros_like(due)
+    gap[:, : len(shares)] = np.array(shares) * due[:, : len(shares)]
+    return replace(result, gap=gap)
 
 
 # --- the picture ----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("part", ["maps", "agreement", "deletion", "path"])
 @pytest.mark.parametrize(
     ("first", "second"),
     [
         (made_up(), made_up(("black",), n=3)),
         (made_up(("none",), "gradient"), made_up()),
         (made_up(method="rise"), made_up(("white", "blur"), score="log-odds")),
+        (off(made_up(), 0.5, 0.5, 0.5, 0.5), made_up()),
     ],
-    ids=["fewer", "with baseline again", "path again"],
+    ids=["fewer", "with baseline again", "path again", "told again"],
 )
-def test_drawn_twice_is_as_drawn_once(first: Saliency, second: Saliency) -> None:
-    figure = drawn(first, made_up(), alpha=0.5, polarity="magnitude", scale="map", fill="white")
-    second.draw(figure)
-    assert normal(svg(figure)) == normal(svg(second.plot()))
-    first.draw(figure)
-    assert normal(svg(figure)) == normal(svg(first.plot()))
+def test_drawn_twice_is_as_drawn_once(first: Saliency, second: Saliency, part: str) -> None:
+    figure = drawn(first, made_up(), part=part, alpha=0.5, polarity="magnitude", fill="white")
+    for result in (second, first):
+        result.draw(figure, part=part)
+        assert normal(svg(figure)) == normal(svg(result.plot(part=part)))
 
 
-def test_image_and_maps_stand_side_by_side_in_their_own_pixels() -> None:
+def test_image_and_two_maps_stand_side_by_side_in_their_own_pixels() -> None:
     result = made_up()
     found = pictures(result.plot())
-    assert [round(left) for left, _ in found] == [2 + STEP * k for k in range(5)]
+    assert [round(left) for left, _ in found] == list(LEFTS)
     expected = (result.images[0] * 255).round().transpose(1, 2, 0)
     np.testing.assert_array_equal(found[0][1], expected)
+    assert {"Compared with black", "Compared with white"} <= set(texts(result.plot()))
+    other = drawn(result, pair=(3, 1))
+    assert {"Compared with blur", "Compared with white"} <= set(texts(other))
 
 
-def test_blue_supports_orange_opposes_and_white_is_nothing() -> None:
+def test_blue_supports_orange_opposes_and_nothing_is_pale() -> None:
     values = np.zeros((SIZE, SIZE))
     values[0, 0], values[0, 1] = 2.0, -2.0
     result = made_up(("black",), hyper_maps=values[None, None, None])
     (_, _), (_, pixels) = pictures(drawn(result, clip=100))
-    assert (pixels[1:] == 255).all()
-    red, _, blue = pixels[0, 0].astype(int)
-    assert blue > red + 50
-    red, _, blue = pixels[0, 1].astype(int)
-    assert red > blue + 50
+    assert is_pale(pixels[1:])
+    assert tuple(pixels[0, 0]) == (0x0B, 0x45, 0x95)
+    assert tuple(pixels[0, 1]) == (0xD4, 0x74, 0x2A)
     positive, negative = (
         pictures(drawn(result, polarity=it))[1][1] for it in ("positive", "negative")
     )
-    assert (positive[0, 1] == 255).all()
+    assert (positive[0, 1] == pixels[1, 1]).all()
     assert (positive[0, 0] == pixels[0, 0]).all()
-    assert (negative[0, 0] == 255).all()
+    assert (negative[0, 0] == pixels[1, 1]).all()
     magnitude = pictures(drawn(result, polarity="magnitude"))[1][1]
     assert (magnitude[0, 0] == magnitude[0, 1]).all()
 
 
-def test_maps_share_one_scale_unless_each_has_its_own() -> None:
+def test_what_opposes_beyond_a_third_of_the_scale_carries_a_dot() -> None:
+    values = np.zeros((SIZE, SIZE))
+    values[3, 5], values[4, 5], values[5, 5] = -3.0, -0.99, 3.0
+    result = made_up(("black",), hyper_maps=values[None, None, None])
+    (column, _) = Maps.on(drawn(result, clip=100)).columns
+    corners = column.dots.patch.get_path().vertices
+    side = SIDE / SIZE
+    np.testing.assert_allclose(corners.mean(0)[0], LEFTS[1] + 5.5 * side, atol=side / 5)
+    assert corners[:, 1].min() == pytest.approx(TOP + 3.4 * side)  # a fifth of the side
+    assert corners[:, 1].max() == pytest.approx(TOP + 3.6 * side)
+    assert len(corners) == 5
+    (column, _) = Maps.on(drawn(result, clip=100, polarity="magnitude")).columns
+    assert not column.dots.patch.get_visible()
+
+
+def test_a_dark_page_gets_maps_of_its_own() -> None:
+    figure = made_up(("black", "white")).plot()
+    plain, themed = svg(figure), svg(figure, themed=True)
+    for number_ in range(4):  # two maps and their bars
+        assert f"rw-light-{number_}" in themed
+        assert f"rw-dark-{number_}" in themed
+        assert f"rw-dark-{number_}" not in plain
+    assert normal(svg(figure)) == normal(plain)
+    assert png(figure).startswith(PNG)
+
+
+def test_each_map_has_its_own_scale_unless_they_share_one() -> None:
     result = made_up()  # the last map is four times the first
-    shared = [pixels for _, pixels in pictures(drawn(result, clip=100))[1:]]
-    own = [pixels for _, pixels in pictures(drawn(result, clip=100, scale="map"))[1:]]
-    assert (own[0] == own[3]).all()
-    assert (shared[0] != shared[3]).any()
-    assert (shared[3] == own[3]).all()
-    words = texts(drawn(result, clip=100))
-    assert {"+4.0", "supports", "−4.0", "one scale", "clip 100 %"} <= set(words)
-    words = texts(drawn(result, clip=100, scale="map"))
-    assert {"black ±1.0", "blur ±4.0", "own scales"} <= set(words)
+    own = [pixels for _, pixels in pictures(drawn(result, clip=100, pair=(0, 3)))[1:]]
+    figure = drawn(result, clip=100, pair=(0, 3), scale="shared")
+    shared = [pixels for _, pixels in pictures(figure)[1:]]
+    assert (own[0] == own[1]).all()
+    assert (shared[0] != shared[1]).any()
+    assert (shared[1] == own[1]).all()
+    assert texts(figure).count("+4.00 supports") == 2
+    words = texts(drawn(result, clip=100, pair=(0, 3)))
+    assert {"· opposes −1.00", "+1.00 supports", "+4.00 supports"} <= set(words)
 
 
 def test_colours_end_at_the_percentile_asked_for() -> None:
     result = made_up(("black",))
     limit = float(np.percentile(np.abs(result.maps), 90))
-    assert number(limit) in texts(drawn(result, clip=90))
+    assert f"{number(limit)} supports" in texts(drawn(result, clip=90))
     assert limit < 0.95
 
 
-def test_alpha_moves_maps_and_cursor() -> None:
+def test_alpha_moves_maps_and_what_is_said_of_them() -> None:
     result = made_up()
     half = drawn(result, alpha=0.5, clip=100)
-    assert "│ α = 0.50" in texts(half)
-    assert texts(half).count("so far") == 4
-    assert texts(half).count("+0.25") == 4
-    assert "gap" not in texts(half)
-    assert Maps.on(half).charts.here.get_xdata()[0] == 0.5
-    # On the scale of the whole, half of twice the ramp is the ramp.
+    # Half of the map on the scale of the whole.
     _, *maps = pictures(half)
     _, *finals = pictures(drawn(result, clip=100))
-    np.testing.assert_array_equal(maps[1][1], finals[0][1])
-    np.testing.assert_array_equal(maps[3][1], finals[1][1])
-
-
-def test_the_image_between_is_shown_on_the_way_only() -> None:
-    result = made_up(("black",))
-    assert not Maps.on(drawn(result)).between[0].get_visible()
-    between = Maps.on(drawn(result, alpha=0.25)).between[0]
-    assert between.get_visible()
-    pixels = np.asarray(between.get_array())
-    assert (pixels[0] == pixels[0, 0]).all()  # a frame
-    expected = (0.25 * result.images[0] * 255).round().transpose(1, 2, 0)
-    np.testing.assert_array_equal(pixels[1:-1:2, 1:-1:2], expected)  # each pixel twice
-
-
-def test_gap_and_neutrality_stand_below_each_map() -> None:
-    words = texts(made_up().plot())
-    assert words.count("2.0 %") == 4  # 0.01 of 0.5
-    assert words.count("cat 33 %") == 4
-    assert words.count("1.10 of 1.10") == 4  # ln 3
-    assert {"✓ cat 70 %", "is explained", "baseline alone:"} <= set(words)
-    assert any("sum of the map 0.510" in title for title in titles(made_up().plot()))
-    other = made_up(target=np.array([1]), truth=np.array([2]))
-    assert {"✗ cat 70 %", "explained: dog"} <= set(texts(other.plot()))
-
-
-def test_the_table_has_the_untrained_network_apart_and_the_ceiling() -> None:
-    words = texts(made_up().plot())
-    assert words.count(".25") == 12
-    assert words.count("1") == 4 + 1  # and the end of the axis of alpha
-    assert words.count("−.01") == 4
-    assert words.count(".90") == 4
-    assert {"untr.", "ceil.", "untrained network, noise ceiling"} <= set(words)
-    said = [title for title in titles(made_up().plot()) if title.startswith("black and ")]
-    assert len(said) == 5
-    assert said[1] == (
-        "black and white: Spearman signed +0.25, magnitudes +0.25, top 10 % shared 25 %, SSIM 0.25"
+    assert (maps[0][1] != finals[0][1]).any()
+    ramp = np.linspace(-0.5, 0.5, SIZE * SIZE).reshape(SIZE, SIZE)
+    expected = pictures(drawn(made_up(hyper_maps=np.stack([ramp] * 4)[None, None],
+                                      path_maps=np.zeros((4, 5, SIZE, SIZE))),
+                              clip=100, scale="map"))  # fmt: skip
+    assert (expected[1][1] == finals[0][1]).all()
+    words = texts(half)
+    assert "1.00" in words  # ρ of two ramps so far, not the 0.25 of the whole maps
+    assert "0.25" not in words
+    assert "half the steps" not in words  # controls are of the whole way
+    assert "0.25" in texts(drawn(result))
+    said = result.reading(alpha=0.5)
+    assert said.startswith(
+        "At α = 0.50 on the way from “nothing” to the image the two maps hold 50 % and 50 % of "
+        "the change in p(cat). So far they agree by ρ = 1.00."
     )
-    assert "the untrained network: Spearman signed -0.01" in said[4]
+    assert "none" not in said
+    assert "So far" not in result.reading(alpha=0.0)
 
 
-@pytest.mark.parametrize(("fill", "mark"), list(zip(NAMES, "●▲■◆", strict=True)))
-def test_the_fill_decides_which_map_falls_first(fill: str, mark: str) -> None:
-    words = texts(drawn(made_up(), fill=fill, fraction=0.25))
-    assert f"fill {fill}; falls first: {mark}" in words
-    assert f"{mark} 0.10" in words
-    assert "┄ 0.90" in words
-    assert "25 %" in words
+def test_the_ruler_has_the_pair_and_its_controls() -> None:
+    figure = made_up().plot()
+    words = texts(figure)
+    assert {"Do the two maps agree?", "same", "unrelated", "opposite"} <= set(words)
+    assert {"0.25", "black and white", "−0.01", "untrained net", "0.90", "half the steps"} <= set(
+        words
+    )
+    assert "Spearman’s ρ over 256 pixels" in words
+    ruler = Maps.on(figure).ruler
+    middle = ruler.line.get_ydata()
+    assert ruler.dot.get_ydata()[0] == pytest.approx(
+        middle[0] + (1 - 0.25) / 2 * (middle[1] - middle[0])
+    )
+    said = [title for title in titles(figure) if title.startswith("black and white")]
+    assert said == [
+        "black and white: ρ = 0.25, of magnitudes 0.25, top 10 % shared 0.25, SSIM 0.25"
+    ]
+    many = texts(made_up(n=3).plot())
+    assert "3 images, mean; □ control" in many
+    assert {"drawn twice"} <= set(texts(made_up(method="rise").plot()))
+
+
+def test_a_control_can_be_looked_at() -> None:
+    untrained = np.zeros((1, 4, SIZE, SIZE))
+    untrained[0, 0, 0, 0] = 1.0
+    result = made_up(untrained=untrained)
+    figure = drawn(result, versus="untrained", clip=100)
+    words = texts(figure)
+    assert {"The same, untrained", "Compared with black", "0.25", "−0.01"} <= set(words)
+    (_, _), (_, _), (_, pixels) = pictures(figure)
+    assert tuple(pixels[0, 0]) == (0x0B, 0x45, 0x95)
+    assert is_pale(pixels[1:])
+    said = result.reading(versus="untrained")
+    assert said.startswith(
+        "The maps of the trained and the untrained network are unrelated (ρ = −0.01)."
+    )
+    marks = [g.get("id") for g in parsed(svg(figure)).iter(f"{SVG}g")]
+    assert {"versus:baseline", "versus:untrained"} <= set(marks)
+
+
+@pytest.mark.parametrize(
+    ("gaps", "preview", "way"),
+    [
+        ((0.93, 0.9), True, "Follows with the full map."),
+        ((0.21, 0.0), False, "Take more steps (all settings)."),
+    ],
+)
+def test_nothing_is_derived_from_maps_that_do_not_add_up(
+    gaps: tuple[float, float], preview: bool, way: str
+) -> None:
+    result = off(made_up(), *gaps)
+    figure = drawn(result, preview=preview)
+    words = texts(figure)
+    told = " and ".join(f"{gap * 100:.0f} %" for gap in gaps)
+    assert {"Not told:", "the maps do not add up,", f"gap {told}.", way} <= set(words)
+    assert not {"0.25", "half the steps", "untrained net", "same", "opposite"} & set(words)
+    assert f"not told, gap {gaps[0] * 100:.0f} %" in words
+    assert len(pictures(figure)) == 3  # the maps themselves are drawn
+    cell = Maps.on(figure).grids["cell"].texts[0]
+    assert "black not told" in cell
+    assert ("white not told" in cell) == (gaps[1] > 0.2)
+    # Maps that are complete are told.
+    assert "0.25" in texts(drawn(result, pair=(2, 3)))
+    table = texts(drawn(result, part="agreement"))
+    rest = 1 + (0 if gaps[1] > 0.2 else 2)
+    assert table.count("+0.25") == rest
+    assert table.count("gap") == (6 - rest) + 2 * sum(gap > 0.2 for gap in gaps)
+    curves = texts(drawn(result, part="deletion"))
+    assert "black map" not in curves
+    assert {"mean map", "blur map", "random order"} <= set(curves)
+    none = texts(drawn(off(made_up(), 1, 1, 1, 1), part="deletion"))
+    assert "Not told: the maps do not add up." in none
+    assert "random order" not in none
+
+
+def test_the_credit_of_a_pixel_stands_below_both_maps() -> None:
+    result = made_up(("black", "white"))
+    words = texts(drawn(result, cell=(1, 2)))
+    value = float(result.maps[0, 0, 0, 1])
+    assert {f"{number(value)} opposes cat", f"{number(2 * value)} opposes cat"} <= set(words)
+    assert "this pixel" in words
+    grid = Maps.on(drawn(result, cell=(16, 16))).grids["cell"]
+    assert (grid.rows, grid.columns, grid.row, grid.column) == (16, 16, 15, 15)
+    assert grid.texts[-1] == "row 16, column 16: black +1.00, white +2.00"
+    half = Maps.on(drawn(result, alpha=0.5)).grids["cell"]
+    assert half.texts[-1] == "row 16, column 16: black +0.50, white +1.00"
+
+
+def test_the_ring_begins_where_the_maps_disagree_most() -> None:
+    maps = np.zeros((2, SIZE, SIZE))
+    maps[0, 2, 3], maps[1, 2, 3] = -1.0, 0.5
+    maps[0, 7, 7], maps[1, 7, 7] = 1.0, 1.0
+    result = made_up(("black", "white"), hyper_maps=maps[None, None])
+    drawing = Maps.on(result.plot())
+    assert (drawing.grids["cell"].row, drawing.grids["cell"].column) == (2, 3)
+    side = SIDE / SIZE
+    for left, ring in zip(LEFTS, drawing.rings, strict=True):
+        assert ring.get_x() + ring.get_width() / 2 == pytest.approx(left + 3.5 * side)
+        assert ring.get_y() + ring.get_height() / 2 == pytest.approx(TOP + 2.5 * side)
+    one = Maps.on(drawn(made_up(("black",))))
+    assert [ring.get_visible() for ring in one.rings] == [True, True, False]
+
+
+def test_cells_of_a_large_image_can_be_hit() -> None:
+    maps = np.ones((1, 1, 1, 224, 112))
+    result = made_up(
+        ("black",),
+        images=np.zeros((1, 3, 224, 112), np.float32),
+        baseline_images=np.zeros((1, 1, 3, 224, 112), np.float32),
+        hyper_maps=maps,
+        untrained=np.zeros((1, 1, 224, 112)),
+        path_maps=np.zeros((1, 5, 224, 112)),
+    )
+    figure = drawn(result, cell=(32, 1))
+    grid = Maps.on(figure).grids["cell"]
+    assert (grid.rows, grid.columns) == (32, 32)
+    assert grid.texts[0] == "row 1, column 1: black +28.0"  # 7 x 4 pixels
+    assert "this cell" in texts(figure)
+
+
+def test_the_triangle_has_every_pair_and_the_controls_apart() -> None:
+    figure = drawn(made_up(), part="agreement", pair=(2, 1))
+    words = texts(figure)
+    assert words.count("+0.25") == 6
+    assert words.count("−0.01") == 4
+    assert words.count("0.90") == 4
+    assert {"untrained", "half steps"} <= set(words)
+    said = [title for title in titles(figure) if title.startswith("black and white")]
+    assert said == [
+        "black and white: ρ = 0.25, of magnitudes 0.25, top 10 % shared 25 %, SSIM 0.25"
+    ]
+    marks = {g.get("id") for g in parsed(svg(figure)).iter(f"{SVG}g")}
+    assert {"pair:0,1", "pair:2,3", "pair:0,untrained"} <= marks
+    drawing = Agreement.on(figure)
+    box = drawing.cells[2, 1][0]
+    assert (drawing.chosen.get_x(), drawing.chosen.get_y()) == (box.get_x(), box.get_y())
+    bare = made_up(untrained=np.zeros((1, 0, SIZE, SIZE)), compared=NAMES,
+                   agreement=made_up().agreement[:, :, :4, :4])  # fmt: skip
+    assert "untrained" not in texts(drawn(bare, part="agreement"))
+
+
+@pytest.mark.parametrize("fill", NAMES)
+def test_the_fill_decides_which_map_falls_first(fill: str) -> None:
+    figure = drawn(made_up(), part="deletion", fill=fill, fraction=0.25)
+    words = texts(figure)
+    assert DeletionCurves.on(figure).notes[2].get_text() == f"{fill} map"
+    assert "at 25 % replaced" in words
+    rows = [it[0].get_text() for it in DeletionCurves.on(figure).rows]
+    assert rows == ["0.90", "0.75", "0.75", "0.75", "0.10"]
+    names = [it[1].get_text() for it in DeletionCurves.on(figure).rows]
+    assert (names[0], names[-1]) == ("random order", f"{fill} map")
 
 
 def test_random_orders_are_drawn_dotted_and_may_win() -> None:
     result = made_up()
-    line = Maps.on(result.plot()).charts.random
-    np.testing.assert_array_equal(line.get_ydata(), result.morf[0, -1, 2])
-    assert line.get_linestyle() == ":"
+    drawing = DeletionCurves.on(drawn(result, part="deletion"))
+    np.testing.assert_array_equal(drawing.random.get_ydata(), result.morf[0, -1, 2])
+    assert drawing.handles["fraction"].value == 0.1
+    assert drawing.handles["fraction"].high == 0.5
     morf = result.morf.copy()
     morf[:, -1] = 0
-    assert "fill mean; falls first: ┄" in texts(drawn(made_up(morf=morf)))
+    won = DeletionCurves.on(drawn(made_up(morf=morf), part="deletion"))
+    assert won.notes[2].get_text() == "random order"
+    assert DeletionCurves.on(drawn(result, part="deletion", fraction=0.7)).handles[
+        "fraction"
+    ].high == 1.0  # fmt: skip
 
 
-def test_methods_without_a_baseline_collapse_to_one_map_and_say_so() -> None:
-    result = made_up(("none",), "gradient", convergence_size=np.zeros(0, int),
+def test_methods_without_a_baseline_have_one_map_and_say_so() -> None:
+    result = made_up(("none",), "gradcam", convergence_size=np.zeros(0, int),
                      convergence=np.zeros((1, 1, 0)))  # fmt: skip
     figure = drawn(result, fill="own", alpha=0.5)
     assert len(pictures(figure)) == 2
     words = texts(figure)
-    assert {"gradient compares with nothing:", "no baseline, so one map"} <= set(words)
-    assert "untrained network" in words
-    assert "ceil." not in words  # the same map each time
-    assert "gradient walks no path" in words
-    assert "baseline alone:" not in words
-    assert "fill black; falls first: ●" in words  # there is no own one
-    assert "nan" not in " ".join(words)
+    assert {"By Grad-CAM", "Grad-CAM compares", "with no “nothing”:", "one map."} <= set(words)
+    assert "untrained net" in words
+    assert "drawn twice" not in words  # the same map each time
+    assert "Grad-CAM walks no path" in texts(drawn(result, part="path"))
+    assert "Grad-CAM map" in texts(drawn(result, part="deletion", fill="own"))
+    for part in ("maps", "agreement", "deletion", "path"):
+        assert "nan" not in " ".join(texts(drawn(result, part=part)))
+
+
+def test_the_path_has_the_images_between_and_a_handle() -> None:
+    result = made_up()
+    figure = drawn(result, part="path", alpha=0.25, pair=(1, 3))
+    drawing = Way.on(figure)
+    assert drawing.cut.get_xdata()[0] == 0.25
+    assert drawing.handles["alpha"].value == 0.25
+    np.testing.assert_array_equal(drawing.curves[0].get_ydata(), result.path[0, 1])
+    grey = result.baseline_images[0, 1]
+    expected = ((grey + 0.25 * (result.images[0] - grey)) * 255).round().transpose(1, 2, 0)
+    np.testing.assert_array_equal(np.asarray(drawing.between[0].get_array()), expected)
+    assert {"at α = 0.25", "from white", "from blur", "+0.12"} <= set(texts(figure))
 
 
 def test_methods_that_draw_show_how_two_draws_agree() -> None:
-    figure = made_up(method="rise").plot()
-    words = texts(figure)
-    assert {"two draws agree (Spearman)", "8", "32"} <= set(words)
-    np.testing.assert_allclose(Maps.on(figure).charts.lines[0][2].get_ydata(), 0.9)
-
-
-def test_the_credit_of_a_cell_is_told_wherever_it_is_pointed_at() -> None:
-    result = made_up(("black", "white"))
-    said = [title for title in titles(result.plot()) if title.startswith("row ")]
-    assert len(said) == 64
-    corner = float(result.maps[0, 0, :2, :2].sum())
-    assert said[0] == f"row 1, col 1: black {number(corner)}, white {number(2 * corner)}"
-    halves = [title for title in titles(drawn(result, alpha=0.5)) if title.startswith("row ")]
-    assert halves[0] == f"row 1, col 1: black {number(corner / 2)}, white {number(corner)}"
-    # One area over the image and both maps.
-    root = parsed(svg(result.plot()))
-    (path,) = [p for p in root.iter(f"{SVG}path") if len(p) and p[0].text == said[0]]
-    assert str(path.get("d")).count("M") == 3
-    x, y = (float(v) for v in re.findall(r"[\d.]+", str(path.get("d")))[:2])
-    assert (x, y) == pytest.approx((2 * 0.72, TOP * 0.72), abs=0.06)
-
-
-def test_points_of_both_curves_say_their_numbers() -> None:
-    said = titles(made_up(("black",)).plot())
-    assert "α = 0.50: black 0.250, credit +0.250" in said
-    assert "25 % deleted: black 0.750, random order 0.900" in said
-
-
-def test_the_chosen_cell_is_marked_on_every_map() -> None:
-    result, figure = made_up(("black", "white")), Figure()
-    result.draw(figure, cell=(8, 1))
-    drawing = Maps.on(figure)
-    marks = [mark for mark in drawing.chosen if mark.get_visible()]
-    assert len(marks) == 3
-    assert [mark.get_x() for mark in marks] == [2, 2 + STEP, 2 + 2 * STEP]
-    assert marks[0].get_y() == pytest.approx(TOP + SIDE * 7 / 8)
-    result.draw(figure)
-    assert not any(mark.get_visible() for mark in drawing.chosen)
-
-
-def test_a_preview_is_marked_as_one() -> None:
-    result = made_up()
-    assert "≈ image 7" in texts(drawn(result, preview=True))
-    assert "image 7" in texts(drawn(result))
-    assert result.reading(preview=True) == f"≈ {result.reading()}"
+    figure = drawn(made_up(method="rise"), part="path")
+    assert {"ρ of two draws", "8", "32"} <= set(texts(figure))
+    np.testing.assert_allclose(Way.on(figure).curves[0].get_ydata(), 0.9)
+    assert not Way.on(figure).handles
 
 
 def test_a_pin_of_the_same_image_is_outlined_and_of_another_not() -> None:
@@ -343,11 +482,14 @@ def test_a_pin_of_the_same_image_is_outlined_and_of_another_not() -> None:
         (made_up(score="logit"), False),
         (made_up(target=np.array([1])), False),
     ):
-        drawing = Maps.on(drawn(result, pinned))
-        assert bool(len(drawing.ghosts[0].get_segments())) == outlined
-        assert bool(len(drawing.charts.pinned[0][0].get_xdata())) == outlined
-        assert bool(len(drawing.charts.pinned[1][0].get_xdata())) == outlined
-        assert not len(drawing.ghosts[1].get_segments())  # noise was not pinned
+        first, second = Maps.on(drawn(result, pinned)).columns
+        assert first.ghost.patch.get_visible() == outlined
+        assert not second.ghost.patch.get_visible()  # noise was not pinned
+        curves = DeletionCurves.on(drawn(result, pinned, part="deletion")).pinned
+        assert bool(len(curves[0].get_xdata())) == outlined
+        assert not len(curves[1].get_xdata())
+    assert "pinned" in texts(drawn(made_up(), made_up()))
+    assert "pinned" not in texts(drawn(made_up(), off(made_up(), 0.5)))
 
 
 @pytest.mark.parametrize("name", [HOSTILE, "$100 and $200", r"$\nonsense$", "a_b^c", "čáp\n"])
@@ -359,18 +501,22 @@ def test_a_class_may_have_any_name(name: str) -> None:
 
 
 def test_series_differ_without_colour() -> None:
-    drawing = Maps.on(made_up().plot())
-    for lines in (drawing.charts.lines[0], drawing.charts.lines[1], drawing.samples):
-        assert len({str(line.get_marker()) for line in lines}) == 4
-        assert len({str(line._dash_pattern) for line in lines}) == 4
-    assert [line.get_color() for line in drawing.charts.lines[0]] == [
-        line.get_color() for line in drawing.samples
-    ]
+    for drawing in (
+        DeletionCurves.on(made_up().plot(part="deletion")),
+        Way.on(made_up().plot(part="path")),
+    ):
+        first, second = drawing.curves
+        assert str(first._dash_pattern) != str(second._dash_pattern)
+        assert drawing.others[0].get_linewidth() < first.get_linewidth()
+    deletion = DeletionCurves.on(made_up().plot(part="deletion"))
+    assert str(deletion.random._dash_pattern) != str(deletion.curves[1]._dash_pattern)
+    assert deletion.square.get_marker() != deletion.points[0].get_marker()
+    assert len({it.get_markerfacecolor() for it in deletion.points}) == 2
 
 
-@pytest.mark.parametrize("size", [(1, 5, 5), (3, 8, 20), (5, 32, 24)])
+@pytest.mark.parametrize("size", [(1, 5, 5), (3, 8, 20), (5, 40, 24)])
 def test_images_of_any_size_fit(size: tuple[int, int, int]) -> None:
-    channels, height, width = size
+    _, height, width = size
     ramp = np.linspace(-1, 1, height * width, dtype=np.float32).reshape(height, width)
     result = made_up(
         ("black", "white"),
@@ -380,14 +526,15 @@ def test_images_of_any_size_fit(size: tuple[int, int, int]) -> None:
         untrained=np.zeros((1, 2, height, width)),
         path_maps=np.zeros((2, 5, height, width), np.float16),
     )
-    figure = drawn(result, alpha=0.5)
-    drawing = Maps.on(figure)
-    left, right, bottom, top = drawing.maps[0].get_extent()
+    drawing = Maps.on(drawn(result, alpha=0.5))
+    left, right, bottom, top = drawing.columns[0].map.light.get_extent()
     assert max(right - left, bottom - top) == pytest.approx(SIDE)
     assert (right - left) / (bottom - top) == pytest.approx(width / height)
-    cells = len([title for title in titles(figure) if title.startswith("row ")])
-    assert cells == min(8, height) * min(8, width)
-    assert channels
+    grid = drawing.grids["cell"]
+    assert (grid.rows, grid.columns) == (min(32, height), min(32, width))
+    assert len(grid.texts) == grid.rows * grid.columns
+    for part in ("agreement", "deletion", "path"):
+        assert png(result.plot(part=part)).startswith(PNG)
 
 
 def test_no_text_leaves_the_picture() -> None:
@@ -398,17 +545,23 @@ def test_no_text_leaves_the_picture() -> None:
         target=np.array([1]),
         n=1,
     )
-    for view in ({}, {"scale": "map"}, {"alpha": 0.5, "fill": "white"}):
-        figure = drawn(long, **view)
-        figure.dpi = 100
-        figure.draw_without_rendering()
-        for text in Maps.on(figure).canvas.axes.texts:
-            if text.get_text() and text.get_visible():
-                box = text.get_window_extent()
-                assert box.x0 >= -1, text.get_text()
-                assert box.x1 <= WIDTH + 1, text.get_text()
-                assert box.y0 >= -1, text.get_text()
-                assert box.y1 <= HEIGHT + 1, text.get_text()
+    views: list[dict[str, Any]] = [
+        {}, {"pair": (1, 2)}, {"alpha": 0.5}, {"versus": "untrained"}, {"part": "agreement"},
+        {"part": "deletion", "fill": "white"}, {"part": "path"},
+    ]  # fmt: skip
+    for result in (long, off(long, 0.9, 0.9, 0.9), off(long, 0.9)):
+        for view in views:
+            figure = drawn(result, **view)
+            figure.dpi = 72
+            figure.draw_without_rendering()
+            drawing = figure._drawing  # type: ignore[attr-defined]
+            for text in drawing.page.texts:
+                if text.get_text() and text.get_visible():
+                    box = text.get_window_extent()
+                    assert box.x0 >= -1, text.get_text()
+                    assert box.x1 <= drawing.width + 4, text.get_text()
+                    assert box.y0 >= -2, text.get_text()
+                    assert box.y1 <= drawing.height + 1, text.get_text()
 
 
 # --- what it stands on ----------------------------------------------------------------------
@@ -532,24 +685,73 @@ def widget(make: Callable[..., SaliencyWidget]) -> SaliencyWidget:
 def test_the_first_picture_has_all_its_parts(widget: SaliencyWidget) -> None:
     page = shown(widget)
     assert "<svg" in page
-    assert "image 1" in widget.page.chips.value
-    assert "predicted" in widget.page.chips.value
-    assert "agree least: Spearman" in widget.page.readout.value
-    assert "of the credit." in widget.page.readout.value  # the blind spot
+    for words in ("image 1 of 6 · true dog ", "shows: clean image, 16 steps"):
+        assert words in widget.page.chips.value
+    assert "The two maps" in widget.page.readout.value
+    assert 'rw-muted">Controls: an untrained network' in widget.page.readout.value
     assert "ready" in widget.runner.status.value
     assert widget.result.baselines == NAMES
     assert_same(widget.result, saliency(SUBJECT, **QUICK))
 
 
-def test_at_most_six_controls_are_unfolded(widget: SaliencyWidget) -> None:
-    rows = [part for part in widget.page.swapped.children if part.layout.display != "none"]
-    # Image, method, baselines, class, alpha, and fill with its fraction.
-    assert len(rows) == 7
-    assert widget.page.folded.layout.display == "none"
-    button(widget, "▸ More").click()
-    assert widget.page.swapped.layout.display == "none"
-    button(widget, "◂ Back").click()
-    assert widget.page.swapped.layout.display != "none"
+def test_it_opens_on_six_controls_and_no_panel(widget: SaliencyWidget) -> None:
+    (front,) = (part for part in widget.children if "rw-controls" in part._dom_classes)
+    assert [part.description for part in front.children] == [
+        "image", "Explain", "Method", "“Nothing” 1", "“Nothing” 2", "Colour scale",
+    ]  # fmt: skip
+    assert all(part.layout.display != "none" for part in front.children)
+    names = [it.name for it in (*widget.page.opened, widget.page.settings)]
+    assert names == ["agreement", "deletion", "path", "colours", "numbers", "all settings"]
+    assert not any(it.is_open for it in (*widget.page.opened, widget.page.settings))
+    # Every knob of the analysis but the ones that a result of one method and image does not need.
+    known = set(widget.analysis.knobs) | set(widget.view_knobs)
+    without = {"sign", "hyper", "fills", "points", "untrained", "part", "pair", "preview"}
+    assert known - set(widget.controls) == without
+
+
+def test_every_panel_shows_the_result(make: Callable[..., SaliencyWidget]) -> None:
+    widget = make(panels=("agreement", "deletion", "path", "colours", "numbers"))
+    page = shown(widget)
+    for words in ("Click a cell to show that pair", "replaced, most credited first", "from black",
+                  "Colours end at the 99\u202f% percentile", "on “nothing” alone"):  # fmt: skip
+        assert words in page, words
+    assert widget.result.blind_spot(widget.result.blindest).replace(" %", "\u202f%") in page
+    assert_harmless(page)
+    for kind in (Drawn, Deletion, Path):
+        assert any(isinstance(it, kind) for it in widget.page.panels)
+
+
+def test_a_cell_of_the_table_shows_its_pair(make: Callable[..., SaliencyWidget]) -> None:
+    widget = make(panels=("agreement",))
+    held = len(widget.work.cache._memory)
+    (panel,) = (it for it in widget.page.panels if it.name == "agreement")
+    panel.stage.live.selected = {"pair": "2,3"}  # as the page does
+    widget.wait(LONG)
+    assert (widget.state()["first"], widget.state()["second"]) == ("mean", "blur")
+    assert "Compared with mean" in widget.page.picture.live.svg
+    assert len(widget.work.cache._memory) == held
+    panel.stage.live.selected = {"pair": "1,untrained"}
+    widget.wait(LONG)
+    assert (widget.state()["first"], widget.state()["versus"]) == ("white", "untrained")
+    assert "The same, untrained" in widget.page.picture.live.svg
+    assert "untrained network beside" in widget.page.chips.value
+    widget.set(second="black").wait(LONG)
+    assert widget.state()["versus"] == "baseline"
+
+
+def test_what_is_shown_is_computed_and_two_maps_are_two(widget: SaliencyWidget) -> None:
+    result = widget.set(second="uniform").wait(LONG)
+    assert widget.state()["baselines"] == ("black", "white", "mean", "uniform")
+    assert widget.views()["pair"] == (0, 3)
+    assert result.baselines[3] == "uniform"
+    widget.set(first="uniform").wait(LONG)  # the other one gives way
+    assert widget.state()["second"] != "uniform"
+    widget.set(baselines=("mean", "noise")).wait(LONG)
+    assert (widget.state()["first"], widget.state()["second"]) == ("mean", "noise")
+    widget.set(baselines=("white",)).wait(LONG)
+    assert widget.state()["first"] == "white"
+    assert "choose another one" in widget.page.picture.live.svg
+    assert "One map, against white" in widget.page.readout.value
 
 
 @pytest.mark.parametrize(
@@ -557,15 +759,18 @@ def test_at_most_six_controls_are_unfolded(widget: SaliencyWidget) -> None:
     [
         {"alpha": 0.5},
         {"polarity": "magnitude"},
-        {"scale": "map"},
+        {"scale": "shared"},
         {"clip": 92.5},
         {"fill": "white"},
         {"fraction": 0.3},
         {"cell": (1, 8)},
+        {"versus": "untrained"},
+        {"first": "mean"},
     ],
     ids=str,
 )
-def test_view_knobs_only_redraw(widget: SaliencyWidget, view: dict[str, Any]) -> None:
+def test_view_knobs_only_redraw(make: Callable[..., SaliencyWidget], view: dict[str, Any]) -> None:
+    widget = make(panels=("deletion", "path"))
     before, result, page = len(widget.work.cache._memory), widget.result, shown(widget)
     assert widget.set(**view).wait(LONG) is result
     assert len(widget.work.cache._memory) == before
@@ -584,9 +789,22 @@ def test_a_preview_of_few_steps_comes_first_and_is_marked(monkeypatch: pytest.Mo
     widget = Watched(SUBJECT, preset=QUICK | {"fill": "white"})
     until(lambda: "≈ preview" in widget.runner.status.value)
     assert painted == [(("8 steps",), ("white",))]
-    assert "≈ image 1" in widget.page.picture.live.svg
-    assert 'aria-live="polite"><b>≈ ' in widget.page.readout.value
+    gap = np.nanmax(widget.work.result.gaps[:2])
+    chip = f'rw-warning">≈ preview: 8 steps, gap {gap * 100:.0f}\u202f%<'
+    assert chip in widget.page.chips.value
+    assert "rw-shows" not in widget.page.chips.value
     widget.cancel()
+
+
+def test_maps_that_do_not_add_up_are_warned_of(make: Callable[..., SaliencyWidget]) -> None:
+    widget = make(preset={"index": 1, "steps": 1})
+    gaps = widget.result.gaps
+    assert widget.result.incomplete(0, 1), gaps
+    assert ": take more steps" in widget.page.chips.value
+    assert "rw-warning" in widget.page.chips.value
+    assert "Not told:" in widget.page.picture.live.svg
+    assert "add up: " in widget.page.readout.value
+    assert "Spearman" not in widget.page.picture.live.svg
 
 
 def test_a_preview_of_a_large_image_has_no_controls_yet() -> None:
@@ -629,7 +847,7 @@ def test_the_blind_spot_is_of_the_baseline_that_most_pixels_have() -> None:
     images[:, :, :4] = 1.0
     result = made_up(images=images)  # grey levels 0, 1/3, 2/3, 1
     assert result.blindest == 3
-    assert result.reading().endswith(result.blind_spot(3))
+    assert result.blind_spot(3).startswith("With blur, the ")
     assert made_up(("none",), "gradient").blindest is None
 
 
@@ -644,8 +862,11 @@ def test_every_method_shows_its_own_settings(
     assert {n for n in names if widget.controls[n].layout.display != "none"} == own
     assert "<svg" in shown(widget)
     assert widget.result.method == method
-    if not widget.result.has_baseline:
-        assert "compares with nothing" in shown(widget)
+    baseline = widget.result.has_baseline
+    assert ("with no “nothing”:" in widget.page.picture.live.svg) == (not baseline)
+    for name in ("first", "second", "baselines"):
+        assert widget.controls[name].disabled == (not baseline)
+    assert ("compares with no “nothing”" in widget.controls["first"].tooltip) == (not baseline)
 
 
 def test_none_is_what_the_analysis_chooses_itself(widget: SaliencyWidget) -> None:
@@ -670,7 +891,7 @@ def test_many_images_are_averaged_as_a_job(make: Callable[..., SaliencyWidget]) 
     result = widget.set(images=3).wait(LONG)
     assert len(result.index) == 3
     assert "3 images" in widget.page.chips.value
-    assert "n = 3" in shown(widget)
+    assert "3 images, mean" in shown(widget)
 
 
 def test_classes_are_offered_by_probability(widget: SaliencyWidget) -> None:
@@ -684,41 +905,81 @@ def test_classes_are_offered_by_probability(widget: SaliencyWidget) -> None:
     assert widget.controls["target"].value == least
 
 
-def test_a_cell_is_chosen_and_told_for_every_baseline(widget: SaliencyWidget) -> None:
-    chooser = widget.controls["cell"]
-    chooser.row.value, chooser.column.value = 8, 2
+def test_a_pixel_is_chosen_in_the_picture_and_told_in_both_maps(widget: SaliencyWidget) -> None:
+    result, held = widget.result, len(widget.work.cache._memory)
+    live = widget.page.picture.live
+    row, column = (int(it) for it in live.selected["cell"].split(","))
+    first, second = (values / np.abs(values).max() for values in result.maps[0, :2])
+    assert (-first * second).argmax() == row * SIZE + column
+    live.selected = {**live.selected, "cell": "7,1"}  # as the page does
+    widget.wait(LONG)
+    until(lambda: live.grids["cell"]["row"] == 7)
     assert widget.state()["cell"] == (8, 2)
-    result = widget.wait(LONG)
-    credit = in_cells(result.maps[0])[:, 7, 1]
-    for name, value in zip(NAMES, credit, strict=True):
-        assert f"{name} {number(value)}" in widget.credit.told.value
-    assert_harmless(widget.credit.told.value)
-    widget.set(alpha=0.0).wait(LONG)
-    assert "row 8, col 2: black 0, white 0, mean 0, blur 0" in widget.credit.told.value
+    said = re.findall(r">([^<]*) (?:supports|opposes) [^<]*</text>", live.svg)
+    for value in result.maps[0, :2, 7, 1]:
+        assert number(float(value)) in said
+    told = live.grids["cell"]["texts"][7 * SIZE + 1]
+    assert told == "row 8, column 2: " + ", ".join(
+        f"{name} {number(float(value))}"
+        for name, value in zip(NAMES[:2], result.maps[0, :2, 7, 1], strict=True)
+    )
+    assert len(widget.work.cache._memory) == held
+    button(widget, "Reset").click()
+    widget.wait(LONG)
+    assert live.selected["cell"] == f"{row},{column}"
+
+
+def test_the_control_on_the_ruler_is_shown(widget: SaliencyWidget) -> None:
+    live = widget.page.picture.live
+    assert live.selected["versus"] == "baseline"
+    live.selected = {**live.selected, "versus": "untrained"}
+    until(lambda: "The same, untrained" in live.svg)
+    assert widget.state()["versus"] == "untrained"
+    live.selected = {**live.selected, "versus": "baseline"}
+    until(lambda: "Compared with white" in live.svg)
+
+
+def test_the_deletion_handle_sets_the_share(make: Callable[..., SaliencyWidget]) -> None:
+    widget = make(panels=("deletion",))
+    (panel,) = (it for it in widget.page.panels if it.name == "deletion")
+    assert panel.stage.live.handles["fraction"]["value"] == 0.1
+    panel.stage.live.dragged = {"name": "fraction", "value": 0.25}
+    until(lambda: "at 25\u202f% replaced" in panel.stage.live.svg)
+    assert widget.state()["fraction"] == 0.25
+
+
+def player(widget: SaliencyWidget) -> Any:
+    (path,) = (it for it in widget.page.panels if isinstance(it, Path))
+    return path.player
 
 
 def test_alpha_plays_only_when_asked(widget: SaliencyWidget) -> None:
-    assert not widget.player.play.playing
+    play = player(widget).play
+    assert not play.playing
     button(widget, "Play").click()
-    assert widget.player.play.playing
+    assert play.playing
     assert widget.state()["alpha"] == 0.0  # from the beginning
-    widget.player.play.value = 4  # as the browser does
+    play.value = 4  # as the browser does
     assert widget.state()["alpha"] == 0.25
     widget.controls["alpha"].value = 0.75  # by hand
-    assert not widget.player.play.playing
-    assert widget.player.play.value == 12
+    assert not play.playing
+    assert play.value == 12
     button(widget, "Play").click()
     button(widget, "Stop").click()
-    assert not widget.player.play.playing
+    assert not play.playing
 
 
-def test_alpha_rests_where_there_is_no_path(widget: SaliencyWidget) -> None:
+def test_alpha_rests_where_there_is_no_path(make: Callable[..., SaliencyWidget]) -> None:
+    widget = make(panels=("path",))
     play = button(widget, "Play")
     play.click()
+    (panel,) = (it for it in widget.page.panels if isinstance(it, Path))
     for method, walks in (("occlusion", False), ("ig", True)):
         widget.set(method=method).wait(LONG)
         assert (widget.controls["alpha"].disabled, play.disabled) == (not walks, not walks)
-        assert not widget.player.play.playing
+        assert ("walks no path" in play.tooltip) == (not walks)
+        assert bool(panel.stage.live.handles) == walks
+        assert not player(widget).play.playing
 
 
 def test_its_code_gives_the_same_numbers(
@@ -741,6 +1002,7 @@ def test_teachers_preset_hide_and_lock(make: Callable[..., SaliencyWidget]) -> N
     assert widget.state()["alpha"] == 0.5
     assert widget.controls["steps"].layout.display == "none"
     assert widget.controls["fill"].layout.display == "none"
+    assert [it for _, it in widget.controls["first"].options] == ["black", "uniform"]
     assert all(box.disabled for box in widget.controls["baselines"].children[1].children)
     button(widget, "Reset").click()
     assert widget.state()["alpha"] == 0.5
@@ -774,11 +1036,11 @@ def test_a_view_cancels_no_job_and_is_shown_while_it_runs(
     widget.controls["images"].value = 6
     assert begun.wait(LONG)
     time.sleep(1.2)  # longer than a job may go on when something newer waits
-    widget.controls["fraction"].value = 0.3
-    until(lambda: "30\u202f%" in re.findall(r">([^<]*)</text>", widget.page.picture.live.svg))
+    widget.controls["polarity"].value = "magnitude"
+    until(lambda: "either way" in widget.page.picture.live.svg)
     go_on.set()
     assert len(widget.wait(LONG).index) == 6
-    assert "30\u202f%" in re.findall(r">([^<]*)</text>", widget.page.picture.live.svg)
+    assert "either way" in widget.page.picture.live.svg
 
 
 def test_a_pin_is_compared_with_no_preview(
@@ -790,15 +1052,15 @@ def test_a_pin_is_compared_with_no_preview(
     monkeypatch.setattr("reliab_widgets.ui.running.REST", LONG)
     widget.set(seed=1)
     until(lambda: "≈ preview" in widget.runner.status.value)
-    widget.controls["clip"].value = 92.5  # painted again, still a preview
-    until(lambda: "clip 92.5\u202f%" in widget.page.picture.live.svg)
+    widget.controls["polarity"].value = "magnitude"  # painted again, still a preview
+    until(lambda: "either way" in widget.page.picture.live.svg)
     assert "Against the pin" not in widget.page.readout.value
     widget.cancel()
 
 
 def test_what_is_not_said_yet_is_told_under_help(make: Callable[..., SaliencyWidget]) -> None:
     widget = make()
-    button(widget, "Help").click()
+    button(widget, "?").click()
     assert "mean is (" in widget.page.help.value
     assert "Blue supports" in widget.page.help.value
 
@@ -834,9 +1096,10 @@ def test_an_error_is_a_card_that_names_the_fix(make: Callable[..., SaliencyWidge
     with pytest.raises(ValueError, match="needs a layer with a spatial map"):
         widget.wait(LONG)
     assert 'role="alert"' in shown(widget)
+    assert widget.page.alert.layout.display != "none"
     assert "<svg" in shown(widget)
     widget.set(method="ig").wait(LONG)
-    assert 'role="alert"' not in shown(widget)
+    assert widget.page.alert.layout.display == "none"
 
 
 def test_everything_from_outside_is_escaped(widget: SaliencyWidget) -> None:

@@ -10,6 +10,7 @@ import html
 import io
 import re
 import threading
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, Self
 
@@ -90,6 +91,26 @@ class Handle(NamedTuple):
     stops: tuple[float, ...] = ()
 
 
+class Grid(NamedTuple):
+    """Cells that are chosen like marks, though none is an element of its own.
+
+    Parameters
+    ----------
+    rows, columns : int
+        How many of them.
+    row, column : int
+        Which is chosen: where the ring stands.
+    texts : sequence of str
+        What each cell says, row by row.
+    """
+
+    rows: int
+    columns: int
+    row: int
+    column: int
+    texts: Sequence[str]
+
+
 class Drawing:
     """The artists of one kind of picture: made once per figure, given new numbers ever after.
 
@@ -102,6 +123,8 @@ class Drawing:
         self.figure = figure
         self.titles: dict[str, str] = {}
         self.handles: dict[str, Handle] = {}
+        self.grids: dict[str, Grid] = {}
+        self.twins: list[tuple[Artist, Artist]] = []
 
     @classmethod
     def on(cls, figure: Figure) -> Self:
@@ -134,6 +157,32 @@ class Drawing:
         """Let ``artist`` be dragged along an axis; see `hover`."""
         self.hover(artist, text, f"handle:{name}")
         self.handles[name] = handle
+
+    def grid(self, kind: str, grid: Grid, places: Sequence[tuple[Artist, Artist]]) -> None:
+        """Let cells of artists, rectangles, be chosen, and rings stand on the chosen one.
+
+        Parameters
+        ----------
+        kind : str
+            Of the marks that the cells are, whose keys are "row,column", counted from 0.
+        grid : Grid
+            The cells.
+        places : sequence of (artist, ring)
+            Where they lie, in one or several places.
+        """
+        chosen = grid.texts[grid.row * grid.columns + grid.column]
+        for number, (artist, ring) in enumerate(places):
+            self.hover(artist, chosen, f"grid:{kind}.{number}")
+            self.hover(ring, "", f"ring:{kind}.{number}")
+        self.grids[kind] = grid
+
+    def twin(self, light: Artist, dark: Artist) -> None:
+        """Show ``dark`` instead of ``light`` on a dark page: pixels cannot follow its colours."""
+        number = len(self.twins)
+        light.set_gid(f"rw-light-{number}")
+        dark.set_gid(f"rw-dark-{number}")
+        dark.set_visible(False)
+        self.twins.append((light, dark))
 
 
 class _TextSVG(RendererSVG):
@@ -178,16 +227,21 @@ def svg(figure: Figure, prefix: str = "", *, themed: bool = False) -> str:
     with LOCK:
         dpi, alpha = figure.dpi, figure.patch.get_alpha()
         width, height = figure.get_size_inches()
+        twins = getattr(getattr(figure, "_drawing", None), "twins", []) if themed else []
         try:
             figure.dpi = 72
             if themed:
                 figure.patch.set_alpha(0.0)
+            for light, dark in twins:
+                dark.set_visible(light.get_visible())
             renderer = _TextSVG(width * 72, height * 72, stream, image_dpi=144)
             figure.draw(renderer)
             renderer.finalize()
         finally:
             figure.dpi = dpi
             figure.patch.set_alpha(alpha)
+            for _, dark in twins:
+                dark.set_visible(False)
         titles = dict(getattr(getattr(figure, "_drawing", None), "titles", {}))
     text = stream.getvalue()
     text = text[text.index("<svg") :]
@@ -244,6 +298,12 @@ def handles(figure: Figure) -> dict[str, dict[str, Any]]:
             "to": float(end * width),
         }
     return found
+
+
+def grids(figure: Figure) -> dict[str, dict[str, Any]]:
+    """Return the grids of a figure, by kind."""
+    found = getattr(getattr(figure, "_drawing", None), "grids", {})
+    return {name: {**grid._asdict(), "texts": list(grid.texts)} for name, grid in found.items()}
 
 
 def png(figure: Figure, dpi: int = 200) -> bytes:

@@ -31,26 +31,26 @@ def rgb(image: np.ndarray) -> np.ndarray:
     return np.broadcast_to(pixels, (*pixels.shape[:2], 3))
 
 
-def edges(length: int) -> np.ndarray:
-    """Return where the cells of the grid begin and end along so many pixels.
+def edges(length: int, most: int = GRID) -> np.ndarray:
+    """Return where the cells of a grid begin and end along so many pixels.
 
     Examples
     --------
     >>> edges(20)
     array([ 0,  2,  5,  8, 10, 12, 15, 18, 20])
     """
-    return np.linspace(0, length, min(GRID, length) + 1).round().astype(int)
+    return np.linspace(0, length, min(most, length) + 1).round().astype(int)
 
 
-def in_cells(maps: np.ndarray) -> np.ndarray:
-    """Return the sum of maps (..., H, W) in every cell of the grid, (..., rows, columns).
+def in_cells(maps: np.ndarray, most: int = GRID) -> np.ndarray:
+    """Return the sum of maps (..., H, W) in every cell of a grid, (..., rows, columns).
 
     Examples
     --------
     >>> in_cells(np.ones((16, 8))).shape, in_cells(np.ones((16, 8)))[0, 0]
     ((8, 8), np.float64(2.0))
     """
-    rows, columns = (edges(side)[:-1] for side in maps.shape[-2:])
+    rows, columns = (edges(side, most)[:-1] for side in maps.shape[-2:])
     return np.add.reduceat(np.add.reduceat(maps, rows, axis=-2), columns, axis=-1)
 
 

@@ -18,23 +18,25 @@ WIDTH = WIDEST
 class Sheet(Drawing):
     """A drawing laid out in pixels of the page, from its upper left corner.
 
-    A subclass sets ``height`` and makes its artists in ``__init__``.
+    A subclass sets ``width`` and ``height`` and makes its artists in ``__init__``.
     """
 
+    width = WIDTH
     height = 330
 
     def __init_subclass__(cls) -> None:
-        cls.size = (WIDTH / 72, cls.height / 72)
+        cls.size = (cls.width / 72, cls.height / 72)
 
     def __init__(self, figure: Figure) -> None:
         super().__init__(figure)
         self.page = figure.add_axes((0, 0, 1, 1), zorder=5)
         self.page.set_axis_off()
-        self.page.set(xlim=(0, WIDTH), ylim=(self.height, 0))
+        self.page.set(xlim=(0, self.width), ylim=(self.height, 0))
 
     def chart(self, x: float, y: float, width: float, height: float) -> Any:
         """Return axes in the house style: a hairline grid, no frame, small words."""
-        box = (x / WIDTH, 1 - (y + height) / self.height, width / WIDTH, height / self.height)
+        wide, high = self.width, self.height
+        box = (x / wide, 1 - (y + height) / high, width / wide, height / high)
         axes = self.figure.add_axes(box)
         axes.set_facecolor("none")
         axes.spines[["left", "top", "right"]].set_visible(False)

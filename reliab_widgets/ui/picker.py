@@ -70,6 +70,7 @@ class Picker(W.HBox):
             button.on_click(lambda _, way=way: self.step(way))
             buttons.append(button)
         super().__init__([box, *buttons], layout=W.Layout(width="224px"))
+        self.add_class("rw-picker")
         self.max = box.max
         for name in ("min", "max", "value"):
             traitlets.link((self, name), (box, name))

@@ -42,6 +42,7 @@ class LivePicture(anywidget.AnyWidget):
     alt = traitlets.Unicode(help="It in words.").tag(sync=True)
     selected = traitlets.Dict(help="What is chosen: key of a mark by kind.").tag(sync=True)
     handles = traitlets.Dict(help="Where handles lie and what they stand for.").tag(sync=True)
+    grids = traitlets.Dict(help="Cells that are chosen like marks, by kind.").tag(sync=True)
     dragged = traitlets.Dict(help="Name and value of the handle last moved.").tag(sync=True)
     alive = traitlets.Bool(False, help="Whether a page shows it.").tag(sync=True)
 
@@ -83,14 +84,15 @@ class Stage(W.VBox):
         alternative: str,
         chosen: Mapping[str, Any] = {},
         handles: Mapping[str, Mapping[str, Any]] = {},
+        grids: Mapping[str, Mapping[str, Any]] = {},
     ) -> None:
-        """Show a drawing, what is chosen in it and where its handles are."""
+        """Show a drawing, what is chosen in it, and where its handles and grids are."""
         self._here.telling = True
         try:
             with self.live.hold_sync():
                 self.live.svg, self.live.alt = svg, typeset(alternative)
                 self.live.selected = {kind: str(value) for kind, value in chosen.items()}
-                self.live.handles = dict(handles)
+                self.live.handles, self.live.grids = dict(handles), dict(grids)
         finally:
             self._here.telling = False
         self._drawn = words.picture(svg, alternative)

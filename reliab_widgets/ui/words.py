@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -63,8 +64,8 @@ def readout(sentence: str) -> str:
     Its first sentence stands out, and what is said of the control is less loud.
     """
     first, stop, rest = html.escape(typeset(sentence)).partition(". ")
-    said, control, more = rest.partition("Control: ")
-    muted = f'<span class="rw-muted">{control}{more}</span>' if control else ""
+    said, *control = re.split("(?=Controls?: )", rest, maxsplit=1)
+    muted = f'<span class="rw-muted">{control[0]}</span>' if control else ""
     return f'<div aria-live="polite"><b>{first}{stop}</b>{said}{muted}</div>'
 
 

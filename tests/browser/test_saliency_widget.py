@@ -1,7 +1,7 @@
 """SaliencyWidget, used as by hand in a real JupyterLab."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Locator, expect
@@ -12,7 +12,7 @@ from tests.browser.lab import (
     assert_fits,
     button,
     labelled,
-    picture,
+    mark,
     sentence,
     status,
 )
@@ -48,9 +48,9 @@ OF_WIDGET = 1
 def widget(notebook: Notebook) -> Locator:
     """The SaliencyWidget, as at the start."""
     found = notebook.cell(OF_WIDGET).locator(".rw-explorer")
-    expect(picture(found)).to_be_visible(timeout=30 * SECOND)
+    expect(stage(found)).to_be_visible(timeout=30 * SECOND)
     button(found, "Reset").click()
-    expect(ticked(found)).to_have_count(4)
+    expect(chosen(found, "“Nothing” 2")).to_have_text("white")
     ready(found)
     return found
 
@@ -58,132 +58,219 @@ def widget(notebook: Notebook) -> Locator:
 def ready(widget: Locator) -> None:
     """Wait until what is shown is no preview any more."""
     expect(status(widget)).to_contain_text("● ready", timeout=60 * SECOND)
+    expect(widget.locator(".rw-chip.rw-shows")).to_be_visible()
 
 
-def ticked(widget: Locator) -> Locator:
-    return widget.locator("input[type=checkbox]:checked")
+def stage(widget: Locator) -> Locator:
+    """The picture above the panels."""
+    return widget.locator(".rw-stage .rw-picture").locator("visible=true")
 
 
-def box(widget: Locator, name: str) -> Locator:
-    return widget.get_by_role("checkbox", name=name, exact=True)
+def chosen(widget: Locator, label: str) -> Locator:
+    return labelled(widget, label).locator("select option:checked")
 
 
-def value(widget: Locator, label: str) -> Locator:
-    return labelled(widget, label).locator(".widget-readout")
+def choose(widget: Locator, label: str, option: str) -> None:
+    labelled(widget, label).locator("select").first.select_option(label=option)
 
 
 def said(widget: Locator, words: str | re.Pattern[str]) -> Locator:
     """The texts of the picture that read so."""
-    return picture(widget).locator("text", has_text=words)
+    return stage(widget).locator("text", has_text=words)
 
 
-def test_run_all_shows_maps_and_a_finding(
+@pytest.fixture
+def opened_panel(widget: Locator) -> Iterator[Callable[[str], Locator]]:
+    """Open a panel by its name; it is closed afterwards."""
+    names = []
+
+    def opening(name: str) -> Locator:
+        button(widget, f"+ {name}").click()
+        names.append(name)
+        return widget.locator(".rw-panel:visible")
+
+    yield opening
+    for name in names:
+        button(widget, f"− {name}").click()
+
+
+def test_run_all_shows_two_maps_and_a_finding(
     notebook: Notebook, widget: Locator, shot: Callable[[Locator, str], None]
 ) -> None:
-    expect(sentence(widget)).to_contain_text("agree least: Spearman")
-    expect(sentence(widget)).to_contain_text("exactly 0 of the credit")
-    expect(picture(widget)).to_have_attribute("aria-label", sentence(widget).inner_text())
-    for words in ("black", "white", "mean", "blur", "untr.", "ceil.", "gap"):
-        expect(said(widget, re.compile(f"^{words}$")).first).to_be_visible()
-    expect(picture(widget).locator("image")).to_have_count(1 + 4 + 4 + 1 + 1)  # bar and table too
-    cell = picture(widget).locator("path", has=notebook.page.locator("title")).first
-    expect(cell).to_contain_text(re.compile(r"row 1, col 1: black 0, white \S+, mean \S+, blur"))
+    expect(sentence(widget)).to_contain_text(re.compile(r"^The two maps .*\(ρ = "))
+    expect(sentence(widget)).to_contain_text("Controls: an untrained network")
+    expect(stage(widget)).to_have_attribute("aria-label", sentence(widget).inner_text())
+    for words in ("Compared with black", "Compared with white", "this pixel", "half the steps"):
+        expect(said(widget, words).first).to_be_visible()
+    # Image, two maps with swatch and bar; maps and bars once more for a dark page.
+    expect(stage(widget).locator("image")).to_have_count(1 + 2 * (1 + 2 + 2))
+    expect(stage(widget).locator("image:visible")).to_have_count(1 + 2 * 3)
+    assert_fits(widget)
     shot(notebook.page.locator("#main"), "saliency page")
     shot(widget, "saliency")
 
 
 def test_it_fits_in_every_state(notebook: Notebook, widget: Locator) -> None:
-    assert_fits(widget)
-    button(widget, "▸ More").click()
-    expect(labelled(widget, "seed")).to_be_visible()
-    assert_fits(widget)
-    button(widget, "◂ Back").click()
     button(widget, "Pin").click()
-    expect(sentence(widget)).to_contain_text("Against the pin")
-    labelled(widget, "Method").locator("select").select_option(label="RISE")
+    expect(sentence(widget)).to_contain_text("Against the pin: no difference")
+    choose(widget, "Method", "RISE")
     expect(status(widget)).to_contain_text(re.compile("running|preview|refining|ready"))
     assert_fits(widget)
     expect(sentence(widget)).to_contain_text("agrees", timeout=60 * SECOND)
     assert_fits(widget)
     button(widget, "Unpin").click()
-    labelled(widget, "Method").locator("select").select_option(label="gradient (no baseline)")
-    expect(said(widget, "no baseline, so one map")).to_be_visible(timeout=30 * SECOND)
+    choose(widget, "Method", "gradient")
+    expect(said(widget, "with no “nothing”:")).to_be_visible(timeout=30 * SECOND)
+    expect(labelled(widget, "“Nothing” 1").locator("select")).to_be_disabled()
     assert_fits(widget)
 
 
-def test_alpha_moves_by_keyboard_and_computes_nothing(notebook: Notebook, widget: Locator) -> None:
-    expect(value(widget, "α")).to_have_text("1.00")
+def test_a_pixel_is_chosen_by_mouse_and_keyboard(notebook: Notebook, widget: Locator) -> None:
     held = notebook.run_new("print(len(widget.work.cache._memory))")
-    notebook.press_in(labelled(widget, "α"), "Home")
-    expect(said(widget, "α = 0.00")).to_be_visible()
-    expect(said(widget, re.compile("^so far$"))).to_have_count(4)
-    notebook.page.keyboard.press("ArrowRight")
-    expect(value(widget, "α")).to_have_text("0.06")
-    expect(said(widget, "α = 0.06")).to_be_visible()
-    expect(picture(widget).locator("image")).to_have_count(11 + 4)  # the images between
-    expect(status(widget)).to_contain_text("● ready")
+    image, second = mark(widget, "grid:cell.0"), mark(widget, "grid:cell.2")
+    box = second.bounding_box()
+    assert box
+    side = box["width"] / 16
+    second.click(position={"x": 4.5 * side, "y": 6.5 * side})
+    told = notebook.run_new(
+        "from reliab_widgets.analyses.saliency.values import number\n"
+        "print(*(number(float(it)) for it in widget.result.maps[0, :2, 6, 4]))"
+    )
+    for number in told.split():
+        expect(said(widget, f"{number} ").first).to_be_visible()
+    expect(said(widget, re.compile(r"(supports|opposes)\s(cat|dog|horse)$"))).to_have_count(2)
+    for place in range(3):
+        grid = mark(widget, f"grid:cell.{place}")
+        expect(grid).to_have_attribute("aria-label", re.compile("^row 7, column 5: black "))
+        at, ring = grid.bounding_box(), mark(widget, f"ring:cell.{place}").bounding_box()
+        assert at and ring
+        assert ring["x"] + ring["width"] / 2 - at["x"] == pytest.approx(4.5 * side, abs=1)
+        assert ring["y"] + ring["height"] / 2 - at["y"] == pytest.approx(6.5 * side, abs=1)
+    image.focus()
+    for key in ("ArrowRight", "ArrowDown"):
+        notebook.page.keyboard.press(key)
+    expect(image).to_have_attribute("aria-label", re.compile("^row 8, column 6: black "))
+    expect(image).to_be_focused()
+    assert notebook.run_new("print(widget.state()['cell'])") == "(8, 6)"
+    image.hover(position={"x": 0.5 * side, "y": 0.5 * side})
+    expect(widget.locator(".rw-stage .rw-tip")).to_contain_text("row 1, column 1: black 0, white ")
     assert notebook.run_new("print(len(widget.work.cache._memory))") == held
 
 
-def test_alpha_plays_when_asked(notebook: Notebook, widget: Locator) -> None:
-    button(widget, "Play").focus()
-    notebook.page.keyboard.press("Space")
+def test_the_ring_moves_placeonce(notebook: Notebook, widget: Locator) -> None:
+    """The page moves it; it does not wait for the kernel, which sleeps."""
+    ring, grid = mark(widget, "ring:cell.1"), mark(widget, "grid:cell.1")
+    grid.focus()
+    notebook.page.keyboard.press("Home")
+    expect(grid).to_have_attribute("aria-label", re.compile("column 1: "))
+    before = ring.bounding_box()
+    assert before
+    where = (
+        "document.querySelector('.rw-stage [data-mark=\"ring:cell.1\"]').getBoundingClientRect().x"
+    )
+    notebook.page.evaluate(
+        "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel"
+        ".requestExecute({code: 'import time; time.sleep(2)'}) && null"
+    )
+    notebook.page.keyboard.press("ArrowRight")
+    moved = notebook.page.evaluate(f"() => {where}")
+    assert moved > before["x"] + 5
+    expect(grid).to_have_attribute("aria-label", re.compile("column 2: "))
+
+
+def test_the_untrained_network_is_shown_from_the_ruler(notebook: Notebook, widget: Locator) -> None:
+    mark(widget, "versus:untrained").click()
+    expect(said(widget, "The same, untrained")).to_be_visible()
+    expect(sentence(widget)).to_contain_text("the trained and the untrained network")
+    notebook.page.keyboard.press("ArrowDown")
+    notebook.page.keyboard.press("ArrowUp")
+    mark(widget, "versus:baseline").click()
+    expect(said(widget, "Compared with white")).to_be_visible()
+
+
+def test_a_cell_of_the_table_shows_its_pair(
+    widget: Locator, opened_panel: Callable[[str], Locator]
+) -> None:
+    panel = opened_panel("agreement")
+    panel.locator('[data-mark="pair:2,3"]').click()
+    expect(said(widget, "Compared with mean")).to_be_visible()
+    expect(chosen(widget, "“Nothing” 2")).to_have_text("blur")
+    expect(panel.locator('[data-mark="pair:2,3"]')).to_have_attribute("aria-pressed", "true")
+
+
+def test_alpha_is_dragged_and_computes_nothing(
+    notebook: Notebook, widget: Locator, opened_panel: Callable[[str], Locator]
+) -> None:
+    panel = opened_panel("path")
+    held = notebook.run_new("print(len(widget.work.cache._memory))")
+    handle = panel.locator('[data-mark="handle:alpha"]')
+    handle.focus()
+    notebook.page.keyboard.press("Home")
+    expect(panel.locator("text", has_text="at α = 0.00")).to_be_visible()
+    notebook.page.keyboard.press("ArrowRight")
+    expect(panel.locator("text", has_text="at α = 0.06")).to_be_visible()
+    expect(sentence(widget)).to_contain_text("At α = 0.06")
+    expect(widget.locator(".rw-chip.rw-shows")).to_contain_text("α = 0.06")
+    assert notebook.run_new("print(len(widget.work.cache._memory))") == held
+    button(widget, "Play").click()
     expect(button(widget, "Stop")).to_be_visible()
-    expect(value(widget, "α")).not_to_have_text("1.00")
-    expect(value(widget, "α")).to_have_text("1.00", timeout=30 * SECOND)
+    expect(panel.locator("text", has_text="at α = 1.00")).to_be_visible(timeout=30 * SECOND)
     expect(button(widget, "Play")).to_be_visible()
 
 
-def test_a_baseline_is_exchanged_by_keyboard(notebook: Notebook, widget: Locator) -> None:
-    expect(box(widget, "uniform")).to_be_disabled()  # four is all
-    box(widget, "blur").focus()
-    notebook.page.keyboard.press("Space")
-    expect(ticked(widget)).to_have_count(3)
-    expect(said(widget, re.compile("^blur$"))).to_have_count(0)
-    expect(box(widget, "uniform")).to_be_enabled()
-    box(widget, "uniform").focus()
-    notebook.page.keyboard.press("Space")
-    expect(said(widget, re.compile("^uniform$"))).to_be_visible()
-    ready(widget)
-    assert notebook.run_new("print(widget.result.baselines[-1])") == "uniform"
+def test_fill_and_deleted_share_only_redraw(
+    notebook: Notebook, widget: Locator, opened_panel: Callable[[str], Locator]
+) -> None:
+    panel = opened_panel("deletion")
+    panel.locator("select").select_option("white")
+    expect(panel.locator("text", has_text="falls first:")).to_be_visible()
+    panel.locator('[data-mark="handle:fraction"]').focus()
+    notebook.page.keyboard.press("End")
+    expect(panel.locator("text", has_text=re.compile(r"at 50\s% replaced"))).to_be_visible()
+    assert notebook.run_new("print(widget.state()['fraction'], widget.state()['fill'])") == (
+        "0.5 white"
+    )
 
 
-def test_picked_colour_gets_no_credit(notebook: Notebook, widget: Locator) -> None:
-    box(widget, "blur").click()
-    expect(ticked(widget)).to_have_count(3)
-    box(widget, "picked colour").click()
-    expect(said(widget, re.compile("^#[0-9a-f]{6}$"))).to_be_visible()
+def test_another_nothing_is_computed_and_its_colour_gets_no_credit(
+    notebook: Notebook, widget: Locator
+) -> None:
+    choose(widget, "“Nothing” 2", "picked colour")
+    expect(said(widget, re.compile("^Compared with #[0-9a-f]{6}$"))).to_be_visible(
+        timeout=30 * SECOND
+    )
     ready(widget)
     code = "r = widget.result; b = abs(r.images[0] - r.baseline_images[0, 3]).max(0) == 0\n"
     assert notebook.run_new(f"{code}print(b.any(), abs(r.maps[0, 3][b]).sum())") == "True 0.0"
 
 
-def test_fill_and_deleted_share_only_redraw(notebook: Notebook, widget: Locator) -> None:
-    labelled(widget, "Fill").locator("select").select_option("white")
-    expect(said(widget, re.compile("^fill white; falls first: "))).to_be_visible()
-    notebook.press_in(labelled(widget, "deleted"), "End")
-    expect(said(widget, re.compile(r"^50\s%$"))).to_be_visible()
-    expect(said(widget, re.compile(r"^┄ \d\.\d\d$"))).to_be_visible()
+def test_maps_thplacedo_not_add_up_are_not_compared(
+    notebook: Notebook, widget: Locator, shot: Callable[[Locator, str], None]
+) -> None:
+    notebook.run_new("_ = widget.set(steps=1).wait(60)")
+    expect(widget.locator(".rw-chip.rw-warning")).to_contain_text("take more steps")
+    expect(said(widget, "Not told:")).to_be_visible()
+    expect(said(widget, "half the steps")).to_have_count(0)
+    expect(said(widget, re.compile("^not told, gap ")).first).to_be_visible()
+    assert_fits(widget)
+    shot(widget, "saliency gap")
 
 
-def test_image_and_cell_are_chosen_by_keyboard(notebook: Notebook, widget: Locator) -> None:
+def test_the_next_image_by_keyboard(notebook: Notebook, widget: Locator) -> None:
     button(widget, "▶").focus()
     notebook.page.keyboard.press("Enter")
-    expect(said(widget, re.compile("^image 4$"))).to_be_visible()
+    expect(widget.locator(".rw-chip", has_text="image 4 of 20")).to_be_visible()
     ready(widget)
-    notebook.press_in(labelled(widget, "row"), "Home")
-    notebook.press_in(labelled(widget, "col"), "Home")
-    told = widget.locator("[role=img][title^='row 1, col 1']")
-    expect(told).to_have_attribute("aria-label", re.compile("black 0, white .+, mean .+, blur"))
 
 
-def test_what_was_pinned_is_outlined(
+def test_whplacewas_pinned_is_outlined(
     notebook: Notebook, widget: Locator, shot: Callable[[Locator, str], None]
 ) -> None:
     button(widget, "Pin").click()
     expect(sentence(widget)).to_contain_text("Against the pin: no difference")
-    labelled(widget, "Class").locator("select").select_option(index=2)
-    expect(sentence(widget)).not_to_contain_text("no difference")
+    expect(said(widget, "pinned")).to_be_visible()
+    labelled(widget, "Explain").locator("select").select_option(index=2)
+    expect(sentence(widget)).to_contain_text("nothing to compare", timeout=30 * SECOND)
     ready(widget)
     shot(widget, "saliency pinned")
     button(widget, "Unpin").click()

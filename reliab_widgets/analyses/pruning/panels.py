@@ -18,7 +18,8 @@ from ...ops.networks.untrained import untrained
 from ...ops.pruning.sweep import explanation
 from ...ops.statistics.agreement import spearman
 from ...ui import thumbnails, words
-from ...ui.gallery import MOST, Framed, Gallery
+from ...ui.gallery import Framed
+from ...ui.panels.images import Images
 from ...ui.panels.panel import Panel
 from .charts import Confidences
 from .result import TEMPERATURES, Pruning
@@ -27,71 +28,47 @@ KEPT = 64
 """How many maps are kept."""
 
 
-class Changed(Panel):
+class Changed(Images):
     """The images whose prediction changes: those of one class, or all."""
 
     name = "changed images"
     question = "Whose prediction changed?"
 
-    def made(self) -> Any:
-        """Return what is said, two buttons, and the images."""
-        self._shown: tuple[Any, ...] = ()
-        self._first = 0
-        self._said = W.HTML(layout=W.Layout(flex="1 1 auto"))
-        back = self.button("◀", "Images before", lambda: self._turn(-MOST))
-        on = self.button("▶", "Further images", lambda: self._turn(MOST))
-        every = self.button("all classes", "Images of every class", lambda: self._choose(None))
-        self._gallery = Gallery("image", self._explain)
-        return W.VBox([W.HBox([self._said, every, back, on]), self._gallery])
+    def buttons(self) -> list[W.Button]:
+        """Return a button that goes back to all classes."""
+        move = self.explorer.settings.move
+        return [self.button("all classes", "Images of every class", lambda: move("payer", None))]
+
+    def choose(self, key: str) -> None:
+        """Explain an image that was chosen."""
+        explorer = self.explorer
+        explorer.guard(lambda: explorer.settings.move("image", int(key)))
 
     def show(self, result: Pruning) -> None:
         """Show the first images at the level that is shown."""
         views = self.explorer.views()
-        asked = (result, result.at(views["level"]), views["payer"], views["image"])
-        if not self._shown or asked[:3] != self._shown[:3]:
-            self._first = 0
-        self._shown = asked
-        self._draw()
-
-    def _explain(self, key: str) -> None:
-        explorer = self.explorer
-        explorer.guard(lambda: explorer.settings.move("image", int(key)))
-
-    def _choose(self, payer: int | None) -> None:
-        self.explorer.settings.move("payer", payer)
-
-    def _turn(self, way: int) -> None:
-        if self._shown:
-            result, place, payer, _ = self._shown
-            most = len(_changed(result, place, payer))
-            self._first = min(max(self._first + way, 0), max(most - 1, 0) // MOST * MOST)
-            self._draw()
-
-    def _draw(self) -> None:
-        result, place, payer, image = self._shown
+        place, payer = result.at(views["level"]), views["payer"]
         rows = _changed(result, place, payer)
         before, after = (result.logits[0, k].argmax(-1) for k in (0, place))
         right = [int((answers[rows] == result.truth[rows]).sum()) for answers in (before, after)]
         whose = f"of {result.classes[payer]}" if payer is not None else "of all classes"
-        said = (
+        told = (
             f"{percent(result.levels[place], 0)} removed, {whose}: {len(rows)} predictions changed"
         )
         if len(rows):
-            part = f"{self._first + 1}–{min(self._first + MOST, len(rows))} of {len(rows)}"
-            said += f"; {right[0]} were right, {right[1]} are now. The surest first, {part}."
+            told += f"; {right[0]} were right, {right[1]} are now · the surest first"
         else:
-            said += ". Drag the ring to another share, or click a class."
-        self._said.value = html.escape(typeset(said))
+            told += ". Drag the ring to another share, or click a class."
         sure = result.probabilities(place).max(1)
-        some = rows[self._first : self._first + MOST]
         images = self.explorer.subject.images
-        self._gallery.fill(
-            [
+
+        def framed(some: slice) -> list[Framed]:
+            return [
                 _framed(result, row, int(before[row]), int(after[row]), sure[row], images)
-                for row in some.tolist()
-            ],
-            str(image),
-        )
+                for row in rows[some].tolist()
+            ]
+
+        self.fill((result, place, payer), told, len(rows), framed, str(views["image"]))
 
 
 def _changed(result: Pruning, place: int, payer: int | None) -> np.ndarray:

@@ -134,6 +134,9 @@ class Diagram(Sheet):
         (self.here,) = axes.plot([1], [0], "o", ms=18, mfc=PAPER, mec=BLUE, mew=2.2, **foot)
         self.here.set_zorder(5)
         self.told = [self.label(0, y, ha="center") for y in (168, 184)]
+        style: dict[str, Any] = {"facecolor": PAPER, "alpha": 0.004, "lw": 0, "zorder": 9}
+        self.fit = Rectangle((0, 154), 110, 36, **style)
+        self.page.add_patch(self.fit)
         self.label(RIGHT, 284, "sharper")
         self.label(WIDTH, 284, "softer", ha="right")
         self.at = self.text(0, 284, ha="center", color=BLUE, fontweight="bold", fontsize=13)
@@ -270,16 +273,27 @@ class Diagram(Sheet):
             if dragged
             else "this repair has no T; choose another one to drag it"
         )
+        self._show_best(best, t[loss.argmin()], low, high, result)
+        handle = Handle(self.curve_axes, low, high, here, STEP, log=True)
+        self.handle(self.here, "temperature", f"temperature T = {here:.2f}", handle)
+
+    def _show_best(
+        self, best: float | None, least: float, low: float, high: float, result: Reliability
+    ) -> None:
+        """Offer the T that is fitted on other images; its value once it is known."""
         self.best.set_visible(best is not None)
-        words = ("", "")
+        words = ("fit T on", "other images")
         if best is not None:
             self.best.set_data([best], [0.06])
             words = ("best T on other", f"images: {best:.2f}")
+        where = min(max(least if best is None else best, low), high)
+        x = RIGHT + INSET + SPAN * np.log(where / low) / np.log(high / low)
+        x = min(max(x, RIGHT + 56), WIDTH - 56)
+        taken = bool(result.n_fitted) and result.method == "temperature"
         for text, word in zip(self.told, words, strict=True):
-            where = 1.0 if best is None else best
-            text.set(x=RIGHT + INSET + SPAN * np.log(where / low) / np.log(high / low), text=word)
-        handle = Handle(self.curve_axes, low, high, here, STEP, log=True)
-        self.handle(self.here, "temperature", f"temperature T = {here:.2f}", handle)
+            text.set(x=x, text=word, color=MUTED if taken else BLUE)
+        self.fit.set_x(x - 55)
+        self.hover(self.fit, "fit T on other images than those evaluated", "method:temperature")
 
 
 def _box(bins: Bins, number: int, low: float, high: float) -> list[tuple[float, float]]:

@@ -2,91 +2,64 @@
 
 from __future__ import annotations
 
-import html
 from typing import Any
 
 import ipywidgets as W
 import numpy as np
 import torch
 
+from ...core.drawing import short
 from ...core.wording import percent
 from ...ops.calibration.metrics import METRICS, NAMES, value
 from ...ops.corruptions import severities
-from ...ui import thumbnails, words
+from ...ui import words
+from ...ui.gallery import Framed
+from ...ui.panels.images import Images
 from ...ui.panels.panel import Panel
 from .result import Reliability
 
-SHOWN = 5
-"""How many images of a bin are shown at once."""
 
-
-class Members(Panel):
+class Members(Images):
     """The images of the chosen bin, wrong ones first."""
 
     name = "images of a bin"
     question = "Which images are in the chosen bin?"
 
-    def made(self) -> Any:
-        """Return what is said, two buttons, and the images."""
-        self._result: Reliability | None = None
-        self._first, self._bin = 0, -1
-        self._said, self._strip = W.HTML(layout=W.Layout(flex="1 1 auto")), W.HTML()
-        back = self.button("◀", "Images before", lambda: self._turn(-SHOWN))
-        on = self.button("▶", "Further images", lambda: self._turn(SHOWN))
-        return W.VBox([W.HBox([self._said, back, on]), self._strip])
-
     def show(self, result: Reliability) -> None:
         """Show the first images of the bin that is chosen."""
         chosen = self.explorer.chosen(result)["bin"]
-        if result is not self._result or chosen != self._bin:
-            self._first = 0
-        self._result, self._bin = result, chosen
-        self._draw()
-
-    def _turn(self, way: int) -> None:
-        if self._result is not None:
-            most = len(self._result.members(self._bin))
-            self._first = min(max(self._first + way, 0), max(most - 1, 0) // SHOWN * SHOWN)
-            self._draw()
-
-    def _draw(self) -> None:
-        result = self._result
-        assert result is not None
-        members = result.members(self._bin)
-        some = members[self._first : self._first + SHOWN]
-        said = result.describe(self._bin)
+        members, told = result.members(chosen), result.describe(chosen)
         if len(members):
-            order = "wrong ones first, the most confident before others"
-            last = self._first + len(some)
-            said += f" · {order} · {self._first + 1}–{last} of {len(members):,}"
-        self._said.value = html.escape(said)
-        self._strip.value = _strip(self.explorer.subject, result, some)
+            told += " · wrong ones first, the most confident before others"
+        else:
+            told += ". No image is that sure: choose another bin."
+        self.fill(
+            (result, chosen),
+            told,
+            len(members),
+            lambda some: _framed(self.explorer.subject, result, members[some]),
+        )
 
 
-def _strip(subject: Any, result: Reliability, points: np.ndarray) -> str:
-    if not len(points):
-        return "No image is that sure: choose another bin."
+def _framed(subject: Any, result: Reliability, points: np.ndarray) -> list[Framed]:
     images = subject.images[result.image[points]]
     corruption = severities.corruption(result.knobs["corruption"], result.knobs["seed"])
     if corruption is not None:
         images = corruption(images, torch.from_numpy(result.image[points]))
-    strip = []
+    framed = []
     for point, image in zip(points, images.numpy(), strict=True):
         truth, said = (result.classes[it[point]] for it in (result.truth, result.answer))
-        held, answer = "✓ " if result.hit[point] else "✗ ", said
+        held, answer, wrong = ("✓ " if result.hit[point] else "✗ "), said, not result.hit[point]
         if result.label not in ("top", "all"):
-            held, said = "", result.label  # not being a cat is nothing wrong
+            held, said, wrong = "", result.label, False  # not being a cat is nothing wrong
         sure = result.confidence[point]
-        strip.append(
-            thumbnails.thumbnail(
-                image,
-                f"{held}{said} {percent(sure, 0)}\nis {truth}",
-                f"image {result.image[point]}: is {truth}, predicted {answer}; "
-                f"confidence in {said} {percent(sure)}",
-                thumbnails.LARGE,
-            )
+        told = (
+            f"image {result.image[point]}: is {truth}, predicted {answer}; "
+            f"confidence in {said} {percent(sure)}"
         )
-    return thumbnails.strip(strip)
+        title = short(f"{held}{said} {percent(sure, 0)}", 24)
+        framed.append(Framed(image, title, short(f"is {truth}", 24), told, warns=wrong))
+    return framed
 
 
 class Numbers(Panel):

@@ -46,7 +46,8 @@ number. <b>Orange diamond</b>: outside. The <b>stem</b> is the gap to the promis
 <li><b>Bars</b>: images for each bin. <b>Click a bin</b>, or go to it with Tab and the arrow keys:
 the panel “images of a bin” shows its images.</li>
 <li><b>Drag the ring</b> under the curve: T divides all logits, which changes no prediction. The
-triangle is the T fitted on other images than those evaluated.</li>
+triangle is the T fitted on other images than those evaluated: <b>click</b> “fit T” or the triangle
+to take it.</li>
 <li><b>ECE</b>: mean gap, weighted by number. <b>NLL</b>: mean of −log of the probability of the
 true class. Intervals: bootstrap over the images. <b>Perfect model</b>: the ECE that a perfectly
 calibrated model shows by chance.</li>
@@ -76,7 +77,7 @@ calibrated model shows by chance.</li>
     }
     front = ("corruption", "label", "method", "bins", "binning")
     fold = ("calibration_images", "calibration_bins", "interval", "seed")
-    marks = {"bin": int, "temperature": float}  # noqa: RUF012
+    marks = {"bin": int, "temperature": float, "method": str}  # noqa: RUF012
     panels = (Members, Numbers, PerClass, Corruptions)
 
     def __init__(self, subject: Subject, **options: Any) -> None:

@@ -1,271 +1,338 @@
-"""The picture of a saliency analysis: artists made once, moved for every new result."""
+"""The picture of a saliency analysis: image, two maps, and how far they agree."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
-from ...core.drawing import GREY, YELLOW, Drawing, short
+from ...core.drawing import Grid, short
 from ...core.pixels import edges, in_cells, outline, rgb
-from .charts import Charts
-from .marks import (
-    HEIGHT,
-    MOST,
-    SERIES,
-    WIDTH,
-    Canvas,
-    accumulated,
-    colours,
-    number,
-    percent,
-    step,
-    tell,
-    twin,
-)
-from .table import Table
+from ...core.style import BLUE, INK, LINES, MUTED, ORANGE, PAPER, Sheet
+from ...core.wording import percent
+from . import reading
+from .marks import OPPOSES, Coloured, Lines, boxes, limit, part, picture
+from .ruler import Reading, Ruler
+from .values import CELLS, accumulated, number, place, two
 
 if TYPE_CHECKING:
     from .result import Saliency
 
-SIDE, TOP, STEP = 110, 19, 116
-"""Of the maps, and from one to the next."""
-SMALL, BELOW = 28, 134
-"""Of the pictures of the baselines."""
+SIDE, TOP, LEFTS = 200, 24, (0, 222, 444)
+"""Of image and maps."""
+RING = 10
+"""Pixels that the ring on a cell takes at least."""
 
 
-class Maps(Drawing):
-    """Image and maps above; below the path, the agreement, and the deletion curves."""
+class Look(NamedTuple):
+    """How the maps are shown; see `Saliency.draw`."""
 
-    size = (WIDTH / 100, HEIGHT / 100)
+    polarity: str
+    scale: str
+    clip: float
+    alpha: float
+    cell: tuple[int, int] | None
+    versus: str
+    preview: bool
+
+
+class Maps(Sheet):
+    """Image, two maps with their scales and the credit of one pixel, and the ruler."""
+
+    height = 284
 
     def __init__(self, figure: Figure) -> None:
         super().__init__(figure)
         figure.suppressComposite = True  # pixels stay pixels: none is blended into a larger image
-        self.canvas = Canvas(figure)
-        self._make_image()
-        self._make_maps()
-        self._make_bar()
-        self.table = Table(self.canvas)
-        self.charts = Charts(figure, self.canvas)
-
-    def _make_image(self) -> None:
-        self.original = self.canvas.image(2, TOP, SIDE, SIDE)
-        self.heading = self.canvas.text(2, 9, fontsize=9)
-        self.answer, self.explained = (self.canvas.text(2, BELOW + y) for y in (7, 21))
-        self.labels = [
-            self.canvas.text(SIDE, BELOW + y, words, ha="right")
-            for y, words in ((36, "baseline alone:"), (50, "entropy in nats:"))
-        ]
-
-    def _make_maps(self) -> None:
-        self.lefts = [2 + STEP * number for number in range(MOST + 1)]
-        lefts = self.lefts[1:]
-        self.maps = [self.canvas.image(x, TOP, SIDE, SIDE) for x in lefts]
-        self.baselines = [self.canvas.image(x, BELOW, SMALL, SMALL) for x in lefts]
-        self.between = [self.canvas.image(x + SMALL + 4, BELOW, SMALL, SMALL) for x in lefts]
-        self.samples = [
-            self.canvas.axes.plot(
-                [x, x + 10, x + 20], [9] * 3, lw=1.5, ms=5, markevery=[1], **style
-            )[0]
-            for x, style in zip(lefts, SERIES, strict=True)
-        ]
-        self.names = [self.canvas.text(x + 24, 9, fontsize=9) for x in lefts]
-        places = ((2 * SMALL + 8, 7), (2 * SMALL + 8, 21), (0, 36), (0, 50))
-        self.captions = [[self.canvas.text(x + dx, BELOW + y) for dx, y in places] for x in lefts]
-        self.frames, self.chosen = [], []
-        for x in self.lefts:
-            frame = Rectangle((x, TOP), SIDE, SIDE, fc="none", ec=GREY, lw=0.6)
-            mark = Rectangle((x, TOP), 0, 0, fc="none", ec="#000000", lw=1.2)
-            mark.set_path_effects([withStroke(linewidth=2.6, foreground="#ffffff")])
-            self.canvas.axes.add_patch(frame)
-            self.canvas.axes.add_patch(mark)
-            self.frames.append(frame)
-            self.chosen.append(mark)
-        self.ghosts = [LineCollection([], colors=YELLOW, lw=1.1) for _ in lefts]
-        for ghost in self.ghosts:
-            self.canvas.axes.add_collection(ghost, autolim=False)
-        self.grid = self.canvas.cells()
-        self.alone = self.canvas.text(self.lefts[2], TOP + 24, va="top", linespacing=1.5)
-
-    def _make_bar(self) -> None:
-        x, height = self.lefts[-1] + SIDE + 8, SIDE - 16
-        self.bar = self.canvas.image(x, TOP + 8, 10, height)
-        self.ends = [
-            self.canvas.text(x + 13, TOP + 8 + height * place, va=va, linespacing=1.15)
-            for va, place in (("top", 0.0), ("center", 0.5), ("bottom", 1.0))
-        ]
-        self.unit = self.canvas.text(x - 4, BELOW, va="top", linespacing=1.25)
+        self.original = picture(self, 0, TOP, SIDE, SIDE)
+        self.original.set_gid("rw-smooth")
+        self.heading(0, "The image")
+        self.answer = self.text(0, 253, fontweight="bold")
+        self.other = self.label(SIDE, 253, ha="right")
+        self.unit = self.label(0, 272)
+        self.columns = [_Column(self, x) for x in LEFTS[1:]]
+        self.frames: list[Rectangle] = []
+        self.rings: list[Rectangle] = []
+        self.targets: list[Rectangle] = []
+        for x in LEFTS:
+            frame = Rectangle((x, TOP), SIDE, SIDE, fc="none", ec=LINES, lw=1, zorder=2)
+            ring = Rectangle((x, TOP), 0, 0, fc="none", ec="#000000", lw=2, zorder=8)
+            ring.set_path_effects([withStroke(linewidth=5, foreground="#ffffff")])
+            # Almost transparent, because what is not painted cannot be pointed at.
+            target = Rectangle((x, TOP), SIDE, SIDE, fc=PAPER, alpha=0.004, lw=0, zorder=9)
+            for patches, patch in (
+                (self.frames, frame), (self.rings, ring), (self.targets, target),
+            ):  # fmt: skip
+                self.page.add_patch(patch)
+                patches.append(patch)
+        self.ruler = Ruler(self)
 
     def show(
-        self,
-        result: Saliency,
-        pinned: Saliency | None,
-        *,
-        polarity: str,
-        scale: str,
-        clip: float,
-        alpha: float,
-        fill: str,
-        fraction: float,
-        cell: tuple[int, int] | None,
-        preview: bool,
+        self, result: Saliency, pinned: Saliency | None, pair: tuple[int, int], look: Look
     ) -> None:
         """Move every artist to the numbers of ``result``; see `Saliency.draw`."""
         if pinned is not None and _asked(pinned) != _asked(result):
             pinned = None  # of another image, class or score: nothing to lay behind this
-        maps = accumulated(result, alpha)
-        self._show_image(result, preview)
-        self._show_maps(result, maps, polarity, scale, clip)
-        self._show_captions(result, alpha)
-        self._show_grid(result, maps, cell)
-        self._show_ghosts(result, pinned)
-        self.table.show(result)
-        self.charts.show(result, pinned, alpha, fill, fraction)
+        shown = tuple(dict.fromkeys(pair if look.versus == "baseline" else pair[:1]))
+        maps = [accumulated(result, look.alpha)[b] for b in shown]
+        names = [f"Compared with {short(result.called(b), 14)}" for b in shown]
+        if not result.has_baseline:
+            names = [f"By {short(reading.method(result), 22)}"]
+        if look.versus == "untrained" and result.untrained.shape[1]:
+            maps.append(result.untrained[0, pair[0]])
+            names.append("The same, untrained")
+        self._show_image(result)
+        finals = [result.maps[0, b] for b in shown] if look.alpha < 1 else maps
+        limits = [
+            limit(part(it, look.polarity), look.clip) for it in [*finals, *maps[len(shown) :]]
+        ]
+        if look.scale == "shared":
+            limits = [max(limits)] * len(limits)
+        for number_, column in enumerate(self.columns):
+            if number_ < len(maps):
+                swatch = result.baseline_images[0, shown[min(number_, len(shown) - 1)]]
+                column.show(maps[number_], limits[number_], look.polarity, names[number_],
+                            rgb(swatch) if result.has_baseline else None)  # fmt: skip
+            else:
+                column.hide(_why_alone(result))
+            b = shown[number_] if number_ < len(shown) else None
+            column.outline(_twin(result, pinned, b))
+        self._show_cells(result, maps, shown, pair, look)
+        self._show_ruler(result, pinned, pair, shown, look)
 
-    def _show_image(self, result: Saliency, preview: bool) -> None:
+    def _show_image(self, result: Saliency) -> None:
         height, width = result.images.shape[2:]
-        for x, image, frame in zip(
-            self.lefts, (self.original, *self.maps), self.frames, strict=True
-        ):
-            scale = SIDE / max(height, width)
-            image.set_extent((x, x + scale * width, TOP + scale * height, TOP))
-            frame.set(width=scale * width, height=scale * height)
+        scale = SIDE / max(height, width)
         self.original.set_data(rgb(result.images[0]))
-        many = f" (1 of {len(result.index)})" if len(result.index) > 1 else ""
-        self.heading.set_text(f"{'≈ ' * preview}image {result.index[0]}{many}")
-        p, answer, target = (it[0] for it in (result.probabilities, result.answer, result.target))
-        right = "✓" if answer == result.truth[0] else "✗"
-        self.answer.set_text(f"{right} {short(result.classes[answer], 10)} {percent(p[answer])}")
-        words = "is explained"
-        if answer != target:
-            words = f"explained: {short(result.classes[target], 8)}"
-        self.explained.set_text(words)
-        for text in self.labels:
-            text.set_visible(result.has_baseline)
+        self.original.set_extent((0, scale * width, TOP + scale * height, TOP))
+        for patch in (*self.frames, *self.targets):
+            patch.set(width=scale * width, height=scale * height)
+        for column in self.columns:
+            column.resize(scale * width, scale * height)
+        p, target = result.probabilities[0], int(result.target[0])
+        order = [k for k in np.argsort(-p, kind="stable").tolist() if k != target]
+        self.answer.set_text(f"{short(result.classes[target], 14)} {percent(p[target], 0)}")
+        self.other.set_text(f"{short(result.classes[order[0]], 12)} {percent(p[order[0]], 0)}")
+        many = f" · 1 of {len(result.index)}" * (len(result.index) > 1)
+        name = short(result.classes[target], 12)
+        unit = f"p({name})" if result.score == "probability" else f"{result.score} of {name}"
+        self.unit.set_text(f"colour: credit in {unit}{many}")
 
-    def _show_maps(
-        self, result: Saliency, maps: np.ndarray, polarity: str, scale: str, clip: float
+    def _show_cells(
+        self,
+        result: Saliency,
+        maps: list[np.ndarray],
+        shown: tuple[int, ...],
+        pair: tuple[int, int],
+        look: Look,
     ) -> None:
-        final, maps = _part(result.maps[0], polarity), _part(maps, polarity)
-        limits = [_limit(values, clip) for values in final]
-        shared = _limit(final, clip)
-        for b, (image, name) in enumerate(zip(self.maps, self.names, strict=True)):
-            here = b < len(maps)
-            image.set_visible(here)
-            self.frames[b + 1].set_visible(here)
-            own = ""
-            if here and scale == "map":
-                own = " ±" + number(limits[b], sign=False).removeprefix("0")
-            name.set_text(
-                short(result.called(b), (12 if own else 13) - len(own)) + own if here else ""
+        row, column = place(result, pair, look.cell)
+        height, width = result.images.shape[2:]
+        scale = SIDE / max(height, width)
+        (box,) = boxes(np.array([[row, column]]), (height, width), scale)
+        middle, size = box.mean(0), np.maximum(box[1] - box[0] + 3, RING)
+        credit = [in_cells(it, CELLS) for it in maps]
+        names = [result.called(b) for b in shown] + ["untrained"] * (len(maps) - len(shown))
+        gaps = [*result.gaps[list(shown)], *[0.0] * (len(maps) - len(shown))]
+        open_ = [not gap > result.INCOMPLETE for gap in gaps]
+        rows, columns = len(edges(height, CELLS)) - 1, len(edges(width, CELLS)) - 1
+        texts = [
+            f"row {r + 1}, column {c + 1}: "
+            + ", ".join(
+                f"{name} {number(float(values[r, c])) if told else 'not told'}"
+                for name, values, told in zip(names, credit, open_, strict=True)
             )
-            if here:
-                image.set_data(colours(maps[b], limits[b] if own else shared, polarity))
+            for r, c in np.ndindex(rows, columns)
+        ]
+        here = 1 + len(maps)
+        for at, (left, ring, target) in enumerate(
+            zip(LEFTS, self.rings, self.targets, strict=True)
+        ):
+            for artist in (ring, target, self.frames[at]):
+                artist.set_visible(at < here)
+            ring.set_xy((left + middle[0] - size[0] / 2, TOP + middle[1] - size[1] / 2))
+            ring.set(width=size[0], height=size[1])
+        places = list(zip(self.targets, self.rings, strict=True))[:here]
+        self.grid("cell", Grid(rows, columns, row, column, texts), places)
+        what = "this pixel" if max(height, width) <= CELLS else "this cell"
+        supported = short(result.classes[result.target[0]], 10)
+        for at, values in enumerate(credit):
+            value = float(values[row, column])
+            means = "supports" if value > 0 else "opposes"
+            said = f"{number(value)} {means} {supported}" if value else "0"
+            if not open_[at]:
+                said = f"not told, gap {percent(gaps[at], 0)}"
+            self.columns[at].tell(what, said, (0.0 if not open_[at] else value))
+
+    def _show_ruler(
+        self,
+        result: Saliency,
+        pinned: Saliency | None,
+        pair: tuple[int, int],
+        shown: tuple[int, ...],
+        look: Look,
+    ) -> None:
+        whole = look.alpha == 1 or not result.path.shape[-1]
+        readings, a, b = [], *pair
+        names = f"{result.called(a)} and {result.called(b)}"
+        if a != b:
+            value = reading.rho(result, pair, look.alpha)
+            agreed = [two(float(result.between_baselines(it)[pair])) for it in _MEASURES]
+            text = f"{names}: ρ = {two(value)}"
+            if whole:
+                text += "".join(f", {it} {v}" for it, v in zip(_SAID, agreed, strict=True))
+            kind = "main" if look.versus == "baseline" else "control"
+            name = names if len(names) < 16 and kind == "main" else "the two maps"
+            readings.append(Reading(value, name, kind, text, "versus:baseline"))
+        if whole:
+            value = reading.untrained(result, shown)
+            kind = "control" if look.versus == "baseline" else "main"
+            text = f"with the map of the untrained network: ρ = {two(value)}; shows it"
+            readings.append(Reading(value, "untrained net", kind, text, "versus:untrained"))
+            value = reading.again(result, shown)
+            name = "half the steps" if result.method == "ig" else "drawn twice"
+            readings.append(Reading(value, name, "control", f"{name}: ρ = {two(value)}"))
+        same = _same_pair(result, pinned, pair) if pinned is not None and whole else None
+        if pinned is not None and same is not None and not pinned.incomplete(*same):
+            value = float(pinned.between_baselines()[same])
+            readings.append(Reading(value, "pinned", "pinned", ""))
+        n, pixels = len(result.index), result.maps[0, 0].size
+        notes = (
+            f"Spearman’s ρ over {pixels:,} pixels",
+            f"{n} images, mean; □ control" if n > 1 else "1 image; □ control",
+        )
+        heading = "Do the two maps agree?" if a != b else "The map and its controls"
+        self.ruler.show(heading, readings, notes, _withheld(result, shown, look))
+
+
+_MEASURES = ("absolute", "top", "ssim")
+_SAID = ("of magnitudes", "top 10 % shared", "SSIM")
+
+
+class _Column:
+    """One map: its heading, its scale, and the credit of one pixel."""
+
+    def __init__(self, sheet: Sheet, x: float) -> None:
+        self.x = x
+        self.swatch = picture(sheet, x, 3, 12, 12)
+        self.rim = Rectangle((x, 3), 12, 12, fc="none", ec=MUTED, lw=1)
+        sheet.page.add_patch(self.rim)
+        self.name = sheet.heading(x)
+        self.map = Coloured(sheet, x, TOP, SIDE, SIDE)
+        self.bar = Coloured(sheet, x, 232, SIDE, 6)
+        self.ends = [
+            sheet.label(x + at * SIDE, 253, ha=side) for at, side in ((0.0, "left"), (1.0, "right"))
+        ]
+        self.what = sheet.label(x, 272)
+        self.said = sheet.text(x + 62, 272, fontweight="bold")
+        self.dots = Lines(sheet, fc=PAPER, lw=0, zorder=3)
+        self.ghost = Lines(sheet, fc="none", ec=INK, lw=1.2, zorder=4)
+        self.alone = [sheet.label(x, 100 + 19 * row) for row in range(3)]
+        self._size = (float(SIDE), float(SIDE))
+
+    def resize(self, width: float, height: float) -> None:
+        """Take the form of another image."""
+        self._size = (width, height)
+        for image in (self.map.light, self.map.dark):
+            image.set_extent((self.x, self.x + width, TOP + height, TOP))
+
+    def _see(self, here: bool) -> None:
+        for artist in (
+            self.swatch, self.rim, self.name, self.map.light, self.bar.light, *self.ends,
+            self.what, self.said, self.dots.patch,
+        ):  # fmt: skip
+            artist.set_visible(here)
+        for text in self.alone:
+            text.set_visible(not here)
+
+    def hide(self, why: tuple[str, ...]) -> None:
+        """Say why there is no map."""
+        self._see(False)
+        for text, words in zip(self.alone, [*why, *[""] * 3], strict=False):
+            text.set_text(words)
+
+    def show(
+        self,
+        values: np.ndarray,
+        limit: float,
+        polarity: str,
+        name: str,
+        swatch: np.ndarray | None,
+    ) -> None:
+        """Show a map ``(H, W)`` whose colours end at ``limit``."""
+        self._see(True)
+        shown = part(values, polarity)
+        self.map.show(shown, limit, polarity)
         low = 0 if polarity == "magnitude" else -1
-        bar = np.linspace(1, low, 65)[:, None]
-        self.bar.set_data(colours(bar, 1.0, polarity))
-        ends = (bar[0, 0], bar[32, 0], bar[-1, 0])
-        words = [number(end * shared) for end in ends]
-        if scale != "shared":
-            words = [{1.0: "+own", 0.5: "½ own", 0.0: "0"}.get(end, "−own") for end in ends]
-        if low:
-            words = [f"{words[0]}\nsupports", "0", f"opposes\n{words[2]}"]
+        self.bar.show(np.linspace(low, 1, 64)[None], 1.0, polarity)
+        end = number(limit, sign=False)
+        words = (
+            ("0", f"{end} either way") if low == 0 else (f"· opposes −{end}", f"+{end} supports")
+        )
         for text, word in zip(self.ends, words, strict=True):
             text.set_text(word)
-        unit = "prob." if result.score == "probability" else result.score
-        kind = "one scale" if scale == "shared" else "own scales"
-        self.unit.set_text(f"credit in\n{unit}\n{kind}\nclip {clip:g} %")
+        for artist in (self.swatch, self.rim):
+            artist.set_visible(swatch is not None)
+        if swatch is not None:
+            self.swatch.set_data(swatch)
+        self.name.set(text=name, x=self.x + (19 if swatch is not None else 0))
+        cells = in_cells(shown, CELLS) / in_cells(np.ones_like(shown), CELLS)
+        odd = cells < -OPPOSES * limit if polarity != "magnitude" else np.zeros_like(cells, bool)
+        scale = self._size[0] / values.shape[1]
+        ends = boxes(np.argwhere(odd), (values.shape[0], values.shape[1]), scale)
+        middle, reach = ends.mean(1), np.ptp(ends, axis=1) / 10
+        signs = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1], [-1, -1]])
+        self.dots.show(middle[:, None] + signs * reach[:, None] + (self.x, TOP))
 
-    def _show_captions(self, result: Saliency, alpha: float) -> None:
-        given, image = result.has_baseline, result.images[0]
-        walks = result.path.shape[-1] > 0 and alpha < 1
-        for b, texts in enumerate(self.captions):
-            here = b < len(result.baselines)
-            self.samples[b].set_visible(here)
-            self.baselines[b].set_visible(here and given)
-            self.between[b].set_visible(here and given and walks)
-            words = ["", "", "", ""]
-            if here and given:
-                baseline = result.baseline_images[0, b]
-                self.baselines[b].set_data(_framed(baseline))
-                self.between[b].set_data(_framed(baseline + alpha * (image - baseline)))
-                words = [*self._sums(result, b, alpha), *_neutrality(result, b)]
-            for text, word in zip(texts, words, strict=True):
-                text.set_text(word)
-        self.alone.set_text(
-            "" if given else f"{result.method} compares with nothing:\nno baseline, so one map"
-        )
+    def tell(self, what: str, said: str, value: float) -> None:
+        """Tell the credit of one pixel."""
+        self.what.set_text(what)
+        colour = MUTED if value == 0 else BLUE if value > 0 else ORANGE
+        self.said.set(text=said, color=colour)
 
-    def _sums(self, result: Saliency, b: int, alpha: float) -> tuple[str, str]:
-        gap = float(result.gap[0, b])
-        if np.isnan(gap):
-            return "", ""
-        due = float(result.scores_clean[0] - result.scores_baseline[0, b])
-        self.hover(
-            self.captions[b][0],
-            f"sum of the map {due + gap:.3f}, score of the image minus score of the baseline "
-            f"{due:.3f}",
-        )
-        if alpha < 1:
-            return "so far", number(result.credit[0, b, step(result, alpha)])
-        share = abs(gap / due) if due else np.inf
-        return "gap", f"{100 * share:.1f} %" if share < 9.99 else number(gap)
-
-    def _show_grid(self, result: Saliency, maps: np.ndarray, cell: tuple[int, int] | None) -> None:
-        scale = SIDE / max(maps.shape[1:])
-        rows, columns = (scale * edges(side) for side in maps.shape[1:])
-        credit, names = in_cells(maps), [result.called(b) for b in range(len(maps))]
-        lefts = self.lefts[: len(maps) + 1]
-        self.grid.areas = []
-        for r, c in np.ndindex(credit.shape[1:]):
-            y, bottom, x, right = TOP + rows[r], TOP + rows[r + 1], columns[c], columns[c + 1]
-            boxes = [(left + x, y, left + right, bottom) for left in lefts]
-            self.grid.areas.append((boxes, tell(names, credit[:, r, c], r, c)))
-        for left, mark, frame in zip(self.lefts, self.chosen, self.frames, strict=True):
-            mark.set_visible(cell is not None and frame.get_visible())
-            if cell is not None:
-                r, c = min(cell[0], len(rows) - 1) - 1, min(cell[1], len(columns) - 1) - 1
-                mark.set_xy((left + columns[c], TOP + rows[r]))
-                mark.set(width=columns[c + 1] - columns[c], height=rows[r + 1] - rows[r])
-
-    def _show_ghosts(self, result: Saliency, pinned: Saliency | None) -> None:
-        for b, (left, ghost) in enumerate(zip(self.lefts[1:], self.ghosts, strict=True)):
-            lines = np.empty((0, 2, 2))
-            if pinned is not None and (same := twin(result, pinned, b)) is not None:
-                magnitude = np.abs(pinned.maps[0, same])
-                top = magnitude >= np.quantile(magnitude, 0.9)
-                lines = outline(top) * SIDE / max(top.shape) + (left, TOP)
-            ghost.set_segments(list(lines))
+    def outline(self, inside: np.ndarray | None) -> None:
+        """Draw the rim of what was pinned, or nothing."""
+        lines = np.empty((0, 2, 2))
+        if inside is not None:
+            lines = outline(inside) * self._size[0] / inside.shape[1] + (self.x, TOP)
+        self.ghost.show(lines)
 
 
 def _asked(result: Saliency) -> tuple[Any, ...]:
     return result.index[0], result.target[0], result.score, result.images.shape[2:]
 
 
-def _neutrality(result: Saliency, b: int) -> tuple[str, str]:
-    p = result.neutrality[0, b]
-    answer = f"{short(result.classes[p.argmax()], 12)} {percent(p.max())}"
-    return answer, f"{result.entropy[0, b]:.2f} of {np.log(len(p)):.2f}"
+def _twin(result: Saliency, pinned: Saliency | None, b: int | None) -> np.ndarray | None:
+    """Return the tenth of the pixels that the pinned map with the same baseline rates highest."""
+    if pinned is None or b is None or result.baselines[b] not in pinned.baselines:
+        return None
+    magnitude = np.abs(pinned.maps[0, pinned.baselines.index(result.baselines[b])])
+    top: np.ndarray = magnitude >= np.quantile(magnitude, 0.9)
+    return top
 
 
-def _part(values: np.ndarray, polarity: str) -> np.ndarray:
-    if polarity == "positive":
-        return np.maximum(values, 0)
-    return np.minimum(values, 0) if polarity == "negative" else values
+def _same_pair(result: Saliency, pinned: Saliency, pair: tuple[int, int]) -> tuple[int, int] | None:
+    names = [result.baselines[b] for b in pair]
+    if pair[0] == pair[1] or not set(names) <= set(pinned.baselines):
+        return None
+    first, second = (pinned.baselines.index(name) for name in names)
+    return first, second
 
 
-def _limit(values: np.ndarray, clip: float) -> float:
-    return float(np.percentile(np.abs(values), clip)) or float(np.abs(values).max()) or 1.0
+def _withheld(result: Saliency, shown: tuple[int, ...], look: Look) -> tuple[str, ...]:
+    """Say why the ruler is not drawn, a line each."""
+    if not result.incomplete(*shown):
+        return ()
+    gaps = " and ".join(percent(gap, 0) for gap in result.gaps[list(shown)])
+    way = "Follows with the full map." if look.preview else "Take more steps (all settings)."
+    maps = "maps do" if len(shown) > 1 else "map does"
+    return ("Not told:", f"the {maps} not add up,", f"gap {gaps}.", way)
 
 
-def _framed(image: np.ndarray) -> np.ndarray:
-    # A white baseline would not be seen on a white page.
-    pixels = rgb(image)
-    times = -(-SMALL // min(pixels.shape[:2]))  # one pixel of the frame is no more on the page
-    pixels = pixels.repeat(times, axis=0).repeat(times, axis=1)
-    return np.pad(pixels, ((1, 1), (1, 1), (0, 0)), constant_values=128)
+def _why_alone(result: Saliency) -> tuple[str, ...]:
+    if result.has_baseline:
+        return ("Both “nothings” are the same:", "choose another one.")
+    return (f"{reading.capital(reading.method(result))} compares", "with no “nothing”:", "one map.")

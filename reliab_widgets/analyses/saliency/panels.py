@@ -1,17 +1,19 @@
-"""Parts of the saliency widget: what plays alpha, and what tells the credit of one cell."""
+"""What opens below the picture of a saliency analysis."""
 
 from __future__ import annotations
 
 import html
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import ipywidgets as W
 import numpy as np
-import traitlets
 
-from ...core.pixels import GRID, in_cells
-from .marks import MARKS, OPPOSES, SUPPORTS, accumulated, number, tell
+from ...core import drawing
+from ...core.wording import percent, typeset
+from ...ui.panels.panel import Panel
+from ...ui.picture import Stage
 from .result import STEPS, Saliency
+from .values import number, two
 
 if TYPE_CHECKING:
     from ...ui.explorer import Explorer
@@ -20,44 +22,200 @@ PACE = 160
 """Milliseconds from one alpha to the next."""
 
 
+class Drawn(Panel):
+    """A part of the result that is drawn, whose marks and handles answer."""
+
+    part: ClassVar[str] = ""
+    half = True
+
+    def made(self) -> Any:
+        """Return the place of the drawing."""
+        self.figure = drawing.Picture()
+        self.stage = Stage(250, self.choose, self.explorer.work.drag)
+        return self.stage
+
+    def choose(self, kind: str, key: str) -> None:
+        """Answer to a click on a mark."""
+
+    def chosen(self, result: Saliency) -> dict[str, str]:
+        """Return what is chosen in it."""
+        return {}
+
+    def show(self, result: Saliency) -> None:
+        """Draw a result."""
+        explorer = self.explorer
+        with drawing.LOCK:
+            views = explorer.views() | {"part": self.part}
+            result.draw(self.figure, pinned=explorer.work.pinned, **views)
+            drawn = drawing.svg(self.figure, f"{explorer.runner.owner}{self.part}", themed=True)
+            handles = drawing.handles(self.figure)
+        self.stage.is_live = explorer.page.picture.is_live
+        free = explorer.settings.within(handles)
+        self.stage.show(drawn, self.question, self.chosen(result), free)
+
+
+class AgreementTable(Drawn):
+    """How far all maps agree, with each other and with their controls."""
+
+    name, part = "agreement", "agreement"
+    question = "Do other “nothings” agree?"
+
+    def choose(self, kind: str, key: str) -> None:
+        """Show the pair of a cell in the picture above."""
+        first, _, second = key.partition(",")
+        self.explorer.guard(lambda: self.explorer.compare(first, second))
+
+    def chosen(self, result: Saliency) -> dict[str, str]:
+        """Return the pair that is shown."""
+        views = self.explorer.views()
+        first, second = sorted(views["pair"])
+        if views["versus"] == "untrained":
+            return {"pair": f"{views['pair'][0]},untrained"}
+        return {"pair": f"{first},{second}"}
+
+
+class Deletion(Drawn):
+    """The score while credited pixels are replaced."""
+
+    name, part = "deletion", "deletion"
+    question = "Do the credited pixels matter?"
+
+    def made(self) -> Any:
+        """Return what pixels are replaced by, and the curves."""
+        stage = super().made()
+        fill = self.explorer.controls["fill"]
+        said = W.HTML('<span class="rw-muted">Drag the handle; dotted: random order.</span>')
+        row = W.HBox([fill, said])
+        row.add_class("rw-controls")
+        return W.VBox([row, stage])
+
+
+class Path(Drawn):
+    """The way from each baseline to the image, and a handle and a button that walk it."""
+
+    name, part = "path", "path"
+    question = "What happens on the way to the image?"
+
+    def made(self) -> Any:
+        """Return a button and the curves."""
+        stage = super().made()
+        self.player = AlphaPlayer(self.explorer)
+        said = W.HTML('<span class="rw-muted">Drag the handle; the maps above follow.</span>')
+        row = W.HBox([self.player.button, self.player.play, said])
+        row.add_class("rw-row")
+        return W.VBox([row, stage])
+
+
+class Colours(Panel):
+    """What the colours show, and where they end."""
+
+    name = "colours"
+    question = "What do the colours show?"
+    half = True
+
+    def made(self) -> Any:
+        """Return two controls and what they mean."""
+        controls = W.HBox([self.explorer.controls[name] for name in ("polarity", "clip")])
+        controls.add_class("rw-controls")
+        self._said = W.HTML()
+        return W.VBox([controls, self._said])
+
+    def show(self, result: Saliency) -> None:
+        """Say where the colours of each map end, and how many pixels lie beyond."""
+        clip = self.explorer.views()["clip"]
+        rows = []
+        for b, values in enumerate(result.maps[0]):
+            sizes = np.abs(values)
+            end = float(np.percentile(sizes, clip))
+            rows.append(
+                [result.called(b), f"±{number(end, sign=False)}",
+                 number(float(sizes.max()), sign=False), percent((values < 0).mean(), 0)]
+            )  # fmt: skip
+        head = ["compared with", "colours end at", "largest", "pixels that oppose"]
+        words = (
+            "Blue supports the class, orange opposes it; a dot marks what opposes beyond a third "
+            f"of the scale. Colours end at the {clip:g} % percentile of the magnitudes. On its own "
+            "scale each map shows its pattern; on a shared one a map of little credit looks blank, "
+            "and sizes can be compared."
+        )
+        self._said.value = f"<div>{typeset(words)}</div>{_table(head, rows)}"
+
+
+class Numbers(Panel):
+    """Completeness, controls, deletion and what the network says to each baseline, as a table."""
+
+    name = "numbers"
+    question = "How large is everything?"
+
+    def show(self, result: Saliency) -> None:
+        """Show a row for each baseline."""
+        head = [
+            "compared with", "map adds up to", "change in the score", "gap", "untrained, ρ",
+            "half the steps, ρ" if result.method == "ig" else "drawn twice, ρ",
+            "on “nothing” alone", "entropy, nats",
+        ]  # fmt: skip
+        control, ceiling = result.control(), result.ceiling()
+        sums = result.maps.sum((2, 3)).mean(0)
+        due = (result.scores_clean[:, None] - result.scores_baseline).mean(0)
+        rows = []
+        for b in range(len(result.baselines)):
+            p = result.neutrality[:, b].mean(0)
+            alone, entropy = "", ""
+            if result.has_baseline:
+                alone = f"{result.classes[int(p.argmax())]} {percent(float(p.max()), 0)}"
+                entropy = f"{result.entropy[:, b].mean():.2f} of {np.log(len(p)):.2f}"
+            gap = result.gaps[b]
+            rows.append(
+                [
+                    result.called(b),
+                    number(float(sums[b])),
+                    number(float(due[b])) if np.isfinite(due[b]) else "",
+                    percent(float(gap)) if np.isfinite(gap) else "",
+                    *(two(float(it)) if np.isfinite(it) else "" for it in (control[b], ceiling[b])),
+                    alone,
+                    entropy,
+                ]
+            )
+        blind = "" if result.blindest is None else result.blind_spot(result.blindest)
+        n = f"{len(result.index)} images, mean" if len(result.index) > 1 else "1 image"
+        words = " ".join([n, "·", blind, *(f"{note}." for note in result.notes)])
+        self.body.value = f"{_table(head, rows)}<div>{html.escape(typeset(words))}</div>"
+
+
 class AlphaPlayer:
-    """The slider for alpha with a button that plays it from 0 to 1, or stops.
+    """A button that plays alpha from 0 to 1, or stops.
 
     Parameters
     ----------
     explorer : Explorer
         On whose page it stands.
-    alpha : ipywidgets.FloatSlider
-        What it moves.
 
     Attributes
     ----------
-    widget : ipywidgets.HBox
-        The two of them.
+    button : ipywidgets.Button
+        What is seen.
     play : ipywidgets.Play
         The clock, which is not seen.
     """
 
-    def __init__(self, explorer: Explorer, alpha: W.FloatSlider) -> None:
-        self._alpha = alpha
-        alpha.style.description_width = "16px"
-        alpha.layout.width = "174px"
-        self.button = explorer.page.button("Play", "Play α from 0 to 1, or stop", self._toggle)
-        for name, value in (("width", "44px"), ("padding", "0"), ("flex", "0 0 auto")):
-            setattr(self.button.layout, name, value)
+    def __init__(self, explorer: Explorer) -> None:
+        self._alpha = explorer.controls["alpha"]
+        self.button = W.Button(description="Play", tooltip="Play α from 0 to 1, or stop")
+        self.button.layout.width = "52px"
+        self.button.on_click(lambda _: explorer.guard(self._toggle))
         self.play = W.Play(
             STEPS, min=0, max=STEPS, interval=PACE, show_repeat=False,
             description="play", layout=W.Layout(display="none"),
         )  # fmt: skip
-        self.widget = W.HBox([alpha, self.button, self.play])
         self.play.observe(self._on_played, "value")
         self.play.observe(self._on_playing, "playing")
-        alpha.observe(self._on_alpha, "value")
+        self._alpha.observe(self._on_alpha, "value")
 
-    def enable(self, useful: bool) -> None:
-        """Let it be played, or not."""
-        self.button.disabled = not useful
-        self.play.playing &= useful
+    def enable(self, why: str) -> None:
+        """Let it be played, or say why it cannot be."""
+        self.button.disabled = bool(why)
+        self.button.tooltip = why or "Play α from 0 to 1, or stop"
+        self.play.playing &= not why
 
     def _toggle(self) -> None:
         if not self.play.playing and self.play.value == STEPS:
@@ -77,84 +235,9 @@ class AlphaPlayer:
             self.play.value = place
 
 
-class CellChooser(W.HBox):
-    """Two sliders that choose a cell of the coarse grid on the image.
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    def line(cells: list[str], tag: str) -> str:
+        told = (f"<{tag}>{html.escape(typeset(it))}</{tag}>" for it in cells)
+        return f"<tr>{''.join(told)}</tr>"
 
-    Examples
-    --------
-    >>> chooser = CellChooser()
-    >>> chooser.row.value = 8
-    >>> chooser.value
-    (8, 4)
-    """
-
-    value = traitlets.Tuple(help="Row and column, counted from 1.")
-    disabled = traitlets.Bool(False, help="Whether the cell is given.")
-    description = "cell"
-
-    def __init__(self) -> None:
-        self.row, self.column = (
-            W.IntSlider(
-                4, 1, GRID, description=name, tooltip=f"{name} of the cell whose credit is told",
-                layout=W.Layout(width="140px"), style={"description_width": "26px"},
-            )
-            for name in ("row", "col")
-        )  # fmt: skip
-        super().__init__([self.row, self.column])
-        self.value = (4, 4)
-        self.observe(self._set, "value")
-        for part in self.children:
-            part.observe(self._moved, "value")
-            traitlets.dlink((self, "disabled"), (part, "disabled"))
-
-    def _moved(self, _: Any) -> None:
-        self.value = (self.row.value, self.column.value)
-
-    def _set(self, change: Any) -> None:
-        row, column = change["new"]
-        with self.row.hold_trait_notifications():  # not the old column with the new row
-            self.row.value = row
-            self.column.value = column
-
-
-class Credit:
-    """What every map gives to the chosen cell: numbers and bars.
-
-    Attributes
-    ----------
-    chooser : CellChooser
-        The control of the cell.
-    widget : ipywidgets.HBox
-        It, and what is told.
-    """
-
-    def __init__(self) -> None:
-        self.chooser = CellChooser()
-        self.told = W.HTML(layout=W.Layout(flex="1 1 auto", min_width="0"))
-        self.widget = W.HBox([self.chooser, self.told])
-
-    def show(self, result: Saliency, alpha: float, cell: tuple[int, int]) -> None:
-        """Tell the credit of a cell at one place of the path."""
-        names = [result.called(b) for b in range(len(result.baselines))]
-        credit = in_cells(accumulated(result, alpha))
-        row, column = (min(at, side) - 1 for at, side in zip(cell, credit.shape[1:], strict=True))
-        most = np.abs(in_cells(result.maps[0])).max() or 1.0
-        bars = [
-            _bar(mark, name, value, min(abs(value) / most, 1))
-            for mark, name, value in zip(MARKS, names, credit[:, row, column], strict=False)
-        ]
-        words = html.escape(tell(names, credit[:, row, column], row, column))
-        self.told.value = (
-            f'<div role="img" aria-label="{words}" title="{words}" '
-            f'style="display: flex; gap: 10px; white-space: nowrap">{"".join(bars)}</div>'
-        )
-
-
-def _bar(mark: str, name: str, value: float, share: float) -> str:
-    side, colour = ("left", SUPPORTS) if value > 0 else ("right", OPPOSES)
-    return (
-        f'<div style="flex: 1" title="{html.escape(name)}">{mark} {number(value)}'
-        '<div style="position: relative; height: 6px; border: 1px solid #80808060">'
-        f'<div style="position: absolute; {side}: 50%; width: {50 * share:.0f}%; height: 6px; '
-        f'background: {colour}"></div></div></div>'
-    )
+    return f"<table>{line(head, 'th')}{''.join(line(row, 'td') for row in rows)}</table>"

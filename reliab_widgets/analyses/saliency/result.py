@@ -10,10 +10,12 @@ import numpy as np
 
 from ...core.fields import Array
 from ...core.knobs import Auto, Choice, Flag, Kind, Real, Several, Text, Whole
-from ...core.pixels import GRID
 from ...core.result import Result
+from ...core.wording import percent
 from ...ops.attribution.palette import hex_code
 from ...ops.statistics.agreement import MEASURES, kendall, spearman
+from . import reading
+from .values import CELLS, share, two
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,12 +25,18 @@ NEAR = 0.05
 """Two colours are as good as equal when no channel differs by more (pixel units)."""
 FILLS = ("black", "white", "mean", "blur", "own")
 POLARITIES = ("signed", "magnitude", "positive", "negative")
-CELL = Several(Whole(1, GRID), least=2, most=2)
+PARTS = ("maps", "agreement", "deletion", "path")
+VERSUS = ("baseline", "untrained")
+CELL = Several(Whole(1, CELLS), least=2, most=2)
 STEPS = 16
-"""Of the slider for alpha."""
-ALIKE = 0.2
-"""Correlations that differ by less are told by their mean."""
-_UNASKED = "no untrained network was asked for"
+"""Of the handle for alpha."""
+
+
+def _last(result: Saliency) -> int:
+    return len(result.baselines) - 1
+
+
+PAIR = Several(Whole(0, _last, "there are no more baselines"), least=2, most=2)
 
 
 def _fills(result: Saliency) -> tuple[str, ...]:
@@ -107,6 +115,8 @@ class Saliency(Result):
     """
 
     version: ClassVar[int] = 3
+    INCOMPLETE: ClassVar[float] = 0.2
+    """Gaps above this share of the change leave too little sure to derive anything from a map."""
 
     facts: ClassVar[tuple[str, ...]] = (
         "n > 0 and B > 0 and Y > 0 and U in (0, B) and M == B * Y + U",
@@ -181,7 +191,7 @@ class Saliency(Result):
         'blur 0.2'
         """
         if not self.has_baseline:
-            return self.method
+            return reading.method(self)
         name = self.baselines[baseline]
         return hex_code(name) if name.startswith("color:") else name.replace(":", " ")
 
@@ -191,6 +201,18 @@ class Saliency(Result):
         place = step / (self.path.shape[-1] - 1) * (len(maps) - 1)
         low = min(int(place), len(maps) - 2)
         return maps[low] + (place - low) * (maps[low + 1] - maps[low])
+
+    @property
+    def gaps(self) -> np.ndarray:
+        """``(B,)``: mean gap as a share of the change in the score; NaN where nothing is due."""
+        due = np.abs(self.scores_clean[:, None] - self.scores_baseline).mean(0)
+        gap = np.abs(self.gap).mean(0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(gap == 0, 0.0, gap / due)
+
+    def incomplete(self, *baselines: int) -> bool:
+        """Tell whether the map of any of these baselines misses too much of what is due."""
+        return bool((self.gaps[list(baselines)] > self.INCOMPLETE).any())
 
     @property
     def top_probability(self) -> np.ndarray:
@@ -226,18 +248,17 @@ class Saliency(Result):
             return f"With {name}, no pixel gets any credit."
         if not near.any():
             return f"With {name}, no pixel has the baseline's colour."
-        share, got = near.mean(), credit[near].sum() / total
+        part, got = share(near.mean()), share(credit[near].sum() / total)
         same = apart == 0
         if same.any() and credit[same].sum() == 0:
             exact = "exactly 0 of the credit"
             if same.sum() == near.sum():
-                return f"With {name}, the {_share(share)} {name} pixels get {exact}."
+                return f"With {name}, the {part} {name} pixels get {exact}."
             return (
-                f"With {name}, the {_share(same.mean())} {name} pixels get {exact}, the "
-                f"{_share(share)} nearly {name} ones {_share(got)}."
+                f"With {name}, the {share(same.mean())} {name} pixels get {exact}, the "
+                f"{part} nearly {name} ones {got}."
             )
-        pixels = f"the {_share(share)} nearly {name} pixels"
-        return f"With {name}, {pixels} get {_share(got)} of the credit."
+        return f"With {name}, the {part} nearly {name} pixels get {got} of the credit."
 
     # --- agreement ----------------------------------------------------------------------------
 
@@ -357,68 +378,54 @@ class Saliency(Result):
     # --- words --------------------------------------------------------------------------------
 
     def __str__(self) -> str:
-        what = f"{self.subject}, {self._who()}: {self.method} ({self.hyper[0]})"
-        finding = self._finding()
-        parts = [part for part in (finding, self._controls()) if part]
-        return f"{what}. {' '.join(parts)}"
+        who = self._who()
+        what = f"{self.subject}, {who}: {reading.method(self)} ({self.hyper[0]})"
+        lowest = self.lowest()
+        pair = (0, 0) if lowest is None else lowest[:2]
+        a, b = (self.called(at) for at in pair)
+        return f"{what}. {self._said(pair, f'The maps against {a} and {b}')}"
 
     def _who(self) -> str:
         if len(self.index) > 1:
             return f"{len(self.index)} images"
         target, truth = self.classes[self.target[0]], self.classes[self.truth[0]]
         p = self.probabilities[0, self.target[0]]
-        return f"image {self.index[0]} ({truth}), explaining {target} at {p:.1%}"
+        return f"image {self.index[0]} ({truth}), explaining {target} at {percent(p)}"
 
-    def _finding(self) -> str:
-        lowest = self.lowest()
-        if lowest is None:
-            return ""
-        a, b, value = lowest
-        top = self.between_baselines("top")[a, b]
-        shared = f"; their top 10 % of pixels overlap by {_share(top)} (intersection over union)"
-        shared = shared if np.isfinite(top) else ""
-        pairs = len(self.baselines) * (len(self.baselines) - 1) // 2
-        least = " least" if pairs > 1 else ""
-        return (
-            f"{self.baselines[a]} and {self.baselines[b]} agree{least}: "
-            f"Spearman {value:+z.2f}{shared}."
-        )
-
-    def _controls(self) -> str:
-        parts = []
-        control, ceiling = self.control(), self.ceiling()
-        if np.isfinite(control).any():
-            low, high = np.nanmin(control), np.nanmax(control)
-            near = high - low < ALIKE
-            agree = f"{np.nanmean(control):+z.2f}" if near else f"from {low:+z.2f} to {high:+z.2f}"
-            parts.append(f"an untrained network's maps agree {agree}")
-        elif not self.untrained.shape[1]:
-            parts.append(_UNASKED)
-        elif self.hyper_maps.any():
-            parts.append("none, for an untrained network's maps are constant")
-        if np.isfinite(ceiling).any():
-            size = int(self.convergence_size[-1])
-            noun = {"rise": "masks", "ig": "steps"}.get(self.method, "samples")
-            parts.append(
-                f"maps of half the steps agree {np.nanmean(ceiling):+z.2f}"
-                if self.method == "ig"
-                else f"two sets of {size} {noun} agree {np.nanmean(ceiling):+z.2f}"
-            )
-        return f"Controls: {'; '.join(parts)}." if parts else "Its maps are constant."
-
-    def reading(self, *, preview: bool = False, **views: Any) -> str:
-        """Say the finding, and what the blindest baseline does not see."""
-        blind = "" if self.blindest is None else f" {self.blind_spot(self.blindest)}"
-        words = f"{'≈ ' * preview}{self}{blind}"
+    def _said(self, pair: tuple[int, int], who: str, preview: bool = False, **views: Any) -> str:
+        alone = views.get("versus") == "untrained"
+        shown = tuple(dict.fromkeys(pair[:1] if alone else pair))
+        if not self.hyper_maps.any() and len(self.index) > 1:
+            return "Its maps are constant."
+        if self.incomplete(*shown):
+            return reading.unfinished(self, shown, who, preview)
+        found = reading.finding(self, pair, who, **views)
+        if "Controls: " in found:
+            return found
+        controls = reading.controls(self, shown, alone)
         if preview:
-            words = words.replace(_UNASKED, "an untrained network follows")
-        for name in self.baselines:
-            if name.startswith("color:"):
-                words = words.replace(name, hex_code(name))
-        return words
+            controls = controls.replace(reading.UNASKED, "an untrained network follows")
+        return f"{found} {controls}".strip()
 
-    def against(self, pinned: Result, **views: Any) -> str:
-        """Say how this differs from a pinned result."""
+    def pair(self, pair: tuple[int, int] | None = None) -> tuple[int, int]:
+        """Return which two maps are shown: the given ones, by default the first two."""
+        return (0, min(1, len(self.baselines) - 1)) if pair is None else pair
+
+    def reading(
+        self,
+        *,
+        pair: tuple[int, int] | None = None,
+        alpha: float = 1.0,
+        versus: str = "baseline",
+        preview: bool = False,
+        **views: Any,
+    ) -> str:
+        """Say what the two maps that are shown have in common, and what the controls give."""
+        alpha = 1.0 if versus == "untrained" else alpha
+        return self._said(self.pair(pair), "The two maps", preview, alpha=alpha, versus=versus)
+
+    def against(self, pinned: Result, *, pair: tuple[int, int] | None = None, **views: Any) -> str:
+        """Say how the maps that are shown differ from those of a pinned result."""
         if not isinstance(pinned, Saliency):
             return ""
         for name, what in (("index", "other images"), ("target", "another class")):
@@ -426,18 +433,25 @@ class Saliency(Result):
                 return f"Against the pin: nothing to compare, it shows {what}."
         if self.score != pinned.score:
             return f"Against the pin: nothing to compare, it explains the {pinned.score}."
-        mine, other = self.lowest(), pinned.lowest()
+        shown = tuple(dict.fromkeys(self.pair(pair)))
+        twins = [pinned.baselines.index(it) if it in pinned.baselines else None
+                 for it in (self.baselines[b] for b in shown)]  # fmt: skip
+        if all(it is None for it in twins):
+            return "Against the pin: nothing to compare, it has other “nothings”."
+        if self.incomplete(*shown) or pinned.incomplete(*(it for it in twins if it is not None)):
+            return "Against the pin: nothing to compare, for maps do not add up."
         parts = []
-        if mine and other and mine != other:
-            parts.append(f"lowest agreement {mine[2]:+z.2f} instead of {other[2]:+z.2f}")
-        if self.maps.shape[2:] == pinned.maps.shape[2:]:
-            for b, name in enumerate(self.baselines):
-                if name in pinned.baselines:
-                    twin = pinned.maps[:, pinned.baselines.index(name)]
-                    pairs = np.stack([self.maps[:, b], twin], axis=1)
-                    value = _mean(np.array([spearman(pair)[0, 1] for pair in pairs]))
-                    if np.isfinite(value) and value < 0.9995:
-                        parts.append(f"{name} agrees {value:+z.2f} with its pinned map")
+        if len(shown) == 2 and None not in twins:
+            mine = float(self.between_baselines()[shown[0], shown[1]])
+            other = float(pinned.between_baselines()[twins[0], twins[1]])
+            if two(mine) != two(other):
+                parts.append(f"ρ = {two(mine)} instead of {two(other)}")
+        for b, same in zip(shown, twins, strict=True):
+            if same is not None and self.maps.shape[2:] == pinned.maps.shape[2:]:
+                pairs = np.stack([self.maps[:, b], pinned.maps[:, same]], axis=1)
+                value = float(_mean(np.array([spearman(maps)[0, 1] for maps in pairs])))
+                if np.isfinite(value) and value < 0.9995:
+                    parts.append(f"the map against {self.called(b)} agrees {two(value)}")
         return f"Against the pin: {', '.join(parts) or 'no difference'}."
 
     def draw(
@@ -445,8 +459,11 @@ class Saliency(Result):
         figure: Figure,
         *,
         pinned: Saliency | None = None,
+        part: Annotated[str, Choice(PARTS)] = "maps",
+        pair: Annotated[tuple[int, int] | None, Auto(PAIR)] = None,
+        versus: Annotated[str, Choice(VERSUS)] = "baseline",
         polarity: Annotated[str, Choice(POLARITIES)] = "signed",
-        scale: Annotated[str, Choice(("shared", "map"))] = "shared",
+        scale: Annotated[str, Choice(("map", "shared"))] = "map",
         clip: Annotated[float, Real(least=0, most=100, slider=(90, 100, 0.5))] = 99,
         alpha: Annotated[float, Real(least=0, most=1, slider=(0, 1, 1 / STEPS))] = 1.0,
         fill: Annotated[str, Choice(_fills, offers=FILLS)] = "mean",
@@ -454,19 +471,29 @@ class Saliency(Result):
         cell: Annotated[tuple[int, int] | None, Auto(CELL)] = None,
         preview: Annotated[bool, Flag()] = False,
     ) -> None:
-        """Draw the maps, the path, the agreement and the deletion curves of the first image.
+        """Draw two maps of the first image and how far they agree, or another part.
+
+        Where the maps do not add up, see `gaps`, nothing that is derived from them is drawn.
 
         Parameters
         ----------
         figure : matplotlib.figure.Figure
             Where to.
         pinned : Saliency, optional
-            Drawn behind as a ghost.
+            Drawn as a ghost.
+        part : str
+            ``"maps"``; the ``"agreement"`` of all maps; their ``"deletion"`` curves; or the
+            ``"path"`` from baseline to image.
+        pair : tuple of int, optional
+            Positions of the two baselines that are compared; by default the first two.
+        versus : str
+            Whether the second map is that of the second ``"baseline"``, or that of the
+            ``"untrained"`` network with the first baseline.
         polarity : str
             What of the values is shown: ``"signed"``, ``"magnitude"``, ``"positive"`` or
             ``"negative"``.
         scale : str
-            Whether all maps share one colour scale (``"shared"``) or each ``"map"`` has its own.
+            Whether each ``"map"`` has its own colour scale, or both have a ``"shared"`` one.
         clip : float
             Percentile of the magnitudes at which colours end.
         alpha : float
@@ -475,26 +502,32 @@ class Saliency(Result):
             What deleted pixels are replaced by: ``"black"``, ``"white"``, ``"mean"``, ``"blur"``,
             ``"own"`` or what else is in ``fills``; the first of these, if it was not computed.
         fraction : float
-            The share of deleted pixels that is marked.
+            The share of deleted pixels whose scores are told.
         cell : tuple of int, optional
-            Row and column of the cell to mark, from 1 to 8.
+            Row and column, from 1, of the pixel whose credit is told; of images of more than 32
+            pixels a side, of the cell of a grid of 32. By default where the maps disagree most.
         preview : bool
             Whether it is marked as a preview.
         """
-        from .drawing import Maps
+        pair = self.pair(pair)
+        if part == "agreement":
+            from .table import Agreement
 
-        Maps.on(figure).show(
-            self,
-            pinned,
-            polarity=polarity,
-            scale=scale,
-            clip=clip,
-            alpha=alpha,
-            fill=fill,
-            fraction=fraction,
-            cell=cell,
-            preview=preview,
-        )
+            Agreement.on(figure).show(self, pair, versus)
+        elif part == "deletion":
+            from .charts import DeletionCurves
+
+            DeletionCurves.on(figure).show(self, pinned, pair, fill, fraction)
+        elif part == "path":
+            from .charts import Way
+
+            Way.on(figure).show(self, pair, alpha)
+        else:
+            from .drawing import Look, Maps
+
+            alpha = 1.0 if versus == "untrained" else alpha  # of which there are no steps
+            look = Look(polarity, scale, clip, alpha, cell, versus, preview)
+            Maps.on(figure).show(self, pinned, pair, look)
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
@@ -503,7 +536,3 @@ def _mean(values: np.ndarray) -> np.ndarray:
     count = known.sum(0)
     total = np.where(known, values, 0).sum(0)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
-
-
-def _share(share: float) -> str:
-    return f"{share * 100:.0f} %" if share >= 0.1 or share == 0 else f"{share * 100:.1f} %"

@@ -1,98 +1,129 @@
-"""The part of the picture that says how far the maps agree."""
+"""The picture of how far all maps agree: with each other, and with their controls."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 
 from ...core.drawing import short
-from .marks import LOWER, MARKS, MOST, OPPOSES, SUPPORTS, Canvas, percent
+from ...core.style import BLUE, INK, LINES, MUTED, ORANGE, PAPER, Sheet
+from .marks import MOST
+from .values import share, two
 
 if TYPE_CHECKING:
     from .result import Saliency
 
-PLACE, CELL, ROW = (284, 228), 28, 25
-COLUMNS = (0, 28, 56, 84, 119, 150)
-"""Four baselines and, apart, two controls."""
+LEFT, TOP, WIDE, HIGH, GAP = 84, 46, 50, 42, 2
+CONTROLS = (302, 364)
+"""Where the columns of the controls begin."""
 
 
-class Table:
-    """Agreement of the maps with each other, with the untrained network's, and with themselves.
+class Agreement(Sheet):
+    """A triangle of the maps, and apart the untrained network and half the steps."""
 
-    Parameters
-    ----------
-    canvas : Canvas
-        What it is drawn on.
-    """
+    width, height = 424, 220
 
-    def __init__(self, canvas: Canvas) -> None:
-        left, top = PLACE
-        self.heading = canvas.text(left - 66, LOWER, fontsize=9)
-        self.tints = canvas.image(left, top, COLUMNS[-1] + CELL, ROW * MOST)
-        middles = [left + CELL / 2 + x for x in COLUMNS]
-        rows = [top + ROW * (row + 0.5) for row in range(MOST)]
-        self.values = [[canvas.text(x, y, ha="center") for x in middles] for y in rows]
-        self.rows = [canvas.text(left - 4, y, ha="right") for y in rows]
-        self.heads = [canvas.text(x, top - 8, ha="center") for x in middles]
-        end = left + COLUMNS[-1] + CELL, top + ROW * MOST + 11
-        self.controls = canvas.text(*end, ha="right")
-        self.pairs = canvas.cells()
+    def __init__(self, figure: Figure) -> None:
+        super().__init__(figure)
+        self.note = self.label(0, 14)
+        self.heads = [
+            self.label(LEFT + WIDE * (at + 0.5), TOP - 10, ha="center") for at in range(MOST)
+        ]
+        self.apart = [self.label(x + 27, TOP - 10, ha="center") for x in CONTROLS]
+        self.names = [
+            self.text(LEFT - 10, TOP + HIGH * (at + 0.5) + 4, ha="right") for at in range(MOST)
+        ]
+        self.cells = {
+            (row, column): self._cell(LEFT + WIDE * column, row, WIDE)
+            for row in range(MOST)
+            for column in range(row)
+        }
+        self.controls = {
+            (row, at): self._cell(x, row, 54)
+            for row in range(MOST)
+            for at, x in enumerate(CONTROLS)
+        }
+        for rim, _ in self.controls.values():
+            rim.set(fc=PAPER, alpha=1, ec=LINES, lw=1, ls=(0, (3, 2)))
+        self.chosen = Rectangle((0, 0), 0, HIGH - GAP, fc="none", ec=INK, lw=2, zorder=4)
+        self.page.add_patch(self.chosen)
 
-    def show(self, result: Saliency) -> None:
+    def _cell(self, x: float, row: int, width: float) -> tuple[Rectangle, Text]:
+        box = Rectangle((x, TOP + HIGH * row), width - GAP, HIGH - GAP, lw=0, zorder=1)
+        self.page.add_patch(box)
+        text = self.text(x + (width - GAP) / 2, TOP + HIGH * (row + 0.5) + 3, ha="center", zorder=3)
+        return box, text
+
+    def show(self, result: Saliency, pair: tuple[int, int], versus: str) -> None:
         """Move everything to the numbers of a result."""
-        count = len(result.baselines)
-        many = f", n = {len(result.index)}" if len(result.index) > 1 else ", signed"
-        self.heading.set_text(f"agreement: Spearman{many}")
-        table = np.full((MOST, MOST + 2), np.nan)
-        table[:count, :count] = result.between_baselines()
-        table[:count, MOST] = result.control()
-        table[:count, MOST + 1] = result.ceiling()
-        cells = np.zeros((MOST, COLUMNS[-1] + CELL, 4), np.uint8)
-        for x, column in zip(COLUMNS, table.T, strict=True):
-            cells[:, x : x + CELL] = _tinted(column)[:, None]
-        self.tints.set_data(cells)
-        for row, texts in zip(table, self.values, strict=True):
-            for value, text in zip(row, texts, strict=True):
-                text.set_text("" if np.isnan(value) else _two(value))
-        for b, (name, head) in enumerate(zip(self.rows, self.heads, strict=False)):
-            here = b < count
-            name.set_text(f"{short(result.called(b), 12)} {MARKS[b]}" if here else "")
-            head.set_text(MARKS[b] if here else "")
-        told = [np.isfinite(column).any() for column in table.T[MOST:]]
-        for head, word, here in zip(self.heads[MOST:], ("untr.", "ceil."), told, strict=True):
-            head.set_text(word if here else "")
-        names = np.array(["untrained network", "noise ceiling"])
-        self.controls.set_text(", ".join(names[told]))
-        self._show_pairs(result)
+        count, n = len(result.baselines), len(result.index)
+        called = [short(result.called(b), 10) for b in range(count)]
+        pairs = result.between_baselines()
+        many = f"mean of {n} images" if n > 1 else "1 image"
+        self.note.set_text(f"Spearman’s ρ of signed maps, {many}. Click a cell to show that pair.")
+        for b, (column, row) in enumerate(zip(self.heads, self.names, strict=True)):
+            column.set_text(short(called[b], 7) if b < count - 1 else "")
+            row.set_text(called[b] if b < count else "")
+        self.titles.clear()
+        for at, (box, text) in self.cells.items():
+            box.set_visible(at[0] < count)
+            text.set_text("")
+            if at[0] < count:
+                told = self._tell(result, box, text, float(pairs[at]), at)
+                self.hover(box, told, f"pair:{at[1]},{at[0]}")
+        self._show_controls(result)
+        self._choose(result, pair, versus)
 
-    def _show_pairs(self, result: Saliency) -> None:
-        count, (left, top) = len(result.baselines), PLACE
-        tables = [result.agree(measure) for measure in ("signed", "absolute", "top", "ssim")]
-        names = [result.called(b) for b in range(count)]
-        self.pairs.areas = []
-        for row, name in enumerate(names):
-            others = [*enumerate(names)]
-            if result.untrained.shape[1]:
-                others.append((len(tables[0]) - count + row, "the untrained network"))
-            for x, (at, other) in zip((*COLUMNS[:count], COLUMNS[MOST]), others, strict=False):
-                signed, absolute, shared, ssim = (table[row, at] for table in tables)
-                box = (left + x, top + ROW * row, left + x + CELL, top + ROW * (row + 1))
-                words = (
-                    f"{name} and {other}: Spearman signed {signed:+z.2f}, magnitudes "
-                    f"{absolute:+z.2f}, top 10 % shared {percent(shared)}, SSIM {ssim:.2f}"
-                )
-                self.pairs.areas.append(([box], words))
+    def _show_controls(self, result: Saliency) -> None:
+        columns, count = (result.control(), result.ceiling()), len(result.baselines)
+        heads = ("untrained", "half steps" if result.method == "ig" else "drawn twice")
+        for at, (values, head) in enumerate(zip(columns, heads, strict=True)):
+            known = np.isfinite(values).any()
+            self.apart[at].set_text(head if known else "")
+            for row in range(MOST):
+                box, text = self.controls[row, at]
+                box.set_visible(bool(known) and row < count)
+                text.set(text="", color=MUTED)
+                if known and row < count:
+                    gap = result.incomplete(row)
+                    text.set_text("gap" if gap else two(float(values[row])))
+                    said = f"{result.called(row)}, {head}: ρ = {two(float(values[row]))}"
+                    self.hover(box, _gap(result, row) if gap else said,
+                               "" if at else f"pair:{row},untrained")  # fmt: skip
+
+    def _tell(
+        self, result: Saliency, box: Rectangle, text: Text, value: float, at: tuple[int, int]
+    ) -> str:
+        names = " and ".join(result.called(b) for b in at[::-1])
+        if result.incomplete(*at):
+            box.set(facecolor=LINES, alpha=0.15)
+            text.set(text="gap", color=MUTED)
+            return "; ".join(_gap(result, b) for b in at[::-1] if result.incomplete(b))
+        if np.isnan(value):
+            box.set(facecolor=LINES, alpha=0.15)
+            return f"{names}: one map is constant"
+        box.set(facecolor=BLUE if value > 0 else ORANGE, alpha=0.06 + 0.3 * abs(value))
+        text.set(text=two(value, sign=True), color=INK)
+        absolute, shared, ssim = (
+            float(result.between_baselines(it)[at]) for it in ("absolute", "top", "ssim")
+        )
+        return (
+            f"{names}: ρ = {two(value)}, of magnitudes {two(absolute)}, top 10 % shared "
+            f"{share(shared)}, SSIM {two(ssim)}"
+        )
+
+    def _choose(self, result: Saliency, pair: tuple[int, int], versus: str) -> None:
+        row, column = max(pair), min(pair)
+        self.chosen.set_visible(row != column or versus == "untrained")
+        x, width = LEFT + WIDE * column, WIDE
+        if versus == "untrained":
+            row, x, width = pair[0], CONTROLS[0], 54
+        self.chosen.set(x=x, y=TOP + HIGH * row, width=width - GAP)
 
 
-def _tinted(values: np.ndarray) -> np.ndarray:
-    # Thin colours, through which the page is seen: its own text stays readable on them.
-    known = np.nan_to_num(np.clip(values, -1, 1))[:, None]
-    tint = np.where(known < 0, *(255 * np.array(to_rgb(it)) for it in (OPPOSES, SUPPORTS)))
-    return np.concatenate([tint, np.abs(known) * 95], axis=1).astype(np.uint8)
-
-
-def _two(value: float) -> str:
-    text = f"{abs(value):.2f}".removeprefix("0")
-    return ("−" if value < 0 and text != ".00" else "") + ("1" if text == "1.00" else text)
+def _gap(result: Saliency, b: int) -> str:
+    return f"the map against {result.called(b)} does not add up, gap {share(result.gaps[b])}"

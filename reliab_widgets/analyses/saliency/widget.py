@@ -1,4 +1,4 @@
-"""What is special about the widget of the saliency analysis: words, order, colours, cells."""
+"""What is special about the widget of the saliency analysis: words, order, what goes together."""
 
 from __future__ import annotations
 
@@ -14,34 +14,54 @@ from ...core.knobs import Choice, Knob, Several, Whole
 from ...core.subject import Subject, check_subject
 from ...core.wording import percent
 from ...ops.attribution.baselines import BASELINES, NUMBERS
-from ...ops.attribution.methods import KNOBS, WITHOUT_BASELINE
+from ...ops.attribution.methods import KNOBS, SETTINGS, WITHOUT_BASELINE
 from ...ops.attribution.palette import COLOURS, hex_code, palette
 from ...ops.attribution.scores import TARGETS
-from ...ui.controls import Words
+from ...ui.controls import Words, offer
 from ...ui.explorer import Explorer
+from ...ui.words import Chip
 from .compute import LARGE, saliency
-from .marks import MOST
-from .panels import AlphaPlayer, Credit
+from .panels import AgreementTable, Colours, Deletion, Numbers, Path
+from .reading import METHODS, capital
 from .result import Saliency
+from .values import place
 
+MOST = 4
+"""Baselines that are computed together."""
 PICKED = "picked colour"
-"""The box for a colour picked from the image."""
+"""The name of a colour picked from the image."""
+SHOWN = ("first", "second")
+"""The knobs that say which two of the baselines are shown."""
 HYPER = ("steps", "noise", "window", "stride", "masks", "grid", "layer")
 ROUGH = {"steps": 8, "masks": 64}
 """What a preview makes do with."""
 ROUGHEST = {"steps": 2, "masks": 10}
 """The same of large images, without controls: a pass takes long."""
 
+OF_METHODS = {
+    "steps": Words("Steps", "Steps, or samples"),
+    "masks": Words("Masks", "Masks of RISE"),
+    "noise": Words("Noise", "Standard deviation in pixel units"),
+    "window": Words("Window", "Side in pixels"),
+    "stride": Words("Stride", "In pixels, from one window to the next"),
+    "grid": Words("Grid", "Cells along a side of RISE's masks"),
+    "layer": Words("Layer", "Of Grad-CAM"),
+}
+"""What the settings of single methods are called."""
+
 
 class SaliencyWidget(Explorer):
-    """Saliency maps with several baselines side by side: change what is called "nothing".
+    """Two saliency maps side by side: change what is called "nothing", and see if they agree.
 
     Parameters
     ----------
     subject : Subject
         Whose answers are explained.
     **options
-        See `Explorer`: ``preset``, ``hide``, ``lock``, ``show_code``, ``cache``, ``executor``.
+        See `Explorer`: ``preset``, ``hide``, ``lock``, ``panels``, ``show_code``, ``cache``,
+        ``executor``. Panels: ``"agreement"``, ``"deletion"``, ``"path"``, ``"colours"``,
+        ``"numbers"``, ``"all settings"``. Knobs of the widget alone: ``first`` and ``second``, the
+        two of the ``baselines`` that are shown.
 
     Examples
     --------
@@ -53,120 +73,135 @@ class SaliencyWidget(Explorer):
     """
 
     question = "Which pixels matter, compared with which “nothing”?"
-    height = 366
+    height = 284
     about = """<ul>
-<li><b>Maps</b>: how much each pixel adds to the score of the explained class, against the baseline
-above it. Blue supports, orange opposes, white is 0; the bar has the numbers. Point at a map: the
-credit of that cell with every baseline.</li>
-<li><b>Below each map</b>: its baseline (and, while α is below 1, the image between the two); the
-<b>gap</b> between the sum of the map and what it should add up to, the score of the image less that
-of the baseline; what the network says to the baseline alone, and how unsure it is of that. No
-baseline is neutral.</li>
-<li><b>Path</b>: the score on the straight way from the baseline to the image; α moves along it.
-</li>
-<li><b>Agreement</b>: rank correlation of the maps. <b>untr.</b>: with the map of the same network
-with weights drawn anew, which knows nothing. <b>ceil.</b>: with itself, drawn twice or with half of
-the steps: no two maps can be expected to agree better.</li>
-<li><b>Deletion</b>: the score while the most relevant pixels are replaced by the fill; a good map
-falls early. Grey dots: the mean of random orders. Change the fill, and the winner changes.</li>
-<li><b>≈</b>: a preview with few steps; the full picture follows when you rest. <b>Yellow</b>: what
-you pinned, the tenth of its pixels with the largest magnitude.</li>
+<li><b>Maps</b>: how much each pixel adds to the score of the explained class, compared with the
+“nothing” above it. Blue supports, orange opposes and carries a dot beyond a third of the scale. The
+numbers below the bar are the ends of the scale.</li>
+<li><b>Ring</b>: the pixel whose credit is told below both maps. Click another one in any of the
+three pictures, or go there with Tab and the arrow keys; first where the maps disagree most.</li>
+<li><b>Ruler</b>: Spearman’s rank correlation ρ of the two maps. <b>Squares</b> are controls: half
+the steps (or masks drawn twice) should give the same map, a network with weights drawn anew an
+unrelated one. Click its square to see that map. <b>Hollow ring</b>: what you pinned; its outline in
+the maps is the tenth of its pixels with the largest magnitude.</li>
+<li><b>Gap</b>: what the sum of a map misses of the change in the score from “nothing” to image.
+Above 20 % nothing that is derived from the map is told: take more steps.</li>
+<li><b>≈ preview</b>: few steps; the full map follows when you rest. No “nothing” is neutral.</li>
 </ul>"""
     own = (
+        Knob("first", Choice((*BASELINES, PICKED)), "black"),
+        Knob("second", Choice((*BASELINES, PICKED)), "white"),
         Knob(
             "baselines",
             Several(Choice((*BASELINES, PICKED)), 1, MOST),
             ("black", "white", "mean", "blur"),
         ),
+        Knob("steps", SETTINGS["steps"], 64),
         Knob("colour", Whole(0, COLOURS - 1, stops=tuple(range(COLOURS))), 0),
         Knob("blur", Whole(1, 25), round(100 * NUMBERS["blur"])),
     )
     words = {  # noqa: RUF012
-        "method": Words(
-            "Method",
-            "",
-            {
-                "ig": "integrated gradients",
-                "gradient": "gradient (no baseline)",
-                "input-x-gradient": "input x gradient",
-                "smoothgrad": "SmoothGrad (no baseline)",
-                "expected-gradients": "expected gradients",
-                "rise": "RISE",
-                "gradcam": "Grad-CAM (no baseline)",
-                "rollout": "attention rollout (no baseline)",
-                "attention-x-gradient": "attention x gradient (no baseline)",
-            },
+        "index": Words("Image"),
+        "target": Words("Explain", "The class whose score is explained"),
+        "method": Words("Method", "", {name: METHODS.get(name, name) for name in KNOBS}),
+        "first": Words("“Nothing” 1", "What the first map compares the image with"),
+        "second": Words("“Nothing” 2", "What the second map compares the image with"),
+        "scale": Words(
+            "Colour scale", "Whether both maps have one scale", {"map": "own"}, switch=True
         ),
-        "baselines": Words("Baselines"),
-        "target": Words("Class", "The class whose score is explained"),
-        "alpha": Words("α", "Where on the way from the baseline (0) to the image (1)"),
-        "fill": Words("Fill", "What deleted pixels become"),
-        "fraction": Words(
-            "deleted", "The share of deleted pixels whose scores are told", readout=".0%"
-        ),
-        "colour": Words("colour", "Which colour of the image is picked"),
-        "blur": Words("blur σ, %", "Standard deviation of the blur in % of the image's side"),
-        "steps": Words("steps", "Steps, or samples"),
-        "noise": Words("noise", "Standard deviation in pixel units"),
-        "window": Words("window", "Side in pixels"),
-        "stride": Words("stride", "In pixels, from one window to the next"),
-        "grid": Words("grid", "Cells along a side of RISE's masks"),
-        "polarity": Words("sign", "What of the values is shown"),
-        "scale": Words("scale", "", {"shared": "one for all maps", "map": "one for each map"}),
-        "clip": Words("clip", "Percentile of the magnitudes at which the colours end"),
-        "seed": Words("seed", "Of everything that is drawn by chance"),
+        "baselines": Words("“Nothings” computed"),
+        "fill": Words("Replaced by", "What deleted pixels become"),
+        "colour": Words("Picked colour", "Which colour of the image is picked"),
+        "blur": Words("Blur σ, %", "Standard deviation of the blur in % of the image's side"),
+        "score": Words("Score", "What of the class is explained"),
+        **OF_METHODS,
+        "polarity": Words("Shows", "What of the values is shown"),
+        "clip": Words("Clip", "Percentile of the magnitudes at which the colours end"),
+        "seed": Words("Seed", "Of everything that is drawn by chance"),
         "images": Words(
-            "average",
+            "Average over",
             "Agreement and deletion over many images: a job",
             {n: f"{n} images" for n in (16, 64, 256)},
             auto="this image",
         ),
     }
-    front = ("index", "method", "baselines", "target", "alpha", "fill", "fraction")
-    fold = ("colour", "blur", "score", *HYPER, "polarity", "scale", "clip", "seed", "images")
+    front = ("index", "target", "method", "first", "second", "scale")
+    fold = ("baselines", "colour", "blur", "score", *HYPER, "polarity", "clip", "fill", "seed",
+            "images")  # fmt: skip
+    marks = {  # noqa: RUF012
+        "cell": lambda key: tuple(1 + int(it) for it in key.split(",")),
+        "versus": str,
+        "alpha": float,
+        "fraction": float,
+    }
+    panels = (AgreementTable, Deletion, Path, Colours, Numbers)
 
     def __init__(self, subject: Subject, **options: Any) -> None:
         check_subject(subject)
         self._hidden = options.get("hide", ())
         self._palettes = Recent(16)
-        self.credit = Credit()
-        super().__init__(saliency, subject, {"cell": self.credit.chooser}, **options)
+        super().__init__(saliency, subject, **options)
 
     def arrange(self) -> list[W.Widget]:
-        """Return the usual parts; the fold takes the place of the controls in front."""
-        parts, page, controls = super().arrange(), self.page, self.controls
-        for name in ("method", "target", "fill", "fraction"):
-            controls[name].style.description_width = "56px"
-        self.player = AlphaPlayer(self, controls["alpha"])
-        if "alpha" in self._hidden:
-            self.player.button.layout.display = "none"
-        *front, more, folded = page.side.children
-        # One or the other: together they would be taller than the picture.
-        page.swapped = W.VBox(
-            [self.player.widget if part is controls["alpha"] else part for part in front]
-        )
-        page.side.children = (page.swapped, more, folded)
-        folded.children = (controls["index"].which, *folded.children)
-        for part in folded.children:
-            part.layout.margin = "0 2px"
-        page.notes.layout.height = "40px"
-        page.readout.layout.max_height, page.readout.layout.overflow = "71px", "hidden auto"
-        page.detail.children = (self.credit.widget,)
+        """Return the usual parts; which images ◀ ▶ stop at is a setting."""
+        parts, index = super().arrange(), self.controls["index"]
+        settings = self.page.settings.box.children[1]
+        settings.children = (index.which, *settings.children)
         return parts
 
     # ------------------------------------------------------------------ settings
+    def implied(self, name: str, value: Any) -> dict[str, Any]:
+        """Return what goes with a value: what is shown is computed, and two maps are two."""
+        if name == "baselines" and isinstance(value, tuple | list) and value:
+            first, second = (self.controls[it].value for it in SHOWN)
+            if first not in value:
+                first = next((it for it in value if it != second), value[0])
+            if second not in value or second == first:
+                second = next((it for it in value if it != first), first)
+            return {"first": first, "second": second}
+        if name not in SHOWN:
+            return {}
+        other = SHOWN[1 - SHOWN.index(name)]
+        beside, known = self.controls[other].value, self.controls["baselines"].value
+        implied: dict[str, Any] = {"versus": "baseline"}
+        if beside == value:
+            beside = next(it for it in (*known, *BASELINES) if it != value)
+            implied[other] = beside
+        if not {value, beside} <= set(known):
+            spare = (it for it in known if it not in (value, beside))
+            implied["baselines"] = (value, beside, *spare)[:MOST]
+        return implied
+
     def adapt(self) -> None:
-        """Show the settings of the chosen method; alpha moves along a path only."""
+        """Show the settings of the chosen method, and say why others cannot be moved."""
         method = self.controls["method"].value
         for name in set(HYPER) - set(self._hidden):
             self.controls[name].layout.display = "" if name in KNOBS[method] else "none"
-        self.settings.enable({"alpha": method == "ig"})
-        self.player.enable(not self.controls["alpha"].disabled)
+        name = capital(METHODS.get(method, method))
+        alone = f"{name} compares with no “nothing”" if method in WITHOUT_BASELINE else ""
+        straight = "" if method == "ig" else f"{name} walks no path from “nothing” to the image"
+        self.settings.enable(
+            {"alpha": not straight, **dict.fromkeys((*SHOWN, "baselines"), not alone)}
+        )
+        for which in SHOWN:
+            self.controls[which].tooltip = alone or self.words[which].tip
+        given = self.controls["baselines"]
+        if given.disabled and not alone:  # a teacher's choice
+            with self.settings.quiet():
+                for which in SHOWN:
+                    control = self.controls[which]
+                    offer(control, [(it, it) for it in given.value], control.value)
+        if self.controls["alpha"].disabled and not straight:
+            straight = "α is given"
+        (path,) = (it for it in self.page.panels if isinstance(it, Path))
+        path.player.enable(straight)
 
     def knobs(self) -> dict[str, Any]:
         """Return the arguments for the analysis: blur and picked colour by names of baselines."""
         knobs = super().knobs()
         colour, blur = knobs.pop("colour"), knobs.pop("blur") / 100
+        for name in SHOWN:
+            del knobs[name]
         names = {"blur": "blur" if blur == NUMBERS["blur"] else f"blur:{blur:g}"}
         if PICKED in knobs["baselines"]:
             colours = self._palette(knobs["index"])
@@ -175,8 +210,32 @@ you pinned, the tenth of its pixels with the largest magnitude.</li>
         return knobs if knobs["images"] is None else knobs | {"index": 0}
 
     def views(self) -> dict[str, Any]:
-        """Return the arguments for the picture, which marks a preview as one."""
-        return super().views() | {"preview": self.is_preview}
+        """Return the arguments for the picture: which maps it shows, and whether of a preview."""
+        views, result = super().views() | {"preview": self.is_preview}, self.work.result
+        if isinstance(result, Saliency):
+            named = [_name(it) for it in result.baselines]
+            wanted = [self.controls[name].value for name in SHOWN]
+            usual = result.pair()
+            views["pair"] = tuple(
+                named.index(name) if name in named else usual[at] for at, name in enumerate(wanted)
+            )
+            if not result.untrained.shape[1]:
+                views["versus"] = "baseline"
+        return views
+
+    def chosen(self, result: Any) -> dict[str, Any]:
+        """Return the pixel whose credit is told, and which control is shown."""
+        views = self.views()
+        row, column = place(result, views["pair"], views["cell"])
+        return {"cell": f"{row},{column}", "versus": views["versus"]}
+
+    def compare(self, first: str, second: str) -> None:
+        """Show a cell of the table of agreement: two maps by their places, or the control."""
+        named = [_name(it) for it in self.work.result.baselines]
+        if second == "untrained":
+            self.set(first=named[int(first)], versus="untrained")
+        else:
+            self.set(first=named[int(first)], second=named[int(second)], versus="baseline")
 
     def preview(self, knobs: dict[str, Any]) -> dict[str, Any] | None:
         """Return the same with few steps, and deletion with the chosen fill only."""
@@ -195,18 +254,25 @@ you pinned, the tenth of its pixels with the largest magnitude.</li>
         return knobs | few | {"fills": (), "untrained": False}
 
     # ------------------------------------------------------------------ picture and words
-    def chips(self, result: Any) -> list[str]:
-        """Return which image it is, and what the network says to it."""
+    def chips(self, result: Any) -> list[Any]:
+        """Return which image it is, and what the maps that are shown were made with."""
         if not isinstance(result, Saliency):
             return super().chips(result)
-        answer, truth = int(result.answer[0]), int(result.truth[0])
-        p = result.probabilities[0, answer]
-        chips = [
-            f"image {result.index[0]}" if len(result.index) == 1 else f"{len(result.index)} images",
-            f"true {short(result.classes[truth], 14)}",
-            f"predicted {short(result.classes[answer], 14)} {percent(p)}",
-        ]
-        return [self.subject.name, *chips]
+        which, made = _who(result, len(self.subject)), result.hyper[0]
+        views = self.views()
+        gaps = result.gaps[list(views["pair"])]
+        gap = f"gap {percent(float(np.nanmax(gaps)), 0)}" if np.isfinite(gaps).any() else ""
+        if self.is_preview:
+            words = ", ".join(it for it in (f"≈ preview: {made}", gap) if it)
+            return [self.subject.name, which, Chip(words, "warning")]
+        if result.path.shape[-1] and views["alpha"] < 1:
+            made += f", α = {views['alpha']:.2f}"
+        if views["versus"] == "untrained":
+            made += ", untrained network beside"
+        chips = [self.subject.name, which, Chip(f"shows: clean image, {made}", "shows")]
+        if result.incomplete(*views["pair"]):
+            chips.append(Chip(f"{gap}: take more steps", "warning"))
+        return chips
 
     def help_text(self, result: Any) -> str:
         """Return what marks mean, and the notes on this picture."""
@@ -215,34 +281,41 @@ you pinned, the tenth of its pixels with the largest magnitude.</li>
         return f"{super().help_text(result)}<ul>{listed}</ul>"
 
     def shown(self, result: Any) -> None:
-        """Tell the credit of the chosen cell, and offer what this image and method have."""
-        views = self.views()
-        self.credit.show(result, views["alpha"], views["cell"])
+        """Offer what this image and method have."""
         colours = self._palette(int(result.index[0]))
         options = [(f"{k + 1}: {hex_code(c)}, {percent(s)}", k) for k, (c, s) in enumerate(colours)]
         with self.settings.quiet():
             for name in ("window", "stride", "layer"):
                 self.controls[name].resolve(getattr(result, name) or None)
-            self._offer("target", self._targets(result))
-            self._offer("colour", options)
+            offer(self.controls["target"], _targets(result), self.controls["target"].value)
+            colour = self.controls["colour"]
+            offer(colour, options, min(colour.value, len(options) - 1))
 
     def _palette(self, index: int) -> tuple[tuple[str, float], ...]:
         if index not in self._palettes:
             self._palettes[index] = palette(self.subject.images[index].numpy())
         return self._palettes[index]
 
-    def _targets(self, result: Saliency) -> list[tuple[str, Any]]:
-        p = result.probabilities[0]
-        order = np.argsort(-p, kind="stable").tolist()
-        names = (result.answer[0], result.truth[0], next(k for k in order if k != result.answer[0]))
-        said = [(f"{t}: {result.classes[k]}", t) for t, k in zip(TARGETS, names, strict=True)]
-        return said + [(f"{result.classes[k]} {percent(p[k])}", k) for k in order]
 
-    def _offer(self, name: str, options: list[tuple[str, Any]]) -> None:
-        control = self.controls[name]
-        if tuple(options) == tuple(control.options):
-            return
-        value = control.value
-        with control.hold_sync():
-            control.options = options
-            control.value = min(value, len(options) - 1) if name == "colour" else value
+def _name(baseline: str) -> str:
+    """Return what the widget calls a baseline of a result."""
+    name = baseline.partition(":")[0]
+    return PICKED if name == "color" else name
+
+
+def _who(result: Saliency, count: int) -> str:
+    """Return which image it is of how many, its class, and whether the answer is right."""
+    right = result.answer == result.truth
+    if len(right) > 1:
+        return f"{len(right)} images · right about {right.sum()}"
+    truth, mark = short(result.classes[result.truth[0]], 14), "✓" if right[0] else "✗"
+    return f"image {result.index[0]} of {count:,} · true {truth} {mark}"
+
+
+def _targets(result: Saliency) -> list[tuple[str, Any]]:
+    """Return which classes can be explained: by their part, then by probability."""
+    p = result.probabilities[0]
+    order = np.argsort(-p, kind="stable").tolist()
+    names = (result.answer[0], result.truth[0], next(k for k in order if k != result.answer[0]))
+    said = [(f"{result.classes[k]} ({t})", t) for t, k in zip(TARGETS, names, strict=True)]
+    return said + [(f"{result.classes[k]} {percent(p[k])}", k) for k in order]

@@ -56,3 +56,18 @@ export function nextBox(boxes, here, key) {
   // Marks that stand in one row are walked with either pair of arrows.
   return Math.min(Math.max(here + (way[0] || way[1]), 0), boxes.length - 1);
 }
+
+// The cell, [row, column], of a grid at a point of the box that it fills.
+export function cellAt({ rows, columns }, box, { x, y }) {
+  const along = (share, count) => Math.min(Math.max(Math.floor(share * count), 0), count - 1);
+  return [along((y - box.y) / box.height, rows), along((x - box.x) / box.width, columns)];
+}
+
+// The cell that a key leads to from another one; undefined if the key is none of its own.
+export function cellByKey({ rows, columns }, [row, column], key) {
+  if (key === "Home") return [row, 0];
+  if (key === "End") return [row, columns - 1];
+  const [down, right] = { ArrowDown: [1, 0], ArrowUp: [-1, 0], ArrowRight: [0, 1], ArrowLeft: [0, -1] }[key] ?? [];
+  if (down === undefined) return undefined;
+  return [Math.min(Math.max(row + down, 0), rows - 1), Math.min(Math.max(column + right, 0), columns - 1)];
+}

@@ -1,5 +1,5 @@
 // A picture whose marks answer. A drawing names them: "bin:3" is chosen with a click or the arrow
-// keys, "handle:alpha" is dragged.
+// keys, "handle:alpha" is dragged, "grid:cell.0" has cells that are chosen, and "ring:cell.0" shows which.
 const MARK = /^([a-z_]+):(.+)$/;
 
 function render({ model, el }) {
@@ -45,9 +45,10 @@ function render({ model, el }) {
     if (name) element.dataset.tip = name;
     if (!found) return;
     const [, kind, key] = found;
+    if (kind === "ring") return;
     Object.assign(element.dataset, { kind, key });
     element.setAttribute("aria-label", name);
-    element.setAttribute("role", kind === "handle" ? "slider" : "button");
+    element.setAttribute("role", { handle: "slider", grid: "application" }[kind] ?? "button");
     // JupyterLab's own keys (x cuts a cell) must not see what is pressed here.
     element.setAttribute("data-lm-suppress-shortcuts", "true");
     element.setAttribute("tabindex", "-1");
@@ -60,10 +61,9 @@ function render({ model, el }) {
       const marks = all(kind);
       const chosen = marks.find((it) => it.dataset.key === selected[kind]);
       for (const it of marks) {
-        if (kind === "handle") {
-          slide(it);
-          continue;
-        }
+        if (kind === "handle") slide(it);
+        if (kind === "grid") walk(it);
+        if (kind === "handle" || kind === "grid") continue;
         it.setAttribute("tabindex", it === (chosen ?? marks[0]) ? "0" : "-1");
         it.setAttribute("aria-pressed", String(it === chosen));
       }
@@ -81,6 +81,32 @@ function render({ model, el }) {
     const states = { valuemin: handle.least, valuemax: handle.most, valuenow: value, valuetext: value.toPrecision(3) };
     for (const [name, state] of Object.entries(states)) element.setAttribute(`aria-${name}`, String(state));
     element.setAttribute("tabindex", "0");
+  }
+
+  // Put the ring of a grid on the cell that is chosen: at once, whatever Python does.
+  function walk(element) {
+    const { kind, grid } = gridOf(element);
+    if (!grid) return;
+    const [row, column] = cellOf(kind, grid);
+    const [box, ring] = [element.getBBox(), root.querySelector(`[data-mark="ring:${element.dataset.key}"]`)];
+    const shift = [((column - grid.column) * box.width) / grid.columns, ((row - grid.row) * box.height) / grid.rows];
+    ring?.setAttribute("transform", `translate(${shift})`);
+    element.setAttribute("aria-label", grid.texts[row * grid.columns + column]);
+    element.setAttribute("tabindex", "0");
+  }
+
+  function gridOf(element) {
+    const [kind] = element.dataset.key.split(".");
+    return { kind, grid: model.get("grids")[kind] };
+  }
+
+  function cellOf(kind, grid) {
+    return model.get("selected")[kind]?.split(",").map(Number) ?? [grid.row, grid.column];
+  }
+
+  function pointed(element, event) {
+    const { kind, grid } = gridOf(element);
+    return grid && { kind, grid, cell: cellAt(grid, element.getBoundingClientRect(), event) };
   }
 
   function choose(kind, key) {
@@ -142,7 +168,13 @@ function render({ model, el }) {
       if (moving && root.hasPointerCapture(event.pointerId)) {
         const handle = model.get("handles")[moving.name];
         drag(moving.name, valueAt(handle, point(event).x));
+        return;
       }
+      const element = marked(event.target);
+      const at = element?.dataset.kind === "grid" && pointed(element, event);
+      if (!at) return;
+      element.dataset.tip = at.grid.texts[at.cell[0] * at.grid.columns + at.cell[1]];
+      show(element, { x: event.clientX, y: event.clientY });
     },
     pointerup() {
       if (!moving) return;
@@ -156,6 +188,11 @@ function render({ model, el }) {
       const element = marked(event.target);
       if (!element || element.dataset.kind === "handle") return;
       element.focus({ preventScroll: true });
+      if (element.dataset.kind === "grid") {
+        const at = pointed(element, event);
+        if (at) choose(at.kind, at.cell.join());
+        return;
+      }
       choose(element.dataset.kind, element.dataset.key);
     },
     keydown(event) {
@@ -169,6 +206,11 @@ function render({ model, el }) {
         const value = handle && valueByKey(handle, here, event.key);
         done = value !== undefined;
         if (done) ask(key, value);
+      } else if (kind === "grid") {
+        const { kind: chosen, grid } = gridOf(element);
+        const cell = grid && cellByKey(grid, cellOf(chosen, grid), event.key);
+        done = cell !== undefined;
+        if (done) choose(chosen, cell.join());
       } else if (event.key === "Enter" || event.key === " ") {
         choose(kind, key);
       } else {
@@ -188,7 +230,7 @@ function render({ model, el }) {
     focusout: () => show(null),
   };
   for (const [name, act] of Object.entries(on)) root.addEventListener(name, act);
-  for (const name of ["svg", "alt", "selected", "handles"]) model.on(`change:${name}`, draw);
+  for (const name of ["svg", "alt", "selected", "handles", "grids"]) model.on(`change:${name}`, draw);
   draw();
   const forget = named(el);
   model.set("alive", true);

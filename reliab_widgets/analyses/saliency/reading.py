@@ -1,0 +1,182 @@
+"""What a saliency analysis found, in words: the finding first, then its controls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...core.wording import percent
+from ...ops.statistics.agreement import spearman
+from .values import accumulated, share, step, two
+
+if TYPE_CHECKING:
+    from .result import Saliency
+
+METHODS = {
+    "ig": "integrated gradients",
+    "input-x-gradient": "input × gradient",
+    "smoothgrad": "SmoothGrad",
+    "expected-gradients": "expected gradients",
+    "rise": "RISE",
+    "gradcam": "Grad-CAM",
+    "rollout": "attention rollout",
+    "attention-x-gradient": "attention × gradient",
+}
+"""What methods are called in words, where that is not their name."""
+UNRELATED, AGREE = 0.2, 0.7
+"""Correlations below the first are as good as none; from the second on maps are alike."""
+SAME = 0.95
+UNASKED = "no untrained network was asked for"
+OTHER = "same image, same network, another “nothing”"
+
+
+def method(result: Saliency) -> str:
+    """Return the name of the method in words."""
+    return METHODS.get(result.method, result.method)
+
+
+def explained(result: Saliency) -> str:
+    """Return what is explained: "p(ship)", or the score of each image's class."""
+    if len(result.index) > 1:
+        return f"the {result.score} of the explained classes"
+    name = result.classes[result.target[0]]
+    return f"p({name})" if result.score == "probability" else f"the {result.score} of {name}"
+
+
+def rho(result: Saliency, pair: tuple[int, int], alpha: float = 1.0) -> float:
+    """Return how far two maps agree: those of all images, or of the first on the way to it."""
+    if alpha == 1 or not result.path.shape[-1]:
+        return float(result.between_baselines()[pair])
+    maps = accumulated(result, alpha)[list(pair)]
+    return float(spearman(maps)[0, 1]) if maps.any((1, 2)).all() else float("nan")
+
+
+def untrained(result: Saliency, shown: tuple[int, ...]) -> float:
+    """Return the agreement with the untrained network's map that is furthest from 0, or NaN."""
+    values = result.control()[list(shown)]
+    known = values[np.isfinite(values)]
+    return float(known[np.abs(known).argmax()]) if len(known) else float("nan")
+
+
+def again(result: Saliency, shown: tuple[int, ...]) -> float:
+    """Return the lowest agreement of a map with itself, by half the steps or drawn twice."""
+    values = result.ceiling()[list(shown)]
+    return float(np.nanmin(values)) if np.isfinite(values).any() else float("nan")
+
+
+def verdict(value: float, who: str) -> str:
+    """Say what a correlation of two maps means.
+
+    Examples
+    --------
+    >>> verdict(0.91, "The two maps")
+    'The two maps agree (ρ = 0.91): here it matters little which “nothing” is meant.'
+    """
+    told = f"(ρ = {two(value)})"
+    if value <= -UNRELATED:
+        return f"{who} contradict each other {told}: {OTHER}."
+    if value < UNRELATED:
+        return f"{who} have nothing in common {told}: {OTHER}."
+    if value < AGREE:
+        return f"{who} agree only in part {told}: {OTHER}."
+    return f"{who} agree {told}: here it matters little which “nothing” is meant."
+
+
+def unfinished(result: Saliency, shown: tuple[int, ...], who: str, preview: bool) -> str:
+    """Say which maps do not add up, and what that means for all that is derived from them."""
+    gaps = result.gaps[list(shown)]
+    until = "ρ follows with the full map" if preview else "ρ needs more steps"
+    if len(gaps) > 1 and (gaps > result.INCOMPLETE).all():
+        off = " and ".join(percent(gap, 0) for gap in gaps)
+        said = f"{who} do not add up: their sums miss"
+    else:
+        worst = int(np.nanargmax(gaps))
+        off = percent(gaps[worst], 0)
+        said = f"The map against {result.called(shown[worst])} does not add up: its sum misses"
+    return f"{said} the change in {explained(result)} by {off}, and {until}."
+
+
+def finding(
+    result: Saliency, pair: tuple[int, int], who: str, alpha: float = 1.0, versus: str = "baseline"
+) -> str:
+    """Say how far two maps agree, or what there is if there are no two."""
+    a, b = pair
+    many = f"Over {len(result.index)} images: " * (len(result.index) > 1)
+    if versus == "untrained":
+        value = float(result.control()[a])
+        if np.isnan(value):
+            return "The untrained network's map is constant: it controls nothing."
+        means = "agree, so that it shows little of what was learned"
+        if value < UNRELATED:
+            means = "are unrelated" if value > -UNRELATED else "are opposites"
+        return (
+            f"{many}The maps of the trained and the untrained network {means} (ρ = {two(value)})."
+        )
+    if a == b:
+        if result.has_baseline:
+            return f"One map, against {result.called(a)}: choose another “nothing” to compare with."
+        return f"{capital(method(result))} compares with no “nothing”: one map."
+    value = rho(result, pair, alpha)
+    if result.path.shape[-1] and alpha < 1:
+        return _on_the_way(result, pair, alpha, value)
+    if np.isnan(value):
+        return f"{who} cannot be compared: one of them is constant."
+    shared = float(result.between_baselines("top")[a, b])
+    top = f" Of their top 10 % of pixels they share {share(shared)}." * bool(np.isfinite(shared))
+    return f"{many}{verdict(value, who)}{top}"
+
+
+def _on_the_way(result: Saliency, pair: tuple[int, int], alpha: float, value: float) -> str:
+    at = step(result, alpha)
+    due = result.scores_clean[0] - result.scores_baseline[0, list(pair)]
+    held = result.credit[0, list(pair), at]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        parts = [percent(float(it), 0) if np.isfinite(it) else "none" for it in held / due]
+    ways = f"{parts[0]} and {parts[1]} of the change in {explained(result)}"
+    so_far = "" if np.isnan(value) else f" So far they agree by ρ = {two(value)}."
+    return (
+        f"At α = {alpha:.2f} on the way from “nothing” to the image the two maps hold {ways}."
+        f"{so_far} Controls: of the whole way, α = 1."
+    )
+
+
+def controls(result: Saliency, shown: tuple[int, ...], told: bool = False) -> str:
+    """Say what an untrained network gives, what half the steps give, and how the maps add up.
+
+    ``told`` if the finding is what the untrained network gives.
+    """
+    parts = []
+    known = untrained(result, shown)
+    if told:
+        pass
+    elif np.isfinite(known):
+        means = "agrees, too" if known >= UNRELATED else "is opposite"
+        means = "is unrelated" if abs(known) < UNRELATED else means
+        parts.append(f"an untrained network's map {means} ({two(known)})")
+    elif not result.untrained.shape[1]:
+        parts.append(UNASKED)
+    elif result.hyper_maps.any():
+        parts.append("none by an untrained network, whose maps are constant")
+    twice = again(result, shown)
+    if np.isfinite(twice):
+        means = "nearly the same map" if twice >= AGREE else "another map"
+        means = "the same map" if twice >= SAME else means
+        how = "half the steps give" if result.method == "ig" else f"{_draws(result)} give"
+        parts.append(f"{how} {means} ({two(twice)})")
+    said = f"Controls: {', '.join(parts)}." if parts else ""
+    gaps = result.gaps[list(shown)]
+    if np.isfinite(gaps).all():
+        noun = "The map adds" if len(gaps) == 1 else "The maps add"
+        said += f" {noun} up within {' and '.join(percent(gap) for gap in gaps)}."
+    return said.strip()
+
+
+def _draws(result: Saliency) -> str:
+    noun = {"rise": "masks"}.get(result.method, "samples")
+    return f"two sets of {result.convergence_size[-1]} {noun}"
+
+
+def capital(words: str) -> str:
+    """Begin with a capital letter; the others stay."""
+    return words[:1].upper() + words[1:]
