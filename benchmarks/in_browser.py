@@ -127,6 +127,7 @@ def images(widget: Locator) -> Iterator[object]:
 
 def sweeps(widget: Locator) -> Iterator[object]:
     """All epsilons for another image each time."""
+    button(widget, "+ ε sweep").click()
     for _ in range(JOBS):
         button(widget, "▶").click()
         expect(status(widget)).to_contain_text("● ready")
@@ -148,7 +149,9 @@ CASES = (
         corruptions,
     ),
     Case("SaliencyWidget", {"α": "path", "deleted": "deleted pixels"}, "RISE", images),
-    Case("PropagationWidget", {"ε": "epsilon", "layer": "layer"}, "a sweep", sweeps),
+    Case(
+        "PropagationWidget", {"Size ε": "epsilon", "layer:": "choice of a layer"}, "a sweep", sweeps
+    ),
     Case("PruningWidget", {"remove": "part removed"}, "a sweep", criteria),
 )
 

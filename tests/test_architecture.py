@@ -51,9 +51,13 @@ CORE = [
 OPS = ["ops.*"]
 UI = ["ui", "ui.*"]
 OWN = "analyses.{word}"
-# A long picture stands in several files.
-DRAWINGS_OF = ("drawing", "charts", "marks", "ruler", "table")
-TOLD_BY = ("reading", "values")  # the words and numbers of a result, and of its picture
+# A long picture stands in several files; words and numbers of it and of a result in others.
+DRAWINGS_OF = ("drawing", "charts", "course", "maps", "marks", "ruler", "table")
+TOLD_BY = (
+    "reading",
+    "sentences",
+    "values",
+)  # the words and numbers of a result, and of its picture
 DRAWN = [f"analyses.*.{name}" for name in DRAWINGS_OF]
 PARTS = [f"{OWN}.{name}" for name in (*DRAWINGS_OF, *TOLD_BY)]
 # What each module may import of the package; the first row that matches counts. {word} is the
@@ -72,6 +76,7 @@ LAYERS: list[tuple[str, list[str]]] = [
     ("analyses", []),
     ("analyses.allowed", [*CORE, "analyses", "analyses.*.compute"]),
     ("analyses.strip", [*CORE, *OPS]),  # a picture that several analyses draw under theirs
+    ("analyses.*.sentences", [*CORE, *OPS]),
     *((name, [*CORE, *OPS, *PARTS, "analyses.strip"]) for name in DRAWN),
     ("analyses.*.result", [*CORE, *OPS, *PARTS]),
     ("analyses.*.compute", [*CORE, *OPS, OWN + ".result"]),

@@ -12,9 +12,11 @@ from torch import Tensor, nn
 
 import reliab_widgets as rw
 from reliab_widgets import Subject
+from reliab_widgets.analyses.propagation.charts import Steps
 from reliab_widgets.analyses.propagation.compute import channels, propagation
-from reliab_widgets.analyses.propagation.drawing import Layers
+from reliab_widgets.analyses.propagation.drawing import Attacked
 from reliab_widgets.analyses.propagation.result import METRICS, Propagation
+from reliab_widgets.analyses.propagation.sentences import times
 from reliab_widgets.core.knobs import Knobs
 from reliab_widgets.ops.features.layers import find
 from tests.models import Blocked, Brightness, flat_images
@@ -265,16 +267,22 @@ def test_the_table_holds_every_distance() -> None:
 
 def test_against_a_pinned_result_of_other_settings() -> None:
     weak, strong = (examine(tiny((0.45, 0.55)), epsilon=it) for it in (0.01, 0.1))
-    assert strong.against(weak).startswith(
-        "Against the pin: accuracy (adversarial) 0.0 % instead of 100.0 %"
+    last = strong.layers.index("logits")
+    far = [times(float(it.first()[last])) for it in (weak, strong)]
+    assert strong.against(weak) == (
+        f"Pinned (BIM 2.55/255, 10 steps): {far[0]} times, here {far[1]}; dark there, bright here."
     )
-    assert weak.against(weak) == "Against the pin: no difference."
+    assert weak.against(weak).endswith("dark there and here.")
+    # Of another image only its factor is told, and that it is another one.
+    other = examine(tiny((0.45, 0.55)), epsilon=0.01, images=[1])
+    assert strong.against(other).startswith("Pinned (image 1, BIM 2.55/255, 10 steps): ")
+    assert "there" not in strong.against(other)
 
 
 def test_its_sentence_says_what_was_done() -> None:
     subject = tiny((0.45, 0.55))
-    assert "under fgsm 8/255:" in str(examine(subject, attack="fgsm"))
-    assert "under pgd-l2 0.5 (L2), 3 steps, towards grey:" in str(
+    assert "under FGSM 8/255:" in str(examine(subject, attack="fgsm"))
+    assert "under PGD 0.5 (L2), 3 steps, towards grey:" in str(
         examine(subject, attack="pgd-l2", epsilon=0.5, steps=3, target="grey")
     )
     words = str(examine(subject, denoiser=add, knowledge="white-box", correct_only=True))
@@ -429,19 +437,12 @@ def test_by_default_a_small_subject_is_examined_whole() -> None:
 def test_the_picture_marks_what_its_views_say() -> None:
     result = examine(tiny((0.45,), (1,)), steps=4)
 
-    def drawn(**views: Any) -> Layers:
-        return Layers.on(result.plot(**views))
-
-    whole = drawn()
-    place = result.layers.index(result.strongest_map)
-    assert whole.band.get_visible()
-    assert whole.band.get_x() + 0.5 == place
-    assert not whole.step.get_visible()
-    marked = drawn(layer="fc", step=2, metric="cosine", view="ratio", amplify=2)
-    assert marked.band.get_x() + 0.5 == result.layers.index("fc")
-    assert marked.step.get_xdata() == [2, 2]
-    assert marked.slots[1][3].get_text() == "difference ×2"
-    assert not drawn(step=4).step.get_visible()  # the last one is where all is over
+    whole, marked = Attacked.on(result.plot()), Attacked.on(result.plot(amplify=2, metric="cosine"))
+    assert [it.slots[1][2].get_text()[-3:] for it in (whole, marked)] == ["× 8", "× 2"]
+    assert marked.title.get_text().endswith("noise = 1 (cosine distance)")
+    for step in (0, 2, 4):
+        steps = Steps.on(result.plot(view="steps", step=step))
+        assert steps.column.get_x() + 0.5 == step
 
 
 @pytest.mark.parametrize(

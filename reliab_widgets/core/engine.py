@@ -9,6 +9,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from hashlib import sha256
 from numbers import Number
 from pathlib import Path
@@ -30,6 +31,37 @@ Shared = TypeVar("Shared")
 
 class Cancelled(Exception):
     """Raised by a progress callable to stop the work that calls it."""
+
+
+_PULSE: ContextVar[tuple[int, Callable[[], None]]] = ContextVar("pulse")
+
+
+@contextmanager
+def pulsing(check: Callable[[], None]) -> Iterator[None]:
+    """Let `pulse` call ``check`` meanwhile, in this thread and process.
+
+    Examples
+    --------
+    >>> with pulsing(lambda: print("still wanted?")):
+    ...     pulse()
+    still wanted?
+    """
+    token = _PULSE.set((os.getpid(), check))
+    try:
+        yield
+    finally:
+        _PULSE.reset(token)
+
+
+def pulse() -> None:
+    """Let whoever waits for this work stop it: called between the steps of a long item."""
+    process, check = _PULSE.get((0, _nothing))
+    if process == os.getpid():  # what was forked has its own
+        check()
+
+
+def _nothing() -> None:
+    pass
 
 
 def stream(

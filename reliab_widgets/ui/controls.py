@@ -423,8 +423,9 @@ def range_of(control: W.Widget) -> str:
     if hasattr(inner, "options"):
         values = [option[1] if isinstance(option, tuple) else option for option in inner.options]
         return "one of " + ", ".join(map(repr, values)) + auto
-    if isinstance(inner, Marked) and inner.bounds:
-        return f"{inner.bounds[0]:.3g} to {inner.bounds[1]:.3g}"
+    if isinstance(inner, Marked):
+        low_high = "{:.3g} to {:.3g}".format(*inner.bounds) if inner.bounds else ""
+        return low_high or "what can be chosen in the picture, or None"
     if isinstance(inner, W.FloatLogSlider):
         return f"{inner.base**inner.min:.3g} to {inner.base**inner.max:.3g}{auto}"
     if hasattr(inner, "max"):

@@ -16,7 +16,6 @@ from ..core.subject import Subject, check_subject
 from ..core.wording import problem
 from . import cells, export, worker
 from .controls import Marked, Words, control
-from .dashboard import Dashboard
 from .page import Page
 from .running import Runner
 from .settings import Settings
@@ -99,8 +98,7 @@ class Explorer(Special, W.VBox):
         self.controls = self.settings.controls
         self.work = Work(self, Cache() if cache is None else cache, executor)
         self.runner = Runner(f"rw{id(self):x}", self.work)
-        page: Any = Dashboard if self.panels is None else Page
-        self.page = page(self, show_code, panels)
+        self.page = Page(self, show_code, panels)
         super().__init__(self.arrange(), layout=W.Layout(width="100%"))
         for name in self.page.classes:
             self.add_class(name)
@@ -288,7 +286,7 @@ def _views(analysis: Callable[..., Any]) -> Mapping[str, Knob]:
 
 
 def _check_panels(opened: Any, kinds: Any) -> None:
-    known = ["all settings", *(kind.name for kind in kinds or ())]
+    known = ["all settings", *(kind.name for kind in kinds)]
     if isinstance(opened, str) or not isinstance(opened, Iterable):
         fix = f"Pass panels=({known[-1]!r},)"
         raise TypeError(problem("panels is not a sequence", f"got {opened!r}", fix))

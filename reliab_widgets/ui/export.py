@@ -49,6 +49,19 @@ def written(content: bytes, name: str, state: dict[str, Any], kind: str, folder:
     return path
 
 
+def can(result: Any, kind: str) -> bool:
+    """Tell whether what an analysis gave can be written as such a file.
+
+    Examples
+    --------
+    >>> can("some words", "PNG"), can("some words", "JSON")
+    (False, True)
+    """
+    if kind in ("PNG", "SVG"):
+        return isinstance(result, Result | Figure)
+    return hasattr(result, "to_frame") if kind == "CSV" else True
+
+
 def content(result: Any, figure: Figure, kind: str) -> bytes:
     """Return a table or a picture of what an analysis gave."""
     if kind == "csv":

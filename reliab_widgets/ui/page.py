@@ -58,7 +58,7 @@ class Page:
         self.notes = W.Textarea(
             description="Notes", placeholder="Yours; exported with the JSON file"
         )
-        self.panels = [kind(explorer) for kind in explorer.panels or ()]
+        self.panels = [kind(explorer) for kind in explorer.panels]
         button = self.button
         self.pin = button("Pin", "Keep this picture as a ghost to compare with", explorer.work.pin)
         self._actions = [
@@ -67,10 +67,11 @@ class Page:
             button("Code", "Show the Python text of this picture", self.toggle_code),
             button("Export", "Write a file into the folder exports", self.toggle_files),
         ]
-        kinds = [
-            button(kind, f"Write {kind}", partial(self.write, kind)) for kind in explorer.formats
-        ]
-        self.files = W.HBox([*kinds, self.saved], layout=W.Layout(display="none"))
+        self._kinds = {
+            kind: button(kind, f"Write {kind}", partial(self.write, kind))
+            for kind in explorer.formats
+        }
+        self.files = W.HBox([*self._kinds.values(), self.saved], layout=W.Layout(display="none"))
         if not show_code:
             del self._actions[2]
 
@@ -108,13 +109,15 @@ class Page:
         for it in every:
             if it.name in self._open_first:
                 it.toggle()
-        help_button = self.button("?", "What the marks and colours mean", self.toggle_help)
-        help_button.add_class("rw-round")
+        head = [self.title]
+        if explorer.about:
+            head.append(self.button("?", "What the marks and colours mean", self.toggle_help))
+            head[-1].add_class("rw-round")
         runner.status.layout.flex = "0 0 auto"
         gap = W.HTML(layout=W.Layout(flex="1 1 auto"))
         row = [W.HTML('<span class="rw-muted">Panels</span>'), *(it.button for it in every), gap]
         parts = [
-            W.HBox([self.title, help_button]),
+            W.HBox(head),
             W.HBox([self.chips, runner.status, runner.bar, runner.stop]),
             front_row,
             self.alert,
@@ -156,9 +159,13 @@ class Page:
 
     def show_error(self, error: BaseException | None) -> None:
         """Show an error as a card over the picture, or none."""
-        if error is not None:
-            self.card.value = words.error_card(error)
+        self.card.value = "" if error is None else words.error_card(error)
         self.alert.layout.display = "none" if error is None else ""
+
+    def reset(self) -> None:
+        """Let the panels forget what they found out."""
+        for panel in self.panels:
+            panel.reset()
 
     def show_pin(self, pinned: bool) -> None:
         """Say what the button does next."""
@@ -189,7 +196,10 @@ class Page:
             self.help.value = self._explorer.help_text(self._explorer.work.result)
 
     def toggle_files(self) -> None:
-        """Show or hide the kinds of files."""
+        """Show or hide the kinds of files that what is shown can be written as."""
+        for kind, button in self._kinds.items():
+            able = export.can(self._explorer.work.result, kind)
+            button.layout.display = "" if able else "none"
         toggle(self.files)
 
     def write(self, kind: str) -> None:
@@ -201,7 +211,7 @@ class _Opened:
     """A panel on the page: a button that opens and closes it, and its box."""
 
     def __init__(self, name: str, question: str, body: W.Widget, toggled: Any) -> None:
-        self.name, self._toggled = name, toggled
+        self.name, self.body, self._toggled = name, body, toggled
         self.button = W.Button(layout=W.Layout(width="auto"), tooltip=question)
         fixed = W.Layout(width="auto", flex="0 0 auto")
         close = W.Button(description="×", tooltip=f"Close {name}", layout=fixed)

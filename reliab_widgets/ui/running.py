@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 SHOW_AFTER = 0.3
 """Seconds after which work shows its progress instead of only the finished picture."""
+EVERY = 0.1
+"""Seconds between two words on how far it is."""
 REST = 0.6
 """Seconds without input after which a preview is refined."""
 
@@ -112,6 +114,7 @@ class Runner:
             self._told.settled()
 
     def _stopped(self) -> None:
+        self._told.stopped()
         self.say(f"stopped{self._reached}; nothing is lost")
         self.stop.description = "Resume"
         self.stop.layout.display = ""
@@ -121,7 +124,7 @@ class Runner:
         now = time.monotonic()
         spent = now - job.started
         self._reached = f" at {done:,} of {total:,}"
-        if spent < SHOW_AFTER or now - self._last_tick < 0.1:
+        if spent < SHOW_AFTER or now - self._last_tick < EVERY:
             return
         self._last_tick = now
         left = f" · {words.duration(spent / done * (total - done))} left" if done else ""

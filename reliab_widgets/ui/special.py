@@ -46,11 +46,11 @@ class Special:
     analysis: Any
     subject: Subject
     settings: Settings
-    page: Any  # a Page, or a Dashboard
+    page: Any
     view_knobs: Mapping[str, Knob]
 
-    panels: ClassVar[tuple[type[Panel], ...] | None] = None
-    """What opens on demand, in the order of its buttons; None for the older page."""
+    panels: ClassVar[tuple[type[Panel], ...]] = ()
+    """What opens on demand, in the order of its buttons."""
 
     def arrange(self) -> list[W.Widget]:
         """Return the parts of the page, from top to bottom."""
@@ -93,7 +93,7 @@ class Special:
         return [subject.name, f"{len(subject):,} images", *subject.notes]
 
     def table(self, result: Any) -> DataFrame | None:
-        """Return the numbers of the picture, for those who cannot see it; shown by "Help"."""
+        """Return the numbers of the picture, for those who cannot see it; shown by "?"."""
         return None
 
     def help_text(self, result: Any) -> str:

@@ -35,7 +35,7 @@ class Work:
     """
 
     def __init__(self, explorer: Explorer, cache: Cache, executor: Any) -> None:
-        self._explorer, self.cache = explorer, cache
+        self._explorer, self.cache, self.executor = explorer, cache, executor
         takes = inspect.signature(explorer.analysis).parameters
         handed = {"executor": executor, "partial": self._grown}
         self._handed = {name: value for name, value in handed.items() if name in takes}
@@ -47,6 +47,8 @@ class Work:
         self.is_preview = False
         self._pin_next = False
         self.shown_state: dict[str, Any] = {}
+        self._less: dict[str, Any] = {}
+        self._stopped = False
         self._doing: dict[str, Any] = {}
 
     # ------------------------------------------------------------------ computing
@@ -74,7 +76,12 @@ class Work:
         """Compute and show what the controls say now."""
         explorer = self._explorer
         begun, knobs, state = time.monotonic(), explorer.knobs(), explorer.state()
-        explorer.runner.work(lambda job: self._do(job, begun, knobs, state), explorer.refresh)
+        self._stopped = False
+
+        def again() -> None:
+            explorer.guard(lambda: explorer.set(**state))
+
+        explorer.runner.work(lambda job: self._do(job, begun, knobs, state), again)
 
     def _do(
         self, job: worker.Job, begun: float, knobs: dict[str, Any], state: dict[str, Any]
@@ -95,6 +102,7 @@ class Work:
                 raise Cancelled
             if rough is None and self._pin_next:
                 self.pinned, self._pin_next = result, False
+            self._less = {n: it for n, it in (rough or {}).items() if n in state and it != state[n]}
             self.take(result, state, rough is not None)
         except Cancelled:
             if not job.due or job.cancelled:
@@ -182,6 +190,19 @@ class Work:
         if stale:
             self.settled()
 
+    def stopped(self) -> None:
+        """Let the controls go back to what is shown; Resume asks again for what was asked."""
+        explorer = self._explorer
+        if self.result is None:
+            return
+        shown = {
+            n: it for n, it in (self.shown_state | self._less).items() if n in explorer.controls
+        }
+        if shown != explorer.state():
+            self._stopped = True
+            explorer.settings.assign(shown)
+            explorer.adapt()
+
     def failed(self, error: BaseException | None) -> None:
         """Show an error, or none."""
         self._explorer.page.show_error(error)
@@ -190,8 +211,11 @@ class Work:
         """Say in a chip what the picture shows where that is not what the controls say."""
         explorer = self._explorer
         shown, chips = said(self.shown_state, explorer.state()), explorer.chips(self.result)
-        if shown and not any(isinstance(chip, Chip) and chip.kind == "shows" for chip in chips):
-            chips = [*chips, f"picture: {shown}"]
+        if not any(map(_shows, chips)):
+            said_so = "cancelled" if self._stopped else shown and f"picture: {shown}"
+            chips = [*chips, Chip(said_so, "warning")] if said_so else chips
+        elif self._stopped:
+            chips = [Chip(f"cancelled: {it.text}", "warning") if _shows(it) else it for it in chips]
         elif shown:  # it says already what the picture shows: not what the controls say
             chips = [it._replace(kind="warning") if isinstance(it, Chip) else it for it in chips]
         explorer.page.show_chips(chips)
@@ -214,6 +238,11 @@ class Work:
         explorer = self._explorer
         self.pinned, self._pin_next = None, False
         explorer.page.show_pin(False)
+        explorer.page.reset()
         explorer.settings.assign(explorer.start)
         explorer.adapt()
         explorer.refresh()
+
+
+def _shows(chip: Any) -> bool:
+    return isinstance(chip, Chip) and chip.kind == "shows"

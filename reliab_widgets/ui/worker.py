@@ -14,7 +14,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
-from ..core.engine import Cancelled
+from ..core.engine import Cancelled, pulsing
 
 PATIENCE = 1.0
 """Seconds that a job may run on although its owner asked for something newer."""
@@ -186,7 +186,8 @@ def _run() -> None:
         if _running is None:
             continue
         try:
-            _running.work(_running)
+            with pulsing(_running.check):
+                _running.work(_running)
         except BaseException:
             # Owners handle their own errors; one that does not, be it by `sys.exit`, must not end
             # everybody's thread.

@@ -49,7 +49,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 NAMES = list(PRESETS)
 SLIDERS = {
     "ReliabilityWidget": "Bins",
-    "PropagationWidget": "ε",
+    "PropagationWidget": "Size ε",
     "PruningWidget": "share removed",
 }
 CELLS = (
@@ -137,14 +137,13 @@ def test_text_is_readable_in_both_themes(
 def test_copied_code_gives_the_same_numbers_in_a_new_process(
     notebook: Notebook, widget: Locator, name: str, lab: Lab, tmp_path: Path
 ) -> None:
-    text = "Copy code" if name == "PropagationWidget" else "Code"
-    button(widget, text).click()
+    button(widget, "Code").click()
     code = widget.locator("textarea:visible").last
     expect(code).to_have_value(re.compile(r"rw\.demo\(.*result = rw\.", re.DOTALL))
     # Which batches are quick is found out by the clock, and other batches round in another way.
     plan = notebook.run_new("print(subject.plan)")
     script = PLANNED.format(plan=plan) + code.input_value() + REDONE
-    button(widget, text).click()
+    button(widget, "Code").click()
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     for display in ("DISPLAY", "MPLBACKEND"):
         environment.pop(display, None)

@@ -12,6 +12,7 @@ from tests.browser.lab import (
     assert_fits,
     button,
     labelled,
+    mark,
     picture,
     sentence,
     status,
@@ -60,16 +61,22 @@ OF_WIDGET = 1
 
 @pytest.fixture
 def widget(notebook: Notebook) -> Locator:
-    """The PropagationWidget, as at the start."""
+    """The PropagationWidget, as at the start, with its panels closed."""
     found = notebook.cell(OF_WIDGET).locator(".rw-explorer")
-    expect(picture(found)).to_be_visible()
-    for undo in ("Unpin", "▾ More"):
-        if button(found, undo).count():
-            button(found, undo).click()
+    expect(main_picture(found)).to_be_visible()
+    if button(found, "Unpin").count():
+        button(found, "Unpin").click()
+    for close in found.get_by_role("button", name=re.compile("^− ")).all():
+        close.click()
     button(found, "Reset").click()
-    expect(labelled(found, "ε").locator(".widget-readout")).to_have_text("8/255")
+    expect(labelled(found, "Size ε").locator(".widget-readout")).to_have_text("8/255")
     settled(found)
     return found
+
+
+def main_picture(widget: Locator) -> Locator:
+    """The picture of the widget; open panels have others."""
+    return picture(widget).first
 
 
 def settled(widget: Locator) -> None:
@@ -77,112 +84,161 @@ def settled(widget: Locator) -> None:
 
 
 def choose(widget: Locator, label: str, option: str) -> None:
-    labelled(widget, label).locator("select").select_option(option)
+    labelled(widget, label).locator("select").first.select_option(option)
+
+
+def opened(widget: Locator, name: str) -> Locator:
+    """A panel, opened alone."""
+    button(widget, f"+ {name}").click()
+    found = widget.locator(".rw-panel:visible")
+    expect(found.locator("svg").first).to_be_visible()
+    return found
 
 
 def test_run_all_shows_a_finding(
     notebook: Notebook, widget: Locator, shot: Callable[[Locator, str], None]
 ) -> None:
-    expect(sentence(widget)).to_contain_text(re.compile(r"^(Flipped|Control flipped|Not flipped)"))
-    expect(picture(widget)).to_have_attribute("aria-label", sentence(widget).inner_text())
+    expect(sentence(widget)).to_contain_text("noise of the same size")
+    expect(main_picture(widget)).to_have_attribute("aria-label", sentence(widget).inner_text())
     chips = widget.locator(".rw-chip").all_inner_texts()
-    assert re.fullmatch(r"image \d+", chips[1])
-    assert re.fullmatch(r"is (\d), says \1 [\d.]+\s%", chips[2])
-    assert chips[3] == "bim 8/255, 10 steps"
-    assert picture(widget).locator("image").count() == 4
-    for name in ("clean", "difference ×8", "adversarial", "random noise"):
-        expect(picture(widget).get_by_text(name, exact=True).first).to_be_visible()
+    assert re.fullmatch(r"image \d+ of 40 · true \d ✓", chips[1])
+    assert re.fullmatch(r"prediction (stays: \d|changed: \d → \d)", chips[2])
+    assert chips[3] == "shows: BIM 8/255, 10 steps"
+    images = main_picture(widget).locator("image")
+    assert images.count() == 4
+    sizes = [images.nth(k).bounding_box() for k in range(4)]
+    assert all(it is not None and min(it["width"], it["height"]) > 148 for it in sizes)
+    for name in ("Clean", "What was added, × 8", "Attacked", "Control: same-sized noise"):
+        expect(main_picture(widget).get_by_text(name, exact=True)).to_be_visible()
     assert_fits(widget)
     shot(notebook.page.locator("#main"), "propagation-page")
     shot(widget, "propagation")
 
 
 def test_epsilon_moves_picture_and_sentence(notebook: Notebook, widget: Locator) -> None:
-    slider = labelled(widget, "ε")
+    slider = labelled(widget, "Size ε")
     value, before = slider.locator(".widget-readout"), sentence(widget).inner_text()
-    drawn = picture(widget).inner_html()
+    drawn = main_picture(widget).inner_html()
     notebook.press_in(slider, "ArrowRight")
     expect(value).to_have_text("12/255")
     expect(sentence(widget)).not_to_have_text(before)
-    assert picture(widget).inner_html() != drawn
+    assert main_picture(widget).inner_html() != drawn
     notebook.press_in(slider, "End")
     expect(value).to_have_text("32/255")
-    expect(picture(widget)).to_contain_text("±32/255")
+    expect(main_picture(widget)).to_contain_text("at most ±32/255")
     notebook.press_in(slider, "Home")
     expect(value).to_have_text("0.5/255")
-    expect(picture(widget)).to_contain_text("±0.5/255")
-    expect(sentence(widget)).to_contain_text("Not flipped")
+    expect(main_picture(widget)).to_contain_text("at most ±0.5/255")
+    expect(sentence(widget)).to_contain_text("The prediction stays")
     settled(widget)
-    assert widget.get_by_role("alert").count() == 0
+    assert widget.get_by_role("alert").locator("visible=true").count() == 0
 
 
-def test_layer_and_channel_are_chosen_by_keyboard(notebook: Notebook, widget: Locator) -> None:
-    layer, figures = labelled(widget, "layer"), widget.locator("figure")
-    notebook.press_in(layer, "Home")
-    expect(picture(widget)).to_contain_text(re.compile(r"input: 0\.0\d+, random 0\.0\d+"))
-    expect(figures.first).to_have_attribute("title", re.compile("input, (red|green|blue), clean"))
-    notebook.page.keyboard.press("ArrowRight")
-    expect(picture(widget)).to_contain_text(re.compile(r"0: [\d.e-]+, random"))
-    expect(figures.first).to_have_attribute("title", re.compile(r", 0, #\d, clean"))
-    first = figures.first.get_attribute("title")
-    notebook.press_in(labelled(widget, "channel"), "ArrowRight")
-    expect(figures.first).not_to_have_attribute("title", str(first))
-    expect(figures.nth(5)).to_have_attribute("title", re.compile("changed by .* by random noise"))
+def test_layer_and_channel_are_chosen_by_mouse_and_keyboard(
+    notebook: Notebook, widget: Locator, shot: Callable[[Locator, str], None]
+) -> None:
+    panel = opened(widget, "channels")
+    network = main_picture(widget)
+    network.locator('[data-mark="layer:2"]').click()
+    expect(panel).to_contain_text("2: the attack moves it")
+    expect(network.locator('[data-mark="layer:2"]')).to_have_attribute("aria-pressed", "true")
+    notebook.page.keyboard.press("ArrowLeft")
+    expect(panel).to_contain_text("0: the attack moves it")
+    expect(network.locator('[data-mark="layer:0"]')).to_be_focused()
+    notebook.page.keyboard.press("ArrowLeft")
+    expect(panel).to_contain_text("input: the attack moves it")
+    expect(panel).to_contain_text("the image itself")
+    network.locator('[data-mark="layer:2"]').click()
+    rows = panel.locator("[data-kind=channel]")
+    expect(rows).to_have_count(8)
+    first = str(panel.get_by_text(re.compile("one scale for the three")).text_content())
+    rows.nth(3).click()
+    expect(rows.nth(3)).to_have_attribute("aria-pressed", "true")
+    expect(panel.get_by_text(re.compile("one scale for the three"))).not_to_have_text(first)
+    maps = panel.locator("image")
+    box = maps.first.bounding_box()
+    assert box is not None
+    assert box["width"] > 144
+    shot(widget, "propagation-channels")
+
+
+def test_a_step_is_clicked_and_played(
+    widget: Locator, shot: Callable[[Locator, str], None]
+) -> None:
+    panel = opened(widget, "attack step by step")
+    expect(panel.locator("[data-kind=step]")).to_have_count(11)
+    mark(panel, "step:3").click()
+    expect(panel).to_contain_text("true class, step 3")
+    shot(widget, "propagation-steps")
+    button(panel, "▶ Play").click()
+    expect(panel).to_contain_text(re.compile("true class, step [5-9]"), timeout=20 * SECOND)
+    button(panel, "■ Stop").click()
+    expect(button(panel, "▶ Play")).to_be_visible()
 
 
 def test_it_fits_in_every_state(
     notebook: Notebook, widget: Locator, shot: Callable[[Locator, str], None]
 ) -> None:
     button(widget, "Pin").click()
-    choose(widget, "denoiser", "median")
-    expect(sentence(widget)).to_contain_text("Against the pin: ")
-    expect(picture(widget).locator("image")).to_have_count(5, timeout=30 * SECOND)
+    choose(widget, "Denoiser", "median")
+    expect(sentence(widget)).to_contain_text("Pinned (BIM 8/255, 10 steps): ")
+    expect(main_picture(widget).locator("image")).to_have_count(5, timeout=30 * SECOND)
     settled(widget)
-    assert_fits(widget)
     shot(widget, "propagation-denoised")
-    button(widget, "▸ More").click()
-    choose(widget, "images", "16")
-    choose(widget, "view", "ratio")
-    choose(widget, "axis", "linear")
-    expect(sentence(widget)).to_contain_text("of 16 answers change", timeout=30 * SECOND)
-    expect(picture(widget)).to_contain_text("times random noise")
+    button(widget, "+ all settings").click()
+    choose(widget, "Images", "16")
+    expect(sentence(widget)).to_contain_text("of 16 predictions change", timeout=30 * SECOND)
+    expect(main_picture(widget)).to_contain_text("median of 16")
+    button(widget, "− all settings").click()
+    button(widget, "+ distances").click()
+    choose(widget, "Distance", "cosine distance")
+    expect(main_picture(widget)).to_contain_text("noise = 1 (cosine distance)")
     settled(widget)
-    shot(widget, "propagation-more")
-    assert_fits(widget)
-    button(widget, "▾ More").click()
-    assert_fits(widget)
-    shot(widget, "propagation-batch")
+    assert widget.evaluate("it => it.scrollWidth") <= 880
+    shot(widget, "propagation-distances")
 
 
-def test_smallest_epsilon_then_sweep(notebook: Notebook, widget: Locator) -> None:
-    button(widget, "Smallest ε").click()
-    expect(sentence(widget)).to_contain_text(
-        re.compile(r"smallest epsilon seen to succeed is [\d.]+/255"), timeout=30 * SECOND
+def test_sweep_draws_a_curve_and_its_ring_is_dragged(
+    notebook: Notebook, widget: Locator, shot: Callable[[Locator, str], None]
+) -> None:
+    panel = opened(widget, "ε sweep")
+    button(panel, "Smallest ε").click()
+    expect(panel).to_contain_text(
+        re.compile(r"smallest ε seen to succeed is [\d.]+/255"), timeout=30 * SECOND
     )
-    found = re.search(r"succeed is ([\d.]+/255)", sentence(widget).inner_text())
+    found = re.search(r"succeed is ([\d.]+/255)", panel.inner_text())
     assert found
-    expect(labelled(widget, "ε").locator(".widget-readout")).to_have_text(found[1])
-    expect(sentence(widget)).to_contain_text(re.compile("^(Flipped|Control flipped)"))
-    button(widget, "Sweep ε").click()
-    expect(sentence(widget)).to_contain_text(
-        re.compile(r"lost from [\d.]+/255 on \(sweep of 13 epsilons\)"), timeout=60 * SECOND
+    value = labelled(widget, "Size ε").locator(".widget-readout")
+    expect(value).to_have_text(found[1])
+    assert value.evaluate("it => it.scrollWidth <= it.clientWidth")
+    button(panel, "Sweep ε").click()
+    expect(panel).to_contain_text(
+        re.compile(r"The prediction changes from [\d.]+/255 on"), timeout=60 * SECOND
     )
     settled(widget)
+    shot(widget, "propagation-sweep")
+    ring = mark(panel, "handle:epsilon")
+    ring.focus()
+    notebook.page.keyboard.press("End")
+    expect(value).to_have_text("32/255")
+    button(widget, "Reset").click()
+    expect(panel).not_to_contain_text("changes from")
+    expect(panel).not_to_contain_text("smallest ε seen")
 
 
 def test_cancel_keeps_the_picture_and_resume_goes_on(notebook: Notebook, widget: Locator) -> None:
-    button(widget, "▸ More").click()
-    choose(widget, "images", "16")
-    button(widget, "▾ More").click()
-    expect(sentence(widget)).to_contain_text("of 16 answers", timeout=30 * SECOND)
+    panel = opened(widget, "ε sweep")
+    button(widget, "+ all settings").click()
+    choose(widget, "Images", "16")
+    button(widget, "− all settings").click()
+    expect(sentence(widget)).to_contain_text("of 16 predictions", timeout=30 * SECOND)
     settled(widget)
     notebook.run_new("pause = 0.03")
     before = sentence(widget).inner_text()
-    button(widget, "Sweep ε").click()
+    button(panel, "Sweep ε").click()
     expect(status(widget)).to_contain_text(
         re.compile(r"running · [1-9]\d* of 1[23]"), timeout=30 * SECOND
     )
-    assert_fits(widget)
     button(widget, "Cancel").click()
     expect(status(widget)).to_contain_text(
         re.compile(r"stopped at \d+ of 1[23]; nothing is lost"), timeout=2 * SECOND
@@ -191,20 +247,6 @@ def test_cancel_keeps_the_picture_and_resume_goes_on(notebook: Notebook, widget:
     expect(widget.locator(".rw-stale")).to_have_count(0)
     notebook.run_new("pause = 0.0")
     button(widget, "Resume").click()
-    expect(sentence(widget)).to_contain_text(
-        re.compile(r"sweep of 1[23] epsilons"), timeout=90 * SECOND
+    expect(panel).to_contain_text(
+        re.compile(r"Half of the predictions change|at none of"), timeout=90 * SECOND
     )
-
-
-def test_slow_motion_starts_and_stops(notebook: Notebook, widget: Locator) -> None:
-    shown = widget.locator("figure").first
-    notebook.press_in(labelled(widget, "layer"), "Home")
-    expect(shown).to_have_attribute("title", re.compile(", input, "))
-    button(widget, "▶ Play").click()
-    expect(shown).to_have_attribute("title", re.compile(", 0, "))
-    button(widget, "■ Stop").click()
-    expect(button(widget, "▶ Play")).to_be_visible()
-    # Begun again it goes to the end and stops there by itself.
-    button(widget, "▶ Play").click()
-    expect(shown).to_have_attribute("title", re.compile(", probabilities, "), timeout=30 * SECOND)
-    expect(button(widget, "▶ Play")).to_be_visible()

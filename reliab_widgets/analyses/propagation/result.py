@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -15,32 +14,23 @@ from ...core.result import Record, Result
 from ...core.wording import grey_levels, nearest, percent, problem
 from ...ops.calibration.metrics import softmax
 from ...ops.features.plan import Plan
+from .sentences import (
+    ATTACKS,
+    CONTROL_TOO,
+    FLIPPED,
+    NOT_FLIPPED,
+    TO_RUNNER_UP,
+    TO_TARGET,
+    compared,
+    finding,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
 METRICS = ("rms", "relative", "variance", "cosine")
-NAMES = {
-    "rms": "root mean square",
-    "relative": "relative L2",
-    "variance": "normalised variance",
-    "cosine": "cosine distance",
-}
-"""How the metrics are called in pictures and sentences."""
-NOT_FLIPPED = "not flipped"
-TO_RUNNER_UP = "flipped to the runner-up"
-TO_TARGET = "flipped to the target"
-FLIPPED = "flipped"
-CONTROL_TOO = "control flipped too: epsilon is simply large"
-GRADES = {
-    TO_RUNNER_UP: "to the runner-up",
-    TO_TARGET: "to the target",
-    FLIPPED: "to another class",
-    CONTROL_TOO: "as under random noise",
-}
-"""How flips of many images are counted."""
-VIEWS = ("distance", "ratio")
+VIEWS = ("ratio", "distance", "steps")
 AMPLIFIED = (1, 2, 4, 8, 16, 32, 64)
 RESAMPLES = 1000
 NORM = Choice(("Linf", "L2", ""))
@@ -212,6 +202,10 @@ class Propagation(Result):
         """
         return _over(np.median(self.of(kind, metric), 1), np.median(self.of("random", metric), 1))
 
+    def first(self, metric: str = "rms", kind: str = "adversarial") -> np.ndarray:
+        """Return the same for the first image alone, which the pictures show, ``(L,)``."""
+        return _over(self.of(kind, metric)[:, 0], self.of("random", metric)[:, 0])
+
     def interval(self, metric: str = "rms", kind: str = "adversarial") -> np.ndarray:
         """Return the 95 % bootstrap interval of `ratio`, ``(2, L)``: images are drawn anew."""
         pairs = zip(self.of(kind, metric), self.of("random", metric), strict=True)
@@ -294,7 +288,7 @@ class Propagation(Result):
     def settings(self) -> str:
         """Say what was done to the images, in a few words."""
         steps, knowledge = self.knobs["steps"], self.knobs["knowledge"]
-        words = "no attack" if self.attack == "none" else self.attack
+        words = ATTACKS.get(self.attack, self.attack)
         if self.norm:
             words += f" {grey_levels(self.epsilon, self.norm)}"
             if self.attack != "fgsm":
@@ -313,7 +307,8 @@ class Propagation(Result):
         low, high = _interval(self.of("adversarial")[last], self.of("random")[last])
         times = ""
         if ratio > 0 and np.isfinite([ratio, low, high]).all():
-            times = f" ({ratio:.1f} times; 95 % interval {low:.1f}-{high:.1f})"
+            between = f"; 95 % interval {low:.1f}–{high:.1f}" if self.n > 1 else ""
+            times = f" ({ratio:.1f} times{between})"
         flips = (self.answers != self.answers[0]).sum(axis=1)
         images = "correctly classified images" if self.knobs["correct_only"] else "images"
         accuracy = [percent(self.accuracy(kind)) for kind in ("clean", "adversarial")]
@@ -328,39 +323,28 @@ class Propagation(Result):
         return f"{words}."
 
     def reading(self, **views: Any) -> str:
-        """Say what became of one image, or of many, and how far the attack moved them."""
-        return _one(self) if self.n == 1 else _several(self)
+        """Say how far the attack moves the logits, what became of the prediction, and of others."""
+        return finding(self, views.get("metric", "rms"))
 
     def against(self, pinned: Result, **views: Any) -> str:
         """Say how this differs from a pinned result."""
         if not isinstance(pinned, Propagation):
             return ""
-        parts = []
-        for kind in ("adversarial", "random"):
-            mine, other = self.accuracy(kind), pinned.accuracy(kind)
-            if mine != other:
-                parts.append(f"accuracy ({kind}) {percent(mine)} instead of {percent(other)}")
-        mine, other = (
-            float(np.median(result.of("adversarial")[result.layers.index("logits")]))
-            for result in (self, pinned)
-        )
-        if mine != other:
-            parts.append(f"the logits move by {mine:.3g} instead of {other:.3g}")
-        return f"Against the pin: {', '.join(parts) or 'no difference'}."
+        return compared(self, pinned, views.get("metric", "rms"))
 
     def draw(
         self,
         figure: Figure,
         *,
         pinned: Propagation | None = None,
+        view: Annotated[str, Choice(VIEWS)] = "ratio",
         metric: Annotated[str, Choice(METRICS)] = "rms",
-        view: Annotated[str, Choice(VIEWS)] = "distance",
-        log: Annotated[bool, Flag()] = False,
+        log: Annotated[bool, Flag()] = True,
         layer: Annotated[str | None, Auto(Text())] = None,
         amplify: Annotated[float, Real(above=0, stops=AMPLIFIED)] = 8,
         step: Annotated[int | None, Auto(Whole(0, 1000, "no attack has more"))] = None,
     ) -> None:
-        """Draw the first image, its way to another answer, and the distances over the layers.
+        """Draw the first image and how far each layer is moved, or another view of the attack.
 
         Parameters
         ----------
@@ -368,36 +352,35 @@ class Propagation(Result):
             Where to.
         pinned : Propagation, optional
             Drawn behind as a ghost.
+        view : str
+            ``"ratio"``: images, and distances divided by those of random noise; ``"distance"``: the
+            distances themselves; ``"steps"``: the logits at each step of the attack.
         metric : str
             How distances are measured: ``"rms"`` (root mean square), ``"relative"`` (L2 over the
             clean features' L2), ``"variance"`` (normalised) or ``"cosine"``.
-        view : str
-            ``"distance"``, or ``"ratio"``: distances divided by those of random noise.
         log : bool
-            Whether the axis of the distances is logarithmic.
+            Whether the axis of the distances is logarithmic; that of ratios is.
         layer : str, optional
             The layer to mark, one of ``layers``; by default the map at which the attack most
             exceeds random noise.
         amplify : float
             By how much the difference from the clean image is made visible.
         step : int, optional
-            The step of the attack to mark; by default, and from the last one on, the step at which
-            the answer is lost is marked alone.
+            The step of the attack to mark; by default the one at which the prediction changes.
         """
-        from .drawing import Layers
-
         marked = self.strongest_map if layer is None else self.layers[self.place(layer)]
-        before_last = step is not None and step < len(self.trajectory) - 1
-        Layers.on(figure).show(
-            self,
-            pinned,
-            metric=metric,
-            view=view,
-            log=log,
-            layer=marked,
-            amplify=amplify,
-            step=step if before_last else None,
-        )
+        if view == "steps":
+            from .charts import Steps
+
+            Steps.on(figure).show(self, step)
+        elif view == "distance":
+            from .charts import Distances
+
+            Distances.on(figure).show(self, pinned, metric, log, marked)
+        else:
+            from .drawing import Attacked
+
+            Attacked.on(figure).show(self, pinned, metric, marked, amplify)
 
 
 @dataclass(frozen=True, eq=False)
@@ -443,47 +426,3 @@ def _interval(attacked: np.ndarray, control: np.ndarray) -> tuple[float, float]:
 
 def _runner_up(logits: np.ndarray) -> np.ndarray:
     return np.argsort(-logits, axis=1, kind="stable")[:, 1]
-
-
-def _one(result: Propagation) -> str:
-    """Say what became of one image."""
-    rows = {kind: 1 + place for place, kind in enumerate(result.kinds)}
-    answers = [result.classes[answer] for answer in result.answers[:, 0]]
-    sure = softmax(result.logits[:, 0]).max(axis=1)
-    control = answers[rows["random"]]
-    grade = result.verdict[0]
-    said = [f"{answers[row]} {sure[row] * 100:.0f} %" for row in (0, 1)]
-    words = [f"{grade[0].upper()}{grade[1:]} ({' → '.join(said)})."]
-    if "undefended" in rows:
-        words.append(f"Without the denoiser: {answers[rows['undefended']]}.")
-    last = result.layers.index("logits")
-    ratio = result.ratio()[last]
-    attacked, noise = result.of("adversarial")[:, 0], result.of("random")[:, 0]
-    words.append(
-        f"The input moves by {attacked[0]:.2g} (rms), under random noise by {noise[0]:.2g}; the "
-        f"logits by {attacked[last]:.3g} and {noise[last]:.3g}"
-        + (f", {ratio:.1f} times as far." if 0 < ratio < np.inf else ".")
-    )
-    kept = control == answers[0]
-    words.append(f"Random noise {'keeps the answer' if kept else f'makes it {control}'}.")
-    return " ".join(words)
-
-
-def _several(result: Propagation) -> str:
-    """Say what became of many images."""
-    answers = result.answers
-    flips = (answers != answers[0]).sum(axis=1)
-    counts = Counter(result.verdict)
-    grades = ", ".join(f"{counts[grade]} {word}" for grade, word in GRADES.items() if counts[grade])
-    words = f"{flips[1]} of {result.n} answers change"
-    words += f" ({grades})" if grades else ""
-    words += f", {flips[1 + result.kinds.index('random')]} under random noise. Accuracy "
-    words += f"{percent(result.accuracy('clean'))} → {percent(result.accuracy('adversarial'))}"
-    if "undefended" in result.kinds:
-        words += f" ({percent(result.accuracy('undefended'))} without the denoiser)"
-    last = result.layers.index("logits")
-    words += f". The logits move by {np.median(result.of('adversarial')[last]):.3g} (rms)"
-    ratio, (low, high) = result.ratio()[last], result.interval()[:, last]
-    if np.isfinite([ratio, low, high]).all():
-        words += f", {ratio:.1f} times random noise (95 % interval {low:.1f}–{high:.1f})"
-    return f"{words}."

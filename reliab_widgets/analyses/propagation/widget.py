@@ -14,19 +14,19 @@ from matplotlib.figure import Figure
 from ...core.batching import threads
 from ...core.knobs import Choice, Knob
 from ...core.subject import Subject, check_subject
-from ...core.wording import grey_levels, percent
+from ...core.wording import grey_levels
 from ...ops.attacks.gradient import NORMS, RANDOM_STARTS
 from ...ops.attacks.knobs import EPSILONS
-from ...ops.calibration.metrics import softmax
 from ...ui.controls import AutoBox, Words
 from ...ui.explorer import Explorer
-from ...ui.panels.epsilon import Searches, StepSizes, written
-from ...ui.panels.layers import LayerSlider
-from ...ui.panels.player import Player, Walk
+from ...ui.panels.epsilon import StepSizes, written
+from ...ui.panels.layers import LayerMark
 from ...ui.picker import Picker
+from ...ui.words import Chip
 from .compute import propagation
-from .panels import ChannelMaps
+from .panels import ChannelMaps, Far, StepByStep, Sweep
 from .result import Propagation
+from .sentences import NAMES, said
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -35,21 +35,12 @@ STEPPED = ("bim", "mim", "pgd", "pgd-l2")
 """Attacks that are shown with fewer steps first, if they are slow."""
 SOME = (1, 16, 64)
 """How many images may be attacked together."""
-FOLDED = {
-    "knowledge": 178,
-    "batch": 130,
-    "metric": 169,
-    "view": 159,
-    "log": 125,
-    "amplify": 140,
-    "step_size": 205,
-    "restarts": 166,
-    "layers": 190,
-    "seed": 159,
-}
-"""Knobs under "More" and their widths in pixels: four stand side by side."""
 LIVE = 0.1
 """Seconds that the steps of an attack may take while a slider moves."""
+
+
+WIDTHS = {"attack": 116, "target": 146, "denoiser": 110}
+"""Pixels of lists: all six controls stand in one row."""
 
 
 class PropagationWidget(Explorer):
@@ -60,39 +51,38 @@ class PropagationWidget(Explorer):
     subject : Subject
         Whose network is attacked, one of its images at a time or some together.
     **options
-        See `Explorer`: ``preset``, ``hide``, ``lock``, ``show_code``, ``cache``, ``executor``.
+        See `Explorer`: ``preset``, ``hide``, ``lock``, ``panels``, ``show_code``, ``cache``,
+        ``executor``. Panels: ``"channels"``, ``"attack step by step"``, ``"ε sweep"``,
+        ``"distances"``, ``"all settings"``.
 
     Examples
     --------
     >>> import reliab_widgets as rw
-    >>> widget = PropagationWidget(rw.demo("resnet20"))
+    >>> widget = rw.widgets.PropagationWidget(rw.demo("resnet20"))
     >>> widget.set(attack="fgsm", epsilon=2 / 255, image=7).result.index
     array([7])
     >>> widget.close()
     """
 
-    question = "Where does a whisper become a shout?"
+    question = "Same-sized noise: why does one kind change the prediction?"
     formats = (*Explorer.formats, "NPY")
-    height = 275
+    height = 366
     about = """<ul>
-<li><b>Above</b>: the clean image, what the attack added (amplified; grey is nothing), the image
-attacked, denoised if there is a denoiser, and under equally large random noise. ✓ the true class,
-✗ another one. <b>Right</b>: the logits of the true class (blue circles) and of the strongest other
-one (orange triangles) at each step of the attack; dotted line: the step at which the answer is
-lost.</li>
-<li><b>Below</b>: how far each layer's features are from those of the clean image. <b>Orange
-triangles, dashed</b>: attacked (and denoised). <b>Pale triangles</b>: attacked, not denoised.
-<b>Grey squares, dotted</b>: random noise of the same size, the control. <b>Green circles</b>:
-clean, but denoised. <b>Yellow diamonds</b>: what you pinned. Bands: quartiles over the images,
-of a ratio its 95 % interval. Small rings below the axis: layers on a shortcut or on a branch beside
-others.</li>
-<li><b>Channels</b> of the chosen layer, the most changed first: blue is more than on the clean
-image, orange is less.</li>
+<li><b>Above</b>: the clean image, what the attack added (amplified; grey is nothing), the attacked
+image, and the control: random noise of the same size. ✓ the true class, ✗ another one.</li>
+<li><b>Below</b>: how far the attack moves each layer, divided by how far the noise does: at 1
+(dotted) they do the same. <b>Orange triangles</b>: attacked (and denoised, if there is a
+denoiser). <b>Blue pentagons</b>: not denoised. <b>Thin grey line</b>: clean, but denoised.
+<b>Hollow rings</b>: what you pinned. <b>Pale band</b>: the median of several images, and its 95 %
+bootstrap interval.</li>
+<li><b>Click a layer</b>, or walk to it with Tab and the arrow keys: the panel “channels” shows its
+maps. A mark that stands aside is a layer beside the main path, such as a shortcut.</li>
 <li>Compare with the control, not one layer with another: layers have scales of their own.
 <b>Grey-box</b>: the attack does not know the denoiser; <b>white-box</b>: it attacks through
 it.</li></ul>"""
     words = {  # noqa: RUF012
         "attack": Words(
+            "Attack",
             options={
                 "bim": "BIM",
                 "fgsm": "FGSM (one step)",
@@ -100,97 +90,71 @@ it.</li></ul>"""
                 "pgd": "PGD (random start)",
                 "pgd-l2": "PGD, L2",
                 "deepfool": "DeepFool",
-            }
+            },
         ),
         "epsilon": Words(
-            "ε",
+            "Size ε",
             "Epsilon: the most that a pixel may change; of L2 attacks, the length of the whole "
             "change. White is 255/255",
             write=grey_levels,
         ),
-        "steps": Words(tip="Steps of the attack, of DeepFool at most"),
-        "target": Words(tip="Which answer the attack wants", options={"any": "any wrong"}),
-        "batch": Words("images", "How many images are attacked, from this one on"),
-        "log": Words("axis", options={True: "log", False: "linear"}),
-        "denoiser": Words(tip="What stands before the network"),
-        "knowledge": Words(tip="Whether the attack knows the denoiser"),
-        "metric": Words("distance", options={"relative": "relative L2"}),
-        "view": Words(tip="The distance, or that divided by the distance of random noise"),
-        "amplify": Words(tip="By how much the difference is made visible", write="×{:g}".format),
-        "restarts": Words(tip="Random starts of PGD"),
-        "layers": Words(options={"weight": "conv, linear"}),
-        "seed": Words(tip="Of everything that is drawn by chance"),
+        "steps": Words("Steps", "Steps of the attack, of DeepFool at most"),
+        "target": Words(
+            "Goal",
+            "Which class the attack wants",
+            {"any": "any wrong class", "runner-up": "the runner-up"},
+        ),
+        "denoiser": Words("Denoiser", "What stands before the network"),
+        "batch": Words("Images", "How many images are attacked, from this one on"),
+        "knowledge": Words("Attacker", "Whether the attack knows the denoiser", switch=True),
+        "metric": Words("Distance", options=NAMES),
+        "log": Words("Logarithmic axis"),
+        "amplify": Words(
+            "Amplify", "By how much the added noise is made visible", write="× {:g}".format
+        ),
+        "restarts": Words("Restarts", "Random starts of PGD"),
+        "layers": Words("Layers", options={"weight": "convolutions, linear maps"}),
+        "seed": Words("Seed", "Of everything that is drawn by chance"),
     }
-    own = (
-        Knob("batch", Choice(lambda subject: [n for n in SOME if n <= len(subject)]), 1),
-        Knob("log", Choice((True, False)), True),
-    )
+    own = (Knob("batch", Choice(lambda subject: [n for n in SOME if n <= len(subject)]), 1),)
     front = ("image", "attack", "epsilon", "steps", "target", "denoiser")
-    fold = tuple(FOLDED)
+    fold = (
+        "knowledge",
+        "batch",
+        "restarts",
+        "layers",
+        "step_size",
+        "metric",
+        "log",
+        "amplify",
+        "seed",
+    )
+    marks = {"layer": str, "step": int}  # noqa: RUF012
+    panels = (ChannelMaps, StepByStep, Sweep, Far)
 
     def __init__(self, subject: Subject, **options: Any) -> None:
         check_subject(subject)
         self._picker = Picker(subject)
-        self._executor = options.get("executor")
         self._norm = "Linf"
         self.pace: float | None = None
-        layer = LayerSlider(subject, description="layer", tooltip="Layer whose channels are shown")
-        step = W.IntSlider(0, 0, 1, description="step", tooltip="Step to mark")
-        sizes = StepSizes(description="step size", tooltip="Of one step of the attack")
+        sizes = StepSizes(description="Step size", tooltip="Of one step of the attack")
         controls = {
             "image": self._picker,
             "step_size": AutoBox(sizes),
-            "layer": AutoBox(layer),
-            "step": AutoBox(step, word="last"),
+            "layer": LayerMark(subject),
         }
         super().__init__(propagation, subject, controls, **options)
 
     def arrange(self) -> list[W.Widget]:
-        """Return the usual parts; knobs under "More" stand where the channels are."""
+        """Return the usual parts; which images ◀ and ▶ stop at is one of all settings."""
         parts = super().arrange()
         self.controls["epsilon"].add_class("rw-wide")
-        self._searches = Searches(self, _lost, _enough, self._executor)
-        self._channels = ChannelMaps(self.subject, self.guard)
-        layer, step = self.controls["layer"], self.controls["step"]
-        walks = {
-            "layers": Walk(lambda: len(layer.inner.options) - 1, self._to_layer),
-            "steps": Walk(lambda: int(step.inner.max), self._to_step),
-        }
-        self._player = Player(self, walks)
-        for control, width, label in ((layer, "190px", "38px"), (step, "164px", "34px")):
-            control.layout.width, control.inner.style.description_width = width, label
-        places = W.HBox([layer, self._channels.slider, self._player.widget, step])
-        self._close_up = W.VBox([places, self._channels.widget])
-        # Not below each other: the widget keeps its height.
-        folded, side, readout = self.page.folded, self.page.side, self.page.readout
-        *knobs, trail, notes = folded.children
-        folded.children = knobs
-        folded.layout.flex_flow = "row wrap"
-        for knob, pixels in zip(knobs, FOLDED.values(), strict=True):
-            inner = knob.inner if isinstance(knob, AutoBox) else knob
-            knob.layout.width, inner.style.description_width = f"{pixels}px", "initial"
-        which = self._picker.which
-        which.layout.width, notes.layout.height = "auto", "44px"
-        which.style.description_width = "70px"
-        self._aside = W.VBox([which, trail, notes], layout=W.Layout(display="none"))
-        # Four lines; what is said of a pin and a sweep together may be longer.
-        readout.layout.max_height, readout.layout.overflow = "71px", "auto"
-        self.page.detail.children = (self._close_up, folded)
-        *front, more, _ = side.children
-        side.children = (*front, self._searches.widget, more, self._aside)
-        folded.layout.observe(self._unfolded, "display")
+        self.controls["steps"].add_class("rw-short")
+        for name, pixels in WIDTHS.items():
+            self.controls[name].layout.width = f"{pixels}px"
+        settings = self.page.settings.body
+        settings.children = (self._picker.which, *settings.children)
         return parts
-
-    def _unfolded(self, change: Any) -> None:
-        self._aside.layout.display = change["new"]
-        self._close_up.layout.display = "" if change["new"] == "none" else "none"
-
-    def _to_layer(self, place: int) -> None:
-        self.controls["layer"].value = self.controls["layer"].inner.options[place]
-
-    def _to_step(self, place: int) -> None:
-        step = self.controls["step"]
-        step.value = None if place == step.inner.max else place
 
     # ------------------------------------------------------------------ settings
     def knobs(self) -> dict[str, Any]:
@@ -207,6 +171,10 @@ it.</li></ul>"""
         if result is not None and (views["step"] or 0) >= len(result.trajectory):
             views["step"] = None
         return views
+
+    def chosen(self, result: Any) -> dict[str, Any]:
+        """Return the layer that is chosen: by default the map at which noise is most exceeded."""
+        return {"layer": result.strongest_map} | super().chosen(result)
 
     def preview(self, knobs: dict[str, Any]) -> dict[str, Any] | None:
         """Return the same attack with fewer steps where all of them are too slow for a slider."""
@@ -238,23 +206,29 @@ it.</li></ul>"""
         )
 
     # ------------------------------------------------------------------ what is shown
-    def chips(self, result: Any) -> list[str]:
-        """Return the image with its answer, what was done to it, and what must be known."""
+    def chips(self, result: Any) -> list[Any]:
+        """Return the image, what became of its prediction, and what is shown."""
         if not isinstance(result, Propagation):
             return super().chips(result)
-        sure = softmax(result.logits[0, :1])[0]
-        answer = int(sure.argmax())
-        first = result.index[0]
-        image = f"image {first}" if result.n == 1 else f"{result.n} images from {first} on"
-        said = f"is {result.classes[result.truth[0]]}, says {result.classes[answer]} "
-        if result.n > 1:
-            said = f"the first {said}"
-        said += percent(sure[answer])
-        return [result.subject, image, said, result.settings(), *self.subject.notes, *result.notes]
+        first, truth = result.index[0], result.classes[result.truth[0]]
+        before, after = (said(result, kind)[0] for kind in ("clean", "adversarial"))
+        image = f"image {first} of {len(self.subject):,} · true {truth} "
+        image += "✓" if before == truth else f"✗ (predicted {before})"
+        if before == after:
+            became: str | Chip = f"prediction stays: {before}"
+        else:
+            became = Chip(f"prediction changed: {before} → {after}", "warning")
+        shows = Chip(f"shows: {result.settings()}", "shows")
+        if self.work.is_preview:
+            wanted = self.controls["steps"].value
+            shows = Chip(f"≈ preview: {result.settings()} of {wanted}", "warning")
+        chips = [self.subject.name, image, became, shows]
+        return [*chips, f"{result.n} images from {first} on"] if result.n > 1 else chips
 
     def sentence(self, result: Any) -> str:
-        """Return the verdict and the numbers, and what was found out about such settings."""
-        return " ".join(filter(None, (super().sentence(result), self._searches.say(result))))
+        """Return the finding, and what must be known of network and attack."""
+        notes = (*self.subject.notes, *result.notes)
+        return " ".join((super().sentence(result), *(f"Note: {note}." for note in notes)))
 
     def table(self, result: Any) -> DataFrame | None:
         """Return for each layer the distance under the attack, under noise, and their ratio."""
@@ -273,31 +247,11 @@ it.</li></ul>"""
         return stream.getvalue()
 
     def shown(self, result: Any) -> None:
-        """Show what the result chose, and the channels of the marked layer."""
-        views, last = self.views(), len(result.trajectory) - 1
-        marked = views["layer"] or result.strongest_map
-        layer, step, size = (self.controls[name] for name in ("layer", "step", "step_size"))
+        """Show the step size that the attack chose."""
+        size = self.controls["step_size"]
         with self.settings.quiet():
-            layer.inner.offered = result.layers
-            layer.show(marked)
-            step.inner.max = max(last, step.inner.max)
-            step.resolve(last)
-            step.inner.max = max(last, 1, step.value or 0)
             if np.isfinite(result.step_size):
                 size.resolve(size.inner.near(result.step_size))
-        self.settings.enable({"step": last > 0})
-        self._channels.show(result, marked)
-
-
-def _lost(result: Propagation) -> bool:
-    """Tell whether half of the predictions change."""
-    return bool((result.answers[0] != result.answers[1]).mean() >= 0.5)
-
-
-def _enough(result: Propagation) -> bool:
-    """Tell whether the first prediction was right and changes."""
-    clean, attacked = result.answers[:2, 0]
-    return bool(result.target == "any" and clean == result.truth[0] != attacked)
 
 
 def _seconds_per_step(subject: Subject) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ...core.engine import pulse
 from ...core.readings import check_slopes
 from .balls import norm
 from .objective import Model, logits_of, succeeded
@@ -35,6 +36,7 @@ def deepfool(
     blind = torch.zeros_like(labels, dtype=torch.bool)
     active = (~succeeded(logits, labels, target)).nonzero()[:, 0]
     for step in range(1, steps + 1):
+        pulse()
         if not len(active):
             break
         here = (images[active] + change[active]).clamp(0, 1)

@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
+from ...core.engine import pulse
 from ...core.randomness import own_generators
 from ...core.readings import check_slopes
 from ...core.validation import TOLERANCE
@@ -236,6 +237,7 @@ class Attack:
         blind = torch.ones_like(labels, dtype=torch.bool)
         momentum = torch.zeros_like(images)
         for _ in range(1 if self.method == "fgsm" else self.steps):
+            pulse()
             images = images.detach().requires_grad_()
             logits = model(images)
             (slope,) = torch.autograd.grad(loss(logits, labels, target).sum(), images)

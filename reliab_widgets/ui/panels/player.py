@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ipywidgets as W
@@ -22,48 +22,45 @@ class Walk(NamedTuple):
 
 
 class Player:
-    """A button that starts and stops slow motion, and a list of what it goes over.
+    """A button that starts and stops slow motion.
 
     Parameters
     ----------
     explorer : Explorer
         On whose page it stands.
-    walks : mapping of str to Walk
-        What it can go over, by name.
+    walk : Walk
+        What it goes over.
+    tip : str
+        What it is.
 
     Attributes
     ----------
     widget : ipywidgets.HBox
-        The two of them.
+        The button.
     play : ipywidgets.Play
         The clock.
-    over : ipywidgets.Dropdown
-        The list.
     """
 
-    def __init__(self, explorer: Explorer, walks: Mapping[str, Walk]) -> None:
-        self._explorer, self._walks, self._starting = explorer, walks, False
-        self.play = W.Play(interval=PACE, layout=W.Layout(display="none"), tooltip="Slow motion")
-        self.over = W.Dropdown(
-            options=list(walks),
-            tooltip=f"Whether slow motion goes over {' or '.join(walks)}",
-            layout=W.Layout(width="74px"),
+    def __init__(self, explorer: Explorer, walk: Walk, tip: str) -> None:
+        self._explorer, self._walk, self._starting = explorer, walk, False
+        self.play = W.Play(interval=PACE, layout=W.Layout(display="none"), tooltip=tip)
+        self._button = W.Button(
+            description="▶ Play", tooltip=tip, layout=W.Layout(width="auto", min_width="64px")
         )
-        tip = f"Slow motion over {' or '.join(walks)}"
-        self._button = explorer.page.button("▶ Play", tip, self._toggle)
-        self.widget = W.HBox([self._button, self.over, self.play])
+        self._button.on_click(lambda _: explorer.guard(self._toggle))
+        self.widget = W.HBox([self._button, self.play])
+        self.widget.add_class("rw-row")
         self.play.observe(self._on_frame, "value")
         self.play.observe(self._on_playing, "playing")
 
     def _toggle(self) -> None:
         if not self.play.playing:
-            walk = self._walks[self.over.value]
             self._starting = True
             try:
-                self.play.max, self.play.value = walk.last(), 0
+                self.play.max, self.play.value = self._walk.last(), 0
             finally:
                 self._starting = False
-            walk.go(0)
+            self._walk.go(0)
         self.play.playing = not self.play.playing
 
     def _on_playing(self, change: Any) -> None:
@@ -71,5 +68,4 @@ class Player:
 
     def _on_frame(self, change: Any) -> None:
         if not self._starting:
-            walk = self._walks[self.over.value]
-            self._explorer.guard(lambda: walk.go(change["new"]))
+            self._explorer.guard(lambda: self._walk.go(change["new"]))
