@@ -3,26 +3,26 @@
 They recompute what they compare with from the learner's own objects; no answer is stored here.
 """
 
+import checking
 import numpy as np
-import torch
 from IPython.display import HTML
 from scipy.ndimage import gaussian_filter
 
 import reliab_widgets as rw
-from reliab_widgets.analyses.saliency.marks import SIGNED
+from reliab_widgets.analyses.saliency.marks import colours, limit
 from reliab_widgets.core import drawing
 from reliab_widgets.ops.attribution.baselines import baseline
 from reliab_widgets.ops.statistics.agreement import TOP
 
-OPEN = "○ Not answered yet: put your answer in place of the dots."
+LESSON = checking.Lesson("01_saliency")
+report = LESSON.report
+ROUNDED = 0.5 / 255  # what rounding an image to grey levels changes
 
 
+@LESSON.exercise("a share from 0 to 1, or in per cent: 0.2 or '20 %'")
 def black_credit(guess, result):
     """Compare a guessed share with the credit that the black pixels of an image get."""
-    if guess is ...:
-        return OPEN
-    if not 0 <= guess <= 1:
-        return f"✗ A share of the credit is a number from 0 to 1, not {guess!r}."
+    guess = checking.share(guess)
     black = (result.images[0] == 0).all(0)
     credit = np.abs(result.maps[0])
     shares = credit[:, black].sum(1) / credit.sum((1, 2))
@@ -31,45 +31,45 @@ def black_credit(guess, result):
         for name, share in zip(result.baselines, shares, strict=True)
         if name in ("black", "white")
     )
-    right = abs(guess - shares[result.baselines.index("black")]) < 0.005
-    verdict = "✓ Right" if right else "✗ Not so"
-    return f"{verdict}: the {black.mean():.1%} black pixels get {told}."
+    if abs(guess - shares[result.baselines.index("black")]) < 0.005:
+        return f"✓ Right: the {black.mean():.1%} black pixels get {told}."
+    if abs(guess - black.mean()) < 0.005:
+        return (
+            "✗ That is their share of the pixels. Credit is how far a pixel moves, times how "
+            "steeply the score rises with it."
+        )
+    return "✗ Not so. How far does a black pixel move on its way from black to the image?"
 
 
+@LESSON.exercise("a function that returns the blurred image, in the shape that came in")
 def blur(function, subject, index=0):
     """Compare a blur with the baseline "blur", for a narrow and a wide Gaussian."""
     image = subject.images[index]
     side = image.shape[-1]
     for sigma in (1.0, 3.0):
-        answer = function(image.clone(), sigma)
-        if answer is ...:
-            return OPEN
-        if not isinstance(answer, np.ndarray | torch.Tensor):
-            return f"✗ Return an array or a tensor, not {type(answer).__name__}."
-        answer = torch.as_tensor(answer)
-        if answer.shape != image.shape:
-            return f"✗ {tuple(answer.shape)} came back, for an image {tuple(image.shape)}."
-        if not answer.is_floating_point() or not answer.isfinite().all():
-            return "✗ A baseline is in pixel units: numbers from 0 to 1."
-        wanted = baseline(f"blur:{sigma / side}", subject)(image, index)[0]
-        off = (answer - wanted).abs()
-        if off.max() <= 1e-4:
+        answer = checking.array(checking.called(function, image.clone(), sigma), image.shape)
+        wanted = baseline(f"blur:{sigma / side}", subject)(image, index)[0].numpy()
+        off = np.abs(answer - wanted)
+        if off.max() <= ROUNDED:
             continue
+        if np.abs(answer / 255 - wanted).max() <= ROUNDED:
+            return "✗ Right, but in grey levels: a baseline is in pixel units, from 0 to 1."
         inner = slice(int(4 * sigma) + 1, side - int(4 * sigma) - 1)
-        if sigma == 1 and off[:, inner, inner].max() <= 1e-4:
+        if sigma == 1 and off[:, inner, inner].max() <= ROUNDED:
             return "✗ Right inside, not at the edges: there the last pixel is repeated."
         mixed = gaussian_filter(image.numpy(), sigma, mode="nearest")
-        if np.allclose(answer, mixed, atol=1e-4):
+        if np.abs(answer - mixed).max() <= ROUNDED:
             return "✗ Red, green and blue ran into each other: blur the rows and the columns only."
-        if (answer - image).abs().max() <= 1e-4:
-            return "✗ This is the image itself."
+        if np.abs(answer - image.numpy()).max() <= ROUNDED:
+            return "✗ This is the image itself: return what is blurred, and use sigma."
         return f"✗ Not a Gaussian of {sigma:g} pixels: off by up to {off.max():.3f}."
-    return "✓ Right: the same as the baseline “blur” to within 1e-4."
+    return "✓ Right: the same as the baseline “blur” to within half a grey level."
 
 
+@LESSON.exercise("the widget of the cell above")
 def nothing_shared(widget):
     """Look whether black and white share next to none of their most important pixels."""
-    result = widget.result
+    result, _ = checking.shown(widget)
     if len(result.index) > 1 or not {"black", "white"} <= set(result.baselines):
         return "○ Tick black and white under Baselines, for one image."
     pair = result.baselines.index("black"), result.baselines.index("white")
@@ -82,9 +82,11 @@ def nothing_shared(widget):
     return f"{verdict}: image {result.index[0]}, {shared} of the {size} top pixels are shared."
 
 
+@LESSON.exercise("the widget of the cell above")
 def wins(widget, name):
     """Look whether a baseline's map wins the deletion test that the widget shows."""
-    result, fill = widget.result, widget.state()["fill"]
+    result, state = checking.shown(widget)
+    fill = state["fill"]
     if name not in result.baselines or len(result.baselines) < 2:
         return f"○ Tick {name} and at least one other baseline."
     areas = result.areas()[0, :, result.fills.index(fill)]
@@ -112,16 +114,12 @@ class Mystery:
         """Draw one row for each pair, as "signed" values or as their "magnitude"."""
         figure = drawing.Picture(figsize=(5.4, 1.85 * len(self.results)))
         axes = figure.subplots(len(self.results), 3, squeeze=False)
-        colours = {"cmap": SIGNED, "vmin": -1, "vmax": 1}
-        if sign == "magnitude":
-            colours = {"cmap": "cividis", "vmin": 0, "vmax": 1}
         for row, result, side in zip(axes, self.results, self.untrained, strict=True):
             maps = [result.maps[0, 0], result.untrained[0, 0]]
             maps = maps if side == "right" else maps[::-1]
             row[0].imshow(result.images[0].transpose(1, 2, 0))
             for place, one in zip(row[1:], maps, strict=True):
-                one = np.abs(one) if sign == "magnitude" else one
-                place.imshow(one / np.quantile(np.abs(one), 0.99), **colours)
+                place.imshow(colours(one, limit(one, 99), sign))
             titles = (result.classes[result.target[0]], "left", "right")
             for place, title in zip(row, titles, strict=True):
                 place.set_title(title, fontsize=10)
@@ -132,17 +130,21 @@ class Mystery:
         return HTML(f'<div role="img" aria-label="{words}">{picture}</div>')
 
 
+@LESSON.exercise("three words, each 'left' or 'right', from top to bottom")
 def untrained(answers, mystery):
     """Compare "left" and "right", one for each pair, with the side of the untrained network."""
-    if any(answer is ... for answer in answers):
-        return OPEN
-    if len(answers) != len(mystery.untrained) or not set(answers) <= {"left", "right"}:
-        return f"✗ Give {len(mystery.untrained)} answers, each 'left' or 'right'."
-    pairs = zip(answers, mystery.untrained, strict=True)
-    right, count = sum(answer == side for answer, side in pairs), len(answers)
-    verdict = "✓ All right" if right == count else f"✗ {right} of {count} right"
+    count = len(mystery.untrained)
+    sides = [checking.name(one, ("left", "right")) for one in checking.several(answers, count)]
+    right = sum(one == side for one, side in zip(sides, mystery.untrained, strict=True))
+    if right == 0:
+        return (
+            "✗ You chose the trained one each time. A neat outline need not be learnt: where the "
+            "image has the baseline's colour, no network gives credit."
+        )
+    if right < count:
+        return f"✗ {right} of {count} right. Look for a lattice, and for an outline cut out."
     magnitudes, signed = (
         ", ".join(f"{result.control(measure)[0]:+.2f}" for result in mystery.results)
         for measure in ("absolute", "signed")
     )
-    return f"{verdict}. The two of a pair agree {magnitudes} in magnitude, {signed} with sign."
+    return f"✓ All right. The two of a pair agree {magnitudes} in magnitude, {signed} with sign."

@@ -3,45 +3,48 @@
 They recompute what they compare with from the learner's own objects; no answer is stored here.
 """
 
+import checking
 import numpy as np
 import torch
 
 import reliab_widgets as rw
 
-OPEN = "○ Not answered yet: put your answer in place of the dots."
+LESSON = checking.Lesson("03_propagation")
+report = LESSON.report
+KNOWLEDGE = ("grey-box", "white-box")
 
 
+@LESSON.exercise("a number of images, such as 20, or their share, such as '20 %'")
 def flipped_by_noise(guess, result):
-    """Compare a guess with the number of answers that random noise changes."""
-    if guess is ...:
-        return OPEN
+    """Compare a guess with the number of predictions that random noise changes."""
+    guess = checking.number(guess)
+    guess = guess * result.n if 0 < guess < 1 else guess
     if not 0 <= guess <= result.n:
-        return f"✗ There are {result.n} images: guess a number from 0 to {result.n}."
+        raise checking.Unread(f"{guess:g} is not from 0 to {result.n}, the number of images.")
     flips = result.outcomes().flips
     far = guess - flips["random"]
-    verdict = "✓ Close" if abs(far) <= 10 else f"✗ Too {'many' if far > 0 else 'few'}"
+    if abs(far) > max(2, flips["random"] / 2):
+        if far < 0:
+            return "✗ Too few: some images lie near enough to another class."
+        return "✗ Too many: noise has no direction, and the network was trained on varied images."
     return (
-        f"{verdict}: random noise flips {flips['random']} of {result.n} answers, the attack "
+        f"✓ Close: random noise changes {flips['random']} of {result.n} predictions, the attack "
         f"{flips['adversarial']}."
     )
 
 
+@LESSON.exercise("a function (model, images, labels) that returns the attacked images")
 def fgsm(function, subject, epsilon):
     """Run the learner's attack on three images, and compare it with `rw.attack`."""
-    if ... in function.__code__.co_consts:
-        return OPEN
     three = subject[:3]
     images = three.images
-    try:
-        given = function(three.predict, images.clone(), three.labels)
-    except Exception as error:  # whatever a learner's function raises is a hint to the learner
-        return f"✗ It stopped with {type(error).__name__}: {error}"
-    if not isinstance(given, torch.Tensor) or given.shape != images.shape:
-        return f"✗ Return images of the shape that came in, {tuple(images.shape)}."
-    given = given.detach()
+    given = checking.called(function, three.predict, images.clone(), three.labels)
+    given = torch.tensor(checking.array(given, images.shape), dtype=images.dtype)
     right = rw.attack(three, attack="fgsm", epsilon=epsilon).images
     free = (images > epsilon) & (images < 1 - epsilon)  # where neither 0 nor 1 is in the way
     moved, wanted = (given - images)[free], (right - images)[free]
+    if not moved.any():
+        return "✗ The images came back as they were: return `attacked`."
     if not torch.allclose(moved.abs(), wanted.abs(), atol=1e-4):
         return (
             f"✗ A pixel moves by {moved.abs().mean() * 255:.3g} grey levels on average; every "
@@ -67,12 +70,10 @@ def fgsm(function, subject, epsilon):
     return f"✓ Right: it is what rw.attack makes. Answers before: {before}; after: {after}."
 
 
+@LESSON.exercise("the name of a layer, such as 'conv1', or its position in result.layers")
 def takes_over(layer, result):
     """Compare a layer's ratio to random noise with the largest one."""
-    if layer is ...:
-        return OPEN
-    if layer not in result.layers:
-        return f"✗ {layer!r} is none of {', '.join(result.layers)}."
+    layer = checking.name(layer, result.layers, positions=True)
     if layer == "probabilities":
         return (
             "✗ Softmax turns logits into 0 or 1: that is the answer itself. Which layer before it?"
@@ -84,26 +85,26 @@ def takes_over(layer, result):
     return f"✓ Right: {here}."
 
 
+@LESSON.exercise("a number of grey levels, such as 8, or a fraction, such as 8/255")
 def smallest(answer, subject, index):
-    """Compare an epsilon, in grey levels, with what bisection finds for one image."""
-    if answer is ...:
-        return OPEN
-    if 0 < answer < 0.2:
-        return "✗ Answer in grey levels: 8 for 8/255."
+    """Compare an epsilon, in grey levels or pixel units, with what bisection finds."""
+    answer = checking.number(answer)
+    answer = answer * 255 if 0 < answer < 0.2 else answer
+    if not 0 < answer <= 255:
+        raise checking.Unread(f"{answer:g} is no change that an image can have.")
     found = float(rw.smallest_epsilon(subject, images=[index]).epsilon[0]) * 255
     if answer > found + 1:
-        return f"✗ {answer}/255 flips it, but less is enough."
+        return f"✗ {answer:.3g}/255 changes its prediction, but less is enough."
     if answer < found - 1:
-        return f"✗ {answer}/255 is not enough for BIM with 10 steps."
+        return f"✗ {answer:.3g}/255 is not enough for BIM with 10 steps."
     return f"✓ Right, within one grey level: bisection finds {found:.1f}/255."
 
 
+@LESSON.exercise("the position of an image, such as 7, and a class, such as 'cat'")
 def targeted(index, target, subject, epsilon):
     """Try to lead one image to a class: FGSM should miss it, PGD should reach it."""
-    if index is ... or target is ...:
-        return OPEN
-    if target not in subject.classes:
-        return f"✗ {target!r} is none of {', '.join(subject.classes)}."
+    index = checking.whole(index, 0, len(subject) - 1)
+    target = checking.name(target, subject.classes, positions=True)
     one = subject[[index]]
     clean = subject.classes[one.logits.argmax()]
     if clean == target:
@@ -120,13 +121,10 @@ def targeted(index, target, subject, epsilon):
     return f"✓ There: {said}."
 
 
+@LESSON.exercise("two names, which may be the same: 'pixel' or 'guided' for each")
 def denoisers(nearer, better, behind):
     """Compare two names with the pixel errors and accuracies behind each denoiser."""
-    if nearer is ... or better is ...:
-        return OPEN
-    for name in (nearer, better):
-        if name not in behind:
-            return f"✗ {name!r} is none of {', '.join(behind)}."
+    nearer, better = (checking.name(one, tuple(behind)) for one in (nearer, better))
     error = {name: _pixel_error(result, "adversarial") for name, result in behind.items()}
     share = {name: result.accuracy("adversarial") for name, result in behind.items()}
     said = "; ".join(
@@ -138,15 +136,25 @@ def denoisers(nearer, better, behind):
     if nearer != min(error, key=error.__getitem__):
         wrong.append("the pixels")
     if better != max(share, key=share.__getitem__):
-        wrong.append("the answers")
-    return f"✗ Wrong about {' and '.join(wrong)}: {said}." if wrong else f"✓ Right: {said}."
+        wrong.append("the predictions")
+    if wrong:
+        return (
+            f"✗ Wrong about {' and '.join(wrong)}. Each does what it was trained for: which "
+            "training knew of pixels, and which of predictions?"
+        )
+    return f"✓ Right: {said}."
 
 
-def broken(results):
-    """Look whether no denoiser is left with a tenth of the answers."""
-    if results is ...:
-        return OPEN
-    left = {name: result.accuracy("adversarial") for name, result in results.items()}
+@LESSON.exercise("'grey-box' or 'white-box'")
+def broken(knowledge, subject, denoisers, **images):
+    """Attack with this knowledge, and look whether a tenth is right behind any denoiser."""
+    knowledge = checking.name(knowledge, KNOWLEDGE)
+    left = {
+        name: rw.propagation(subject, denoiser=name, knowledge=knowledge, **images).accuracy(
+            "adversarial"
+        )
+        for name in denoisers
+    }
     said = ", ".join(f"{share:.0%} right behind {name}" for name, share in left.items())
     if max(left.values()) >= 0.1:
         return f"✗ Not broken: {said}. Which attack knows that there is a denoiser?"

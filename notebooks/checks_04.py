@@ -5,18 +5,20 @@ They recompute what they compare with from the learner's own objects; no answer 
 
 import copy
 
+import checking
 import numpy as np
 import torch
 
-OPEN = "○ Not answered yet: put your answer in place of the dots."
+LESSON = checking.Lesson("04_pruning")
+report = LESSON.report
+OTHER = 0.2  # a second share of the weights
+LEVEL = "one of result.levels, such as 0.02 or '2 %'"
 
 
+@LESSON.exercise(LEVEL)
 def cliff(guess, result):
-    """Compare a guess with the first level at which less than half of the answers are right."""
-    if guess is ...:
-        return OPEN
-    if guess not in result.levels:
-        return f"✗ Choose one of {', '.join(f'{level:g}' for level in result.levels)}."
+    """Compare a guess with the first level at which less than half of the images are right."""
+    guess = checking.level(guess, result.levels)
     below = result.levels[result.accuracy[0] < 0.5]
     found = below[0] if len(below) else 1.0
     here = result.accuracy[0, result.at(guess)]
@@ -26,25 +28,28 @@ def cliff(guess, result):
     return f"✗ The cliff comes {side} {here:.0%} at {guess:.0%}."
 
 
+@LESSON.exercise("a function (weights, share) that changes the tensors of a list in place")
 def mask(function, subject, share):
     """Let a function silence the smallest weights of a copy, and count."""
-    if ... in function.__code__.co_consts:
-        return OPEN
     model = copy.deepcopy(subject.model)
     weights = _weights(model)
+    # Half and half look alike: a second share tells which of the two went.
+    other = [weight.detach().clone() for weight in weights]
     before = torch.cat([weight.flatten() for weight in weights]).clone()
-    try:
-        with torch.no_grad():
-            function(weights, share)
-    except Exception as error:  # whatever a learner's function raises is a hint to the learner
-        return f"✗ It stopped with {type(error).__name__}: {error}"
+    with torch.no_grad():
+        checking.called(function, weights, share)
+        checking.called(function, other, OTHER)
     after = torch.cat([weight.flatten() for weight in weights])
     silent = after == 0
     part = silent.float().mean().item()
-    if part == 0:
-        return "✗ No weight became 0. Change the weights in place: `weight[...] = 0`."
+    if torch.equal(after, before):
+        return "✗ No weight changed. Change the weights in place: `weight[...] = 0`."
     if abs(part - share) > 0.01:
         return f"✗ {part:.1%} of the weights became 0, not {share:.0%}."
+    second = torch.cat([weight.flatten() for weight in other]).eq(0).float().mean().item()
+    if abs(second - OTHER) > 0.01:
+        fix = "that belongs to what stays" if abs(second + OTHER - 1) < 0.01 else "use `share`"
+        return f"✗ With share={OTHER:g}, {second:.0%} of the weights became 0: {fix}."
     if not torch.equal(after[~silent], before[~silent]):
         return "✗ Weights that stay must stay as they are."
     if before[silent].abs().max() > before[~silent].abs().min():
@@ -58,17 +63,16 @@ def mask(function, subject, share):
     )
     right = (logits.argmax(1) == subject.labels[: len(logits)]).float().mean()
     return (
-        f"✓ Right: {part:.1%} of the weights are 0, and {right:.1%} of {len(logits)} answers are "
-        "right."
+        f"✓ Right: {part:.1%} of the weights are 0, and {right:.1%} of {len(logits)} predictions "
+        "are right."
     )
 
 
+@LESSON.exercise(f"a class, such as 'cat', and {LEVEL}")
 def worst_off(name, level, result, least=0.2):
     """Look whether a class is the one that lost most, and lost enough."""
-    if name is ... or level is ...:
-        return OPEN
-    if name not in result.classes:
-        return f"✗ {name!r} is none of {', '.join(result.classes)}."
+    name = checking.name(name, result.classes, positions=True)
+    level = checking.level(level, result.levels)
     place = result.at(level)
     lost = result.class_accuracy[0, 0] - result.class_accuracy[0, place]
     number = result.classes.index(name)
@@ -81,10 +85,12 @@ def worst_off(name, level, result, least=0.2):
     return f"✓ Right: {said}, the average {mean * 100:.0f}."
 
 
+@LESSON.exercise(LEVEL)
 def hidden_flips(level, result, points=1.0, share=0.03):
-    """Look whether the accuracy hardly changes while many answers do."""
-    if level is ...:
-        return OPEN
+    """Look whether the accuracy hardly changes while many predictions do."""
+    level = checking.level(level, result.levels)
+    if level == 0:
+        return "✗ At 0 nothing is removed, and nothing changes."
     place = result.at(level)
     change = (result.accuracy[0, place] - result.accuracy[0, 0]) * 100
     flips = result.flipped[0, place].mean()
@@ -96,10 +102,14 @@ def hidden_flips(level, result, points=1.0, share=0.03):
     return f"✓ There: {said}."
 
 
+@LESSON.exercise("one of result.levels or extreme.levels, and then result or extreme")
 def calibrated_and_useless(level, result, points=15):
     """Look whether the calibration error is no larger, and the accuracy is gone."""
-    if level is ...:
-        return OPEN
+    if not hasattr(result, "calibration"):
+        raise checking.Unread(f"{checking.seen(result)} is neither result nor extreme.")
+    level = checking.level(level, result.levels)
+    if level == 0:
+        return "✗ At 0 nothing is removed: this is the whole network."
     place = result.at(level)
     ece = result.calibration["ece raw"][0, [0, place]]
     change = (result.accuracy[0, place] - result.accuracy[0, 0]) * 100

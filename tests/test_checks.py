@@ -1,0 +1,769 @@
+"""The checks of the lessons take a right answer in any form, say of a wrong one what is wrong with
+it, and never show a traceback."""
+
+import copy
+import json
+import math
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from fractions import Fraction
+from types import SimpleNamespace
+from typing import Any
+
+import checking
+import checks_01
+import checks_02
+import checks_03
+import checks_04
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+
+import reliab_widgets as rw
+
+LESSONS = (checks_01, checks_02, checks_03, checks_04)
+CLASSES = ("cat", "dog")
+
+
+@pytest.fixture(autouse=True)
+def _forgets() -> Iterator[None]:
+    """Leave the counts of the lessons as they were."""
+    kept = [(it.LESSON, copy.copy(it.LESSON.done), copy.copy(it.LESSON.attempts)) for it in LESSONS]
+    yield
+    for lesson, done, attempts in kept:
+        lesson.done, lesson.attempts = done, attempts
+
+
+@pytest.fixture(scope="module")
+def subject() -> Any:
+    return rw.demo("resnet20")
+
+
+@pytest.fixture(scope="module")
+def horse(subject: Any) -> Any:
+    return rw.saliency(subject, index=198, fills=(), untrained=False)
+
+
+@pytest.fixture(scope="module")
+def diagram(subject: Any) -> Any:
+    return rw.reliability(subject, bins=5)
+
+
+@pytest.fixture
+def mystery() -> Any:
+    one = SimpleNamespace(control=lambda measure: [0.5])
+    return SimpleNamespace(untrained=["right", "left", "left"], results=[one] * 3)
+
+
+@pytest.fixture
+def noise() -> Any:
+    """100 images, of which noise changes 10 and the attack all."""
+    flips = pd.Series({"clean": 0, "adversarial": 100, "random": 10})
+    return SimpleNamespace(n=100, outcomes=lambda: SimpleNamespace(flips=flips))
+
+
+@pytest.fixture
+def layers() -> Any:
+    return SimpleNamespace(
+        layers=("input", "conv1", "fc", "probabilities"),
+        ratio=lambda: [0.5, 2.0, 6.5, 300.0],
+        strongest="fc",
+    )
+
+
+@pytest.fixture
+def behind() -> dict[str, Any]:
+    """Behind one denoiser the pixels are near and wrong, behind the other far and right."""
+
+    def run(pixels: float, right: float) -> Any:
+        far = {"adversarial": [[pixels / 255]], "undefended": [[4.5 / 255]]}
+        return SimpleNamespace(of=far.__getitem__, accuracy=lambda kind: right)
+
+    return {"pixel": run(3.4, 0.0), "guided": run(17.8, 0.8)}
+
+
+@pytest.fixture
+def pruned() -> Any:
+    """Levels 0, 2 and 20 %: the accuracy stays, then falls under a half, and dogs pay."""
+    levels = np.array([0, 0.02, 0.2])
+    return SimpleNamespace(
+        levels=levels,
+        classes=CLASSES,
+        accuracy=np.array([[0.9, 0.9, 0.3]]),
+        class_accuracy=np.array([[[0.9, 0.9], [0.9, 0.9], [0.5, 0.1]]]),
+        flipped=np.array([[[0] * 10, [1] + [0] * 9, [1] * 10]]),
+        calibration={"ece raw": np.array([[0.05, 0.06, 0.01]])},
+        at=lambda level: int(np.argmin(abs(levels - level))),
+    )
+
+
+def forms(value: float) -> list[Any]:
+    """One number in the forms in which learners have it."""
+    return [
+        value,
+        str(value),
+        f" {value} ",
+        str(value).replace(".", ","),
+        f"{value * 100:g} %",
+        f"{value * 100:g}%",
+        f"{value * 100:g}\u202f%",
+        f"{value * 100:g} per cent",
+        np.float32(value),
+        np.array([value]),
+        torch.tensor(value),
+        torch.tensor([[value]], requires_grad=True),
+        [value],
+        (value,),
+        pd.Series([value]),
+        Decimal(str(value)),
+        Fraction(str(value)),
+        f"{Fraction(str(value))}",
+    ]
+
+
+@pytest.mark.parametrize("given", forms(0.25), ids=repr)
+def test_a_number_is_read_in_every_form(given: Any) -> None:
+    assert checking.number(given) == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [("1,000", 1000), ("1,5", 1.5), ("−0.5", -0.5), ("1e-3", 1e-3), ("8/255", 8 / 255), ("≈ 3", 3)],
+)
+def test_a_number_is_read_as_it_is_written(given: str, found: float) -> None:
+    assert checking.number(given) == pytest.approx(found)
+
+
+@pytest.mark.parametrize("given", [25, 25.0, "25", np.int64(25), torch.tensor(25)], ids=repr)
+def test_what_is_above_one_can_only_be_per_cent(given: Any) -> None:
+    assert checking.share(given) == 0.25
+    assert checking.level(given, (0, 0.25)) == 0.25
+
+
+@pytest.mark.parametrize("given", ["1", "1 %", 0.01, np.float32(0.01)])
+def test_one_is_one_per_cent_among_levels(given: Any) -> None:
+    assert checking.level(given, (0, 0.01, 0.5)) == 0.01
+
+
+@pytest.mark.parametrize("given", ["Over", "over ", np.str_("OVER"), ["over"], "over-", ("over",)])
+def test_a_name_is_read_in_every_spelling(given: Any) -> None:
+    assert checking.name(given, ("over", "under")) == "over"
+
+
+def test_a_misspelt_name_is_told_the_nearest() -> None:
+    with pytest.raises(
+        checking.Unread, match=r"'hores' is none of cat, horse. Did you mean 'horse'"
+    ):
+        checking.name("hores", ("cat", "horse"))
+
+
+def test_of_many_names_a_few_are_shown() -> None:
+    names = [f"layer{number}" for number in range(20)]
+    with pytest.raises(checking.Unread, match=r"none of layer0, layer1, layer2, …, layer17, "):
+        checking.name("conv", names)
+
+
+# Lesson 01
+
+
+@pytest.mark.parametrize("given", ["0", 0, 0.0, "0 %", torch.tensor(0), np.array([0.0]), [0]])
+def test_black_gets_no_credit(horse: Any, given: Any) -> None:
+    assert checks_01.black_credit(given, horse).startswith("✓")
+
+
+@pytest.mark.parametrize("given", [0.076, 7.6, "7.6 %", "7,6%"])
+def test_the_share_of_pixels_is_told_from_the_credit(horse: Any, given: Any) -> None:
+    assert "share of the pixels" in checks_01.black_credit(given, horse)
+
+
+def test_a_wrong_guess_is_not_told_the_answer(horse: Any) -> None:
+    assert "0.0" not in checks_01.black_credit(0.5, horse)
+
+
+def blurred(x: Any, sigma: float) -> Any:
+    return gaussian_filter(np.asarray(x), (0, sigma, sigma), mode="nearest")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        blurred,
+        lambda x, sigma: torch.tensor(blurred(x, sigma)).requires_grad_(),
+        lambda x, sigma: blurred(x, sigma).tolist(),
+        lambda x, sigma: blurred(x, sigma).astype(np.float16),
+        lambda x, sigma: blurred(x, sigma).round(3),
+        lambda x, sigma: (x[...], blurred(x, sigma))[1],
+    ],
+)
+def test_a_blur_is_taken_as_array_tensor_list_or_rounded(subject: Any, given: Any) -> None:
+    assert checks_01.blur(given, subject).startswith("✓")
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        (lambda x, sigma: gaussian_filter(x, sigma, mode="nearest"), "ran into each other"),
+        (lambda x, sigma: gaussian_filter(x, (0, sigma, sigma)), "not at the edges"),
+        (lambda x, sigma: x, "the image itself"),
+        (lambda x, sigma: blurred(x, sigma) * 255, "grey levels"),
+        (lambda x, sigma: blurred(x, 1), "Not a Gaussian of 3 pixels"),
+        (lambda x, sigma: blurred(x, sigma)[0], r"Shape (32, 32) came back"),
+        (lambda x, sigma: None, "None came back"),
+        (lambda x: x, "It stopped with TypeError"),
+    ],
+)
+def test_a_wrong_blur_is_told_why(subject: Any, given: Any, hint: str) -> None:
+    assert hint in checks_01.blur(given, subject)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ("right", "left", "left"),
+        ["Right", "LEFT", "left "],
+        np.array(["right", "left", "left"]),
+        "right, left, left",
+        {"a": "right", "b": "left", "c": "left"},
+    ],
+)
+def test_sides_are_taken_in_any_form(mystery: Any, given: Any) -> None:
+    assert checks_01.untrained(given, mystery).startswith("✓")
+
+
+def test_the_neater_map_is_told_from_the_untrained(mystery: Any) -> None:
+    assert "trained one each time" in checks_01.untrained(("left", "right", "right"), mystery)
+    assert "2 of 3" in checks_01.untrained(("right", "left", "right"), mystery)
+
+
+# Lesson 02
+
+
+@pytest.mark.parametrize("given", ["over", "Over", "overconfident", "over-confident", ["over"]])
+def test_over_is_taken_in_any_spelling(given: Any) -> None:
+    gap = {"confidence": 0.9, "accuracy": 0.8}
+    result = SimpleNamespace(metric=lambda name, when: gap[name])
+    assert checks_02.overconfident(given, result).startswith("✓")
+    assert "+10" not in checks_02.overconfident("under", result)
+
+
+def bin_of(diagram: Any) -> tuple[int, float, float]:
+    number = int(np.argmin(abs(diagram.before.low - 0.6)))
+    return tuple(
+        getattr(diagram.before, it)[number].item() for it in ("count", "accuracy", "confidence")
+    )
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda n, a, c: (n, a, c),
+        lambda n, a, c: (n, round(a, 2), round(c, 2)),
+        lambda n, a, c: [float(n), a * 100, c * 100],
+        lambda n, a, c: (n, round(a * 100), round(c * 100)),
+        lambda n, a, c: (str(n), f"{a:.0%}", f"{c:.1%}"),
+        lambda n, a, c: np.array([n, a, c]),
+        lambda n, a, c: torch.tensor([n, a, c]),
+        lambda n, a, c: (torch.tensor(n), torch.tensor(a), np.float32(c)),
+        lambda n, a, c: {"count": n, "accuracy": a, "confidence": c},
+    ],
+)
+def test_one_bin_is_taken_rounded_and_in_per_cent(diagram: Any, form: Any) -> None:
+    given = form(*bin_of(diagram))
+    assert checks_02.one_bin(given, diagram, 0.6, 0.8).startswith("✓")
+
+
+@pytest.mark.parametrize(
+    ("form", "hint"),
+    [
+        (lambda n, a, c: (n, round(a * n), c), "number of right answers"),
+        (lambda n, a, c: (n, c, a), "another order"),
+        (lambda n, a, c: (n - 1, a, c), "check < and <="),
+        (lambda n, a, c: (n, a + 0.02, c), "The accuracy is"),
+        (lambda n, a, c: (n, a, c + 0.02), "The confidence of an image"),
+        (lambda n, a, c: (n, a), "is not 3 answers"),
+        (lambda n, a, c: (n + 0.5, a, c), "no whole number"),
+    ],
+)
+def test_a_wrong_bin_is_told_why(diagram: Any, form: Any, hint: str) -> None:
+    assert hint in checks_02.one_bin(form(*bin_of(diagram)), diagram, 0.6, 0.8)
+
+
+def nll(subject: Any, scale: Callable[[Any, float], Any]) -> Callable[[float], Any]:
+    """A loss that scales the validation logits in some way by the temperature."""
+    logits, labels = subject.validation.logits, subject.validation.labels
+    return lambda T: torch.nn.functional.cross_entropy(scale(logits, T), labels)
+
+
+def test_a_temperature_is_taken_as_number_and_as_loss(subject: Any) -> None:
+    found = rw.reliability(subject, method="temperature").calibrator.temperature
+    for given in (*forms(round(found, 2)), nll(subject, lambda z, T: z / T)):
+        assert checks_02.temperature(given, subject).startswith("✓"), given
+
+
+@pytest.mark.parametrize(
+    ("scale", "sign", "hint"),
+    [
+        (lambda z, T: z * T, 1, "That is 1/T"),
+        (lambda z, T: z, 1, "the same at every temperature"),
+        (lambda z, T: z / T, -1, "mind the minus sign"),
+    ],
+)
+def test_a_wrong_loss_is_told_why(subject: Any, scale: Any, sign: int, hint: str) -> None:
+    loss = nll(subject, scale)
+    assert hint in checks_02.temperature(lambda T: sign * loss(T), subject)
+
+
+def test_a_loss_for_each_image_is_no_number(subject: Any) -> None:
+    said = checks_02.temperature(lambda T: torch.zeros(2000), subject)
+    assert said.startswith("✗ Tensor of shape (2000,) is no number. Answer with a function")
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"), [(-1, "above 0"), (1, "stayed at 1"), (7, "not within")]
+)
+def test_a_wrong_temperature_is_told_why(subject: Any, given: float, hint: str) -> None:
+    assert hint in checks_02.temperature(given, subject)
+
+
+@pytest.mark.parametrize("given", [2000, "2,000", 1001, torch.tensor(1999)])
+def test_one_draw_repeated_is_not_safe(subject: Any, given: Any) -> None:
+    assert "say little more than one" in checks_02.safe(given, subject)
+
+
+@pytest.mark.parametrize("given", [0, 10**9, 2001, -5, 0.5])
+def test_no_such_number_of_images_is_said(subject: Any, given: Any) -> None:
+    assert "Answer with a number of images" in checks_02.safe(given, subject)
+
+
+def test_what_harms_is_not_safe(subject: Any) -> None:
+    assert checks_02.safe(50, subject, draws=3).startswith("✗ Not safe: with 50 images")
+    assert checks_02.safe("1000", subject, draws=2).startswith("✓ Safe")
+
+
+@pytest.mark.parametrize(
+    "given", [(3, 100), (100, 3), ("3", np.int64(100)), ([3], torch.tensor(100))]
+)
+def test_bins_are_taken_in_any_order_and_form(subject: Any, given: Any) -> None:
+    assert checks_02.bins(*given, subject).startswith("✓")
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        ((3, 200), "200 is not from 3 to 100"),
+        ((3, 3), "different"),
+        ((15, 16), "Less than half a point"),
+        ((3, 4.5), "no whole number"),
+    ],
+)
+def test_wrong_bins_are_told_why(subject: Any, given: Any, hint: str) -> None:
+    assert hint in checks_02.bins(*given, subject)
+
+
+# Lesson 03
+
+
+@pytest.mark.parametrize("given", [10, "10", 8, 15, 0.1, "10 %", np.int64(12), torch.tensor([7])])
+def test_flips_by_noise_are_guessed_in_any_form(noise: Any, given: Any) -> None:
+    assert checks_03.flipped_by_noise(given, noise).startswith("✓ Close")
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        (0, "Too few"),
+        ("0", "Too few"),
+        (100, "Too many"),
+        (50, "Too many"),
+        (99999, "is not from 0"),
+    ],
+)
+def test_nothing_and_all_are_not_close(noise: Any, given: Any, hint: str) -> None:
+    assert hint in checks_03.flipped_by_noise(given, noise)
+
+
+EPSILON = 8 / 255
+
+
+def slope(model: Any, images: Any, labels: Any) -> Any:
+    images = images.clone().requires_grad_()
+    torch.nn.functional.cross_entropy(model(images), labels).backward()
+    return images.grad
+
+
+def one_step(model: Any, images: Any, labels: Any) -> Any:
+    return (images + EPSILON * slope(model, images, labels).sign()).clamp(0, 1)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        one_step,
+        lambda m, x, y: one_step(m, x[...], y),
+        lambda m, x, y: one_step(m, x, y).numpy(),
+        lambda m, x, y: one_step(m, x, y).double().tolist(),
+    ],
+)
+def test_an_attack_is_taken_as_tensor_array_or_list(subject: Any, given: Any) -> None:
+    assert checks_03.fgsm(given, subject, EPSILON).startswith("✓")
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        (lambda m, x, y: x, "as they were"),
+        (lambda m, x, y: x - EPSILON * slope(m, x, y).sign(), "downhill"),
+        (lambda m, x, y: x + slope(m, x, y), "only its sign counts"),
+        (lambda m, x, y: x + EPSILON * slope(m, x, y).sign(), "clip them"),
+        (lambda m, x, y: x + 8 * slope(m, x, y).sign(), "should by 8"),
+        (lambda m, x, y: x[0], "Shape (3, 32, 32) came back"),
+        (lambda m, x, y: None, "None came back"),
+        (lambda m, x, y: x * math.nan, "finite"),
+        (lambda m, x, y: 1 / 0, "It stopped with ZeroDivisionError"),
+    ],
+)
+def test_a_wrong_attack_is_told_why(subject: Any, given: Any, hint: str) -> None:
+    assert hint in checks_03.fgsm(given, subject, EPSILON)
+
+
+@pytest.mark.parametrize("given", ["fc", "FC", np.str_("fc"), 2, np.int64(2), torch.tensor(2)])
+def test_a_layer_is_taken_by_name_and_position(layers: Any, given: Any) -> None:
+    assert checks_03.takes_over(given, layers).startswith("✓")
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [("conv1", "2.0 times"), ("probabilities", "Softmax"), ("layer9", "none of"), (7, "none of")],
+)
+def test_a_wrong_layer_is_told_why(layers: Any, given: Any, hint: str) -> None:
+    assert hint in checks_03.takes_over(given, layers)
+
+
+@pytest.mark.parametrize("given", [3, 4, "3.4", "3/255", 4 / 255, np.float32(3), torch.tensor([4])])
+def test_an_epsilon_is_taken_in_grey_levels_and_pixel_units(subject: Any, given: Any) -> None:
+    assert checks_03.smallest(given, subject, 609).startswith("✓")
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [(8, "less is enough"), (1, "is not enough"), (0, "no change"), (300, "no change")],
+)
+def test_a_wrong_epsilon_is_told_why(subject: Any, given: Any, hint: str) -> None:
+    assert hint in checks_03.smallest(given, subject, 609)
+
+
+@pytest.mark.parametrize(
+    "given", [(5, "ship"), ("5", "Ship"), (np.int64(5), 8), (torch.tensor(5), ["ship"])]
+)
+def test_a_target_is_taken_in_any_form(subject: Any, given: Any) -> None:
+    assert checks_03.targeted(*given, subject, 2 / 255).startswith("✓")
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        ((99999, "ship"), "not from 0 to 1,999"),
+        ((-1, "ship"), "not from"),
+        ((5, "boat"), "none of"),
+    ],
+)
+def test_a_wrong_target_is_told_why(subject: Any, given: Any, hint: str) -> None:
+    assert hint in checks_03.targeted(*given, subject, 2 / 255)
+
+
+def test_denoisers_are_told_apart(behind: Any) -> None:
+    assert checks_03.denoisers("Pixel", ["guided"], behind).startswith("✓")
+    said = checks_03.denoisers("guided", "pixel", behind)
+    assert "Wrong about the pixels and the predictions" in said
+    assert "17.8" not in said
+    assert "None is none of pixel, guided" in checks_03.denoisers(None, "pixel", behind)
+
+
+def test_knowledge_is_taken_in_any_spelling(subject: Any) -> None:
+    few = {"images": 4, "correct_only": True}
+    assert checks_03.broken("White box", subject, ("pixel", "guided"), **few).startswith("✓")
+    assert "Which attack knows" in checks_03.broken("grey-box", subject, ("guided",), **few)
+
+
+# Lesson 04
+
+
+@pytest.mark.parametrize("given", [0.2, "0.2", 20, "20 %", "20%", "1/5", np.float32(0.2), [0.2]])
+def test_a_level_is_taken_in_any_form(pruned: Any, given: Any) -> None:
+    assert checks_04.cliff(given, pruned).startswith("✓")
+
+
+@pytest.mark.parametrize("given", [0, "0", 0.02, "2%"])
+def test_a_level_before_the_cliff_is_told_so(pruned: Any, given: Any) -> None:
+    assert checks_04.cliff(given, pruned).startswith("✗ The cliff comes later")
+
+
+def silencing(quantile: Callable[[Any, float], Any]) -> Callable[[Any, float], None]:
+    def silence(weights: Any, share: float) -> None:
+        threshold = quantile(torch.cat([weight.abs().flatten() for weight in weights]), share)
+        for weight in weights:
+            weight[weight.abs() <= threshold] = 0
+
+    return silence
+
+
+def threshold_by_dots(weights: Any, share: float) -> None:
+    threshold = torch.cat([weight.abs().flatten() for weight in weights]).quantile(share)
+    for weight in weights:
+        weight[...] = torch.where(weight.abs() <= threshold, 0.0, weight)
+
+
+@pytest.mark.parametrize("given", [silencing(torch.quantile), threshold_by_dots])
+def test_the_smallest_weights_are_silenced(subject: Any, given: Any) -> None:
+    assert checks_04.mask(given, subject, 0.5).startswith("✓")
+
+
+def each_layer(weights: Any, share: float) -> None:
+    for weight in weights:
+        weight[weight.abs() <= weight.abs().flatten().quantile(share)] = 0
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        (silencing(lambda sizes, share: sizes.quantile(1 - share)), "belongs to what stays"),
+        (silencing(lambda sizes, share: sizes.quantile(0.5)), "use `share`"),
+        (silencing(lambda sizes, share: share), "became 0, not 50%"),
+        (each_layer, "One threshold for all layers"),
+        (lambda weights, share: [weight * 0 for weight in weights], "No weight changed"),
+        (lambda weights, share: [weight.mul_(0) for weight in weights], "100.0%"),
+    ],
+)
+def test_a_wrong_mask_is_told_why(subject: Any, given: Any, hint: str) -> None:
+    assert hint in checks_04.mask(given, subject, 0.5)
+
+
+@pytest.mark.parametrize("given", [("dog", 0.2), ("Dog", "20 %"), (1, 20), (np.int64(1), [0.2])])
+def test_who_pays_is_taken_in_any_form(pruned: Any, given: Any) -> None:
+    assert checks_04.worst_off(*given, pruned).startswith("✓")
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        (("cat", 0.2), "Another class has lost more"),
+        (("dog", 0.02), "Not yet 20 points"),
+        (("dgo", 0.2), "none of cat, dog"),
+        (("dog", 0.3), "none of the levels 0, 0.02, 0.2"),
+    ],
+)
+def test_a_wrong_payer_is_told_why(pruned: Any, given: Any, hint: str) -> None:
+    assert hint in checks_04.worst_off(*given, pruned)
+
+
+def test_hidden_flips(pruned: Any) -> None:
+    assert checks_04.hidden_flips("2%", pruned).startswith("✓")
+    assert "nothing changes" in checks_04.hidden_flips(0, pruned)
+    assert "Too much is seen" in checks_04.hidden_flips(20, pruned)
+
+
+def test_calibrated_and_useless(pruned: Any) -> None:
+    assert checks_04.calibrated_and_useless("20 %", pruned).startswith("✓")
+    assert "Confidences are worse" in checks_04.calibrated_and_useless(2, pruned)
+    assert "neither result nor extreme" in checks_04.calibrated_and_useless(0.2, "extreme")
+
+
+# All lessons
+
+
+def stop(*given: Any) -> Any:
+    raise RuntimeError("no\nway")
+
+
+class Unspeakable:
+    def __repr__(self) -> str:
+        raise ValueError("no words")
+
+
+class Unreachable:
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError("nothing here")
+
+
+UNREADABLE = [
+    None,
+    "",
+    "abc",
+    math.nan,
+    {},
+    [],
+    object(),
+    Unspeakable(),
+    torch.zeros(2, 3),
+    torch.zeros(1, device="meta"),
+    torch.ones(1).to_sparse(),
+    1j,
+    b"0",
+]
+ODD = [*UNREADABLE, math.inf, -1, 10**9, 10**400, True, "0/0", "2%", "0", 99999, 200, np.zeros(0)]
+ODD += [
+    Unreachable(),
+    stop,
+    lambda: None,
+    lambda *given: "x",
+    lambda *given: torch.zeros(2, 3),
+    [[]],
+    int,
+]
+
+
+@pytest.fixture
+def exercises(request: Any) -> dict[str, tuple[Callable[..., str], list[Any], int]]:
+    """By name: the check, answered rightly, and how many of its arguments are the answer."""
+    subject, horse, diagram, mystery, noise, layers, behind, pruned = (
+        request.getfixturevalue(name)
+        for name in (
+            "subject",
+            "horse",
+            "diagram",
+            "mystery",
+            "noise",
+            "layers",
+            "behind",
+            "pruned",
+        )
+    )
+    few, bin_ = subject[:3], bin_of(diagram)
+    rows = [
+        (checks_01.black_credit, [0, horse], 1),
+        (checks_01.blur, [blurred, few], 1),
+        (checks_01.nothing_shared, [None], 1),
+        (checks_01.wins, [None, "white"], 1),
+        (checks_01.untrained, [("right", "left", "left"), mystery], 1),
+        (checks_02.overconfident, ["under", diagram], 1),
+        (checks_02.one_bin, [bin_, diagram, 0.6, 0.8], 1),
+        (checks_02.temperature, [1.42, subject], 1),
+        (checks_02.worse_than_nothing, [None], 1),
+        (checks_02.safe, [1000, subject], 1),
+        (checks_02.bins, [3, 100, subject], 2),
+        (checks_03.flipped_by_noise, [10, noise], 1),
+        (checks_03.fgsm, [one_step, few, EPSILON], 1),
+        (checks_03.takes_over, ["fc", layers], 1),
+        (checks_03.smallest, [3, few, 0], 1),
+        (checks_03.targeted, [5, "ship", subject, 2 / 255], 2),
+        (checks_03.denoisers, ["pixel", "guided", behind], 2),
+        (checks_03.broken, ["white-box", few, ("pixel",)], 1),
+        (checks_04.cliff, [0.2, pruned], 1),
+        (checks_04.mask, [silencing(torch.quantile), few, 0.5], 1),
+        (checks_04.worst_off, ["dog", 0.2, pruned], 2),
+        (checks_04.hidden_flips, [0.02, pruned], 1),
+        (checks_04.calibrated_and_useless, [0.2, pruned], 1),
+    ]
+    return {check.__name__: (check, given, count) for check, given, count in rows}
+
+
+NAMES = [name for lesson in LESSONS for name in lesson.LESSON.done]
+
+
+def test_every_check_is_tried(exercises: Any) -> None:
+    assert list(exercises) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_value_gives_a_traceback(exercises: Any, name: str) -> None:
+    check, given, answers = exercises[name]
+    for place in range(len(given)):
+        for odd in ODD if place < answers else UNREADABLE:
+            said = check(*given[:place], odd, *given[place + 1 :])
+            assert said.startswith(("✓", "✗")), (odd, said)
+            assert "\n" not in said
+    assert check().startswith("✗")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_cannot_be_read_is_shown_with_how_to_answer(exercises: Any, name: str) -> None:
+    check, given, answers = exercises[name]
+    for place in range(answers):
+        for odd in UNREADABLE:
+            said = check(*given[:place], odd, *given[place + 1 :])
+            assert said.startswith(f"✗ {checking.seen(odd)} is n"), said
+            assert "Answer with " in said
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_dots_are_not_answered(exercises: Any, name: str) -> None:
+    check, given, answers = exercises[name]
+    for place in range(answers):
+        assert check(*given[:place], ..., *given[place + 1 :]) == checking.OPEN
+
+
+@pytest.mark.parametrize(
+    ("check", "given"),
+    [
+        (checks_01.blur, lambda x, sigma: ...),
+        (checks_02.temperature, lambda T: ...),
+        (checks_03.fgsm, lambda m, x, y: x + ...),
+        (checks_04.mask, lambda weights, share: weights[0].quantile(...)),
+    ],
+)
+def test_a_function_with_gaps_is_not_answered(subject: Any, check: Any, given: Any) -> None:
+    others = {checks_03.fgsm: [EPSILON], checks_04.mask: [0.5]}.get(check, [])
+    assert check(given, subject, *others) == checking.OPEN
+
+
+# The report
+
+
+@pytest.fixture
+def lesson() -> checking.Lesson:
+    """Two exercises: the first is tried twice and done, the second is open."""
+    lesson = checking.Lesson("99_all")
+
+    @lesson.exercise("a number")
+    def first(value: Any) -> str:
+        return "✓ Right." if checking.number(value) == 1 else "✗ Wrong."
+
+    @lesson.exercise("a number")
+    def second(value: Any) -> str:
+        return "✓ Right."
+
+    for value in (..., 2, 1, 1, 3):
+        first(value)
+    second(...)
+    return lesson
+
+
+def test_report_says_what_is_done_and_what_is_open(lesson: Any) -> None:
+    assert lesson.report().splitlines() == [
+        "1 of 2 exercises are done.",
+        "✓ first: 2 attempts",
+        "○ second: not tried",
+    ]
+
+
+def test_report_is_written_for_the_teacher(lesson: Any, tmp_path: Any) -> None:
+    path = tmp_path / "ada.json"
+    assert f"Written to {path}." in lesson.report(path, name="Ada")
+    record = json.loads(path.read_text(encoding="utf-8"))
+    assert record.pop("date").startswith("20")
+    assert record == {
+        "lesson": "99_all",
+        "learner": "Ada",
+        "done": 1,
+        "of": 2,
+        "exercises": {
+            "first": {"done": True, "attempts": 2},
+            "second": {"done": False, "attempts": 0},
+        },
+    }
+
+
+def test_a_report_is_not_written_over(lesson: Any, tmp_path: Any) -> None:
+    path = tmp_path / "ada.json"
+    path.write_text("mine")
+    assert "stays as it is" in lesson.report(path)
+    assert path.read_text() == "mine"
+    lesson.report(path, replace=True)
+    assert json.loads(path.read_text())["of"] == 2
+
+
+@pytest.mark.parametrize("path", [3.5, object(), "no/such/folder/me.json", "a\0b", []], ids=repr)
+def test_a_report_that_cannot_be_written_says_so(lesson: Any, path: Any) -> None:
+    assert "✗ Nothing was written" in lesson.report(path)

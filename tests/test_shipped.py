@@ -1,0 +1,38 @@
+"""The results that lessons load are those that their lines compute."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+
+import reliab_widgets as rw
+from benchmarks import shipped
+
+FILES = sorted(shipped.HOME.glob("*.npz"))
+
+
+def test_each_file_is_one_that_can_be_computed_again() -> None:
+    assert [path.stem for path in FILES] == sorted(shipped.RESULTS)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_file_is_small_and_of_the_network_of_today(path: Any) -> None:
+    assert path.stat().st_size < 500_000
+    assert rw.load(path).fingerprint == rw.demo("resnet20").fingerprint
+
+
+@pytest.mark.slow("computes again what a learner shall not wait for")
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_file_holds_what_its_lines_compute(path: Any) -> None:
+    kept = rw.load(path)
+    exec(kept.source, names := {})
+    again = names["result"]
+    assert type(again) is type(kept)
+    for field in dataclasses.fields(kept):
+        one, other = (getattr(result, field.name) for result in (kept, again))
+        if isinstance(one, np.ndarray) and one.dtype.kind == "f":
+            if not field.name.startswith("seconds"):  # how long it took is no finding
+                np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4, err_msg=field.name)
+        elif isinstance(one, np.ndarray):
+            np.testing.assert_array_equal(one, other, err_msg=field.name)
