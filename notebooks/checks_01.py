@@ -9,7 +9,7 @@ from IPython.display import HTML
 from scipy.ndimage import gaussian_filter
 
 import reliab_widgets as rw
-from reliab_widgets.analyses.saliency.marks import MAGNITUDE, SIGNED
+from reliab_widgets.analyses.saliency.marks import SIGNED
 from reliab_widgets.core import drawing
 from reliab_widgets.ops.attribution.baselines import baseline
 from reliab_widgets.ops.statistics.agreement import TOP
@@ -116,7 +116,7 @@ class Mystery:
         axes = figure.subplots(len(self.results), 3, squeeze=False)
         colours = {"cmap": SIGNED, "vmin": -1, "vmax": 1}
         if sign == "magnitude":
-            colours = {"cmap": MAGNITUDE, "vmin": 0, "vmax": 1}
+            colours = {"cmap": "cividis", "vmin": 0, "vmax": 1}
         for row, result, side in zip(axes, self.results, self.untrained, strict=True):
             maps = [result.maps[0, 0], result.untrained[0, 0]]
             maps = maps if side == "right" else maps[::-1]
