@@ -97,7 +97,7 @@ class Maps(Sheet):
             if number_ < len(maps):
                 swatch = result.baseline_images[0, shown[min(number_, len(shown) - 1)]]
                 column.show(maps[number_], limits[number_], look.polarity, names[number_],
-                            rgb(swatch) if result.has_baseline else None)  # fmt: skip
+                            _few(rgb(swatch)) if result.has_baseline else None)  # fmt: skip
             else:
                 column.hide(_why_alone(result))
             b = shown[number_] if number_ < len(shown) else None
@@ -344,6 +344,12 @@ def _withheld(result: Saliency, shown: tuple[int, ...], look: Look) -> tuple[str
     way = "Follows with the full map." if look.preview else "Take more steps (all settings)."
     maps = "maps do" if len(shown) > 1 else "map does"
     return ("Not told:", f"the {maps} not add up,", f"gap {gaps}.", way)
+
+
+def _few(pixels: np.ndarray) -> np.ndarray:
+    """Return no more pixels than a swatch shows."""
+    every = -(-max(pixels.shape[:2]) // CELLS)
+    return pixels[::every, ::every]
 
 
 def _heading(name: str) -> str:
