@@ -53,6 +53,7 @@ class Case(NamedTuple):
     sliders: dict[str, str]
     job: str
     begin: Callable[[Locator], Iterator[object]]
+    panels: tuple[str, ...] = ()
 
 
 def measure(name: str) -> Iterator[Measured]:
@@ -68,7 +69,8 @@ def measure(name: str) -> Iterator[Measured]:
             Lab(folder / "notebooks", folder / "lab") as lab,
         ):
             for case in CASES:
-                cell = f"import reliab_widgets as rw\nrw.widgets.{case.widget}(rw.demo({name!r}))"
+                made = f"rw.widgets.{case.widget}(rw.demo({name!r}), panels={case.panels!r})"
+                cell = f"import reliab_widgets as rw\n{made}"
                 first = []
                 for number in range(NOTEBOOKS):
                     path = lab.folder / f"{case.widget}{number}.ipynb"
@@ -103,7 +105,11 @@ def sliding(notebook: Notebook, widget: Locator, label: str) -> list[float]:
     page.wait_for_timeout(3 * SECOND)
     steps, at = [], handle.get_attribute
     most = slider.count() - 1 if label.endswith(":") else PRESSES
-    while len(steps) < min(most, PRESSES) and (live or at("aria-valuenow") != at("aria-valuemax")):
+    most = PRESSES // 2 if label.startswith("grid:") else most  # a row of cells
+    ends = not live or label.startswith("handle:")
+    while len(steps) < min(most, PRESSES):
+        if ends and at("aria-valuenow") == at("aria-valuemax"):
+            break
         steps.append(repainted(notebook, lambda: page.keyboard.press("ArrowRight"), PICTURE))
     return steps
 
@@ -118,9 +124,9 @@ def corruptions(widget: Locator) -> Iterator[object]:
 def images(widget: Locator) -> Iterator[object]:
     """RISE with most masks, of another image each time."""
     labelled(widget, "Method").locator("select").select_option("RISE")
-    button(widget, "▸ More").click()
-    labelled(widget, "masks").locator("select").select_option("4000")
-    button(widget, "◂ Back").click()
+    button(widget, "+ all settings").click()
+    labelled(widget, "Masks").locator("select").select_option("4000")
+    button(widget, "− all settings").click()
     for _ in range(JOBS):
         yield button(widget, "▶").click()
 
@@ -136,7 +142,7 @@ def sweeps(widget: Locator) -> Iterator[object]:
 
 def criteria(widget: Locator) -> Iterator[object]:
     """Another order of the filters each time."""
-    choices = labelled(widget, "criterion").locator("select")
+    choices = labelled(widget, "Rank filters by").locator("select")
     for option in choices.locator("option").all_inner_texts()[1:]:
         yield choices.select_option(option)
 
@@ -148,11 +154,21 @@ CASES = (
         "forward passes",
         corruptions,
     ),
-    Case("SaliencyWidget", {"α": "path", "deleted": "deleted pixels"}, "RISE", images),
+    Case(
+        "SaliencyWidget",
+        {
+            "handle:alpha": "path",
+            "handle:fraction": "deleted pixels",
+            "grid:cell.1": "choice of a pixel",
+        },
+        "RISE",
+        images,
+        ("path", "deletion"),
+    ),
     Case(
         "PropagationWidget", {"Size ε": "epsilon", "layer:": "choice of a layer"}, "a sweep", sweeps
     ),
-    Case("PruningWidget", {"remove": "part removed"}, "a sweep", criteria),
+    Case("PruningWidget", {"handle:level": "part removed"}, "a sweep", criteria),
 )
 
 

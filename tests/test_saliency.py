@@ -667,7 +667,7 @@ def test_views_are_no_knobs_and_are_checked() -> None:
     made = saliency(textured(), **TINY)
     assert set(made.views) == {
         "part", "pair", "versus", "polarity", "scale", "clip", "alpha", "fill", "fraction", "cell",
-        "preview",
+        "preview", "narrow",
     }  # fmt: skip
     assert not set(made.views) & set(made.knobs)
     for view, words in (

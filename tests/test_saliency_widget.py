@@ -22,7 +22,7 @@ from torch import nn
 from reliab_widgets import Explorer, Subject
 from reliab_widgets.analyses.saliency.charts import DeletionCurves, Way
 from reliab_widgets.analyses.saliency.compute import saliency
-from reliab_widgets.analyses.saliency.drawing import LEFTS, SIDE, TOP, Maps
+from reliab_widgets.analyses.saliency.drawing import SIDE, TOP, Maps, Narrow
 from reliab_widgets.analyses.saliency.panels import Deletion, Drawn, Path
 from reliab_widgets.analyses.saliency.result import Saliency
 from reliab_widgets.analyses.saliency.table import Agreement
@@ -173,7 +173,7 @@ def test_drawn_twice_is_as_drawn_once(first: Saliency, second: Saliency, part: s
 def test_image_and_two_maps_stand_side_by_side_in_their_own_pixels() -> None:
     result = made_up()
     found = pictures(result.plot())
-    assert [round(left) for left, _ in found] == list(LEFTS)
+    assert [round(left) for left, _ in found] == list(Maps.lefts)
     expected = (result.images[0] * 255).round().transpose(1, 2, 0)
     np.testing.assert_array_equal(found[0][1], expected)
     assert {"Compared with black", "Compared with white"} <= set(texts(result.plot()))
@@ -206,7 +206,7 @@ def test_what_opposes_beyond_a_third_of_the_scale_carries_a_dot() -> None:
     (column, _) = Maps.on(drawn(result, clip=100)).columns
     corners = column.dots.patch.get_path().vertices
     side = SIDE / SIZE
-    np.testing.assert_allclose(corners.mean(0)[0], LEFTS[1] + 5.5 * side, atol=side / 5)
+    np.testing.assert_allclose(corners.mean(0)[0], Maps.lefts[1] + 5.5 * side, atol=side / 5)
     assert corners[:, 1].min() == pytest.approx(TOP + 3.4 * side)  # a fifth of the side
     assert corners[:, 1].max() == pytest.approx(TOP + 3.6 * side)
     assert len(corners) == 5
@@ -280,10 +280,11 @@ def test_the_ruler_has_the_pair_and_its_controls() -> None:
     )
     assert "Spearman’s ρ over 256 pixels" in words
     ruler = Maps.on(figure).ruler
-    middle = ruler.line.get_ydata()
-    assert ruler.dot.get_ydata()[0] == pytest.approx(
-        middle[0] + (1 - 0.25) / 2 * (middle[1] - middle[0])
-    )
+    low, high = ruler.line.get_ydata()
+    assert ruler.dot.get_ydata()[0] == pytest.approx(low + (1 + 0.25) / 2 * (high - low))
+    lying = Narrow.on(drawn(made_up(), narrow=True)).ruler
+    left, right = lying.line.get_xdata()
+    assert lying.dot.get_xdata()[0] == pytest.approx(left + (1 + 0.25) / 2 * (right - left))
     said = [title for title in titles(figure) if title.startswith("black and white")]
     assert said == [
         "black and white: ρ = 0.25, of magnitudes 0.25, top 10 % shared 0.25, SSIM 0.25"
@@ -367,7 +368,7 @@ def test_the_ring_begins_where_the_maps_disagree_most() -> None:
     drawing = Maps.on(result.plot())
     assert (drawing.grids["cell"].row, drawing.grids["cell"].column) == (2, 3)
     side = SIDE / SIZE
-    for left, ring in zip(LEFTS, drawing.rings, strict=True):
+    for left, ring in zip(Maps.lefts, drawing.rings, strict=True):
         assert ring.get_x() + ring.get_width() / 2 == pytest.approx(left + 3.5 * side)
         assert ring.get_y() + ring.get_height() / 2 == pytest.approx(TOP + 2.5 * side)
     one = Maps.on(drawn(made_up(("black",))))
@@ -416,7 +417,7 @@ def test_the_triangle_has_every_pair_and_the_controls_apart() -> None:
 def test_the_fill_decides_which_map_falls_first(fill: str) -> None:
     figure = drawn(made_up(), part="deletion", fill=fill, fraction=0.25)
     words = texts(figure)
-    assert DeletionCurves.on(figure).notes[2].get_text() == f"{fill} map"
+    assert DeletionCurves.on(figure).notes[-1].get_text() == f"{fill} map"
     assert "at 25 % replaced" in words
     rows = [it[0].get_text() for it in DeletionCurves.on(figure).rows]
     assert rows == ["0.90", "0.75", "0.75", "0.75", "0.10"]
@@ -433,7 +434,7 @@ def test_random_orders_are_drawn_dotted_and_may_win() -> None:
     morf = result.morf.copy()
     morf[:, -1] = 0
     won = DeletionCurves.on(drawn(made_up(morf=morf), part="deletion"))
-    assert won.notes[2].get_text() == "random order"
+    assert won.notes[-1].get_text() == "random order"
     assert DeletionCurves.on(drawn(result, part="deletion", fraction=0.7)).handles[
         "fraction"
     ].high == 1.0  # fmt: skip
@@ -547,7 +548,8 @@ def test_no_text_leaves_the_picture() -> None:
     )
     views: list[dict[str, Any]] = [
         {}, {"pair": (1, 2)}, {"alpha": 0.5}, {"versus": "untrained"}, {"part": "agreement"},
-        {"part": "deletion", "fill": "white"}, {"part": "path"},
+        {"part": "deletion", "fill": "white"}, {"part": "path"}, {"narrow": True},
+        {"narrow": True, "versus": "untrained"},
     ]  # fmt: skip
     for result in (long, off(long, 0.9, 0.9, 0.9), off(long, 0.9)):
         for view in views:
@@ -705,7 +707,8 @@ def test_it_opens_on_six_controls_and_no_panel(widget: SaliencyWidget) -> None:
     assert not any(it.is_open for it in (*widget.page.opened, widget.page.settings))
     # Every knob of the analysis but the ones that a result of one method and image does not need.
     known = set(widget.analysis.knobs) | set(widget.view_knobs)
-    without = {"sign", "hyper", "fills", "points", "untrained", "part", "pair", "preview"}
+    without = {"sign", "hyper", "fills", "points", "untrained", "part", "pair", "preview",
+               "narrow"}  # fmt: skip
     assert known - set(widget.controls) == without
 
 
@@ -915,7 +918,7 @@ def test_a_pixel_is_chosen_in_the_picture_and_told_in_both_maps(widget: Saliency
     widget.wait(LONG)
     until(lambda: live.grids["cell"]["row"] == 7)
     assert widget.state()["cell"] == (8, 2)
-    said = re.findall(r">([^<]*) (?:supports|opposes) [^<]*</text>", live.svg)
+    said = re.findall(r">([^<]*) (?:supports|opposes)[^<]*</text>", live.svg)
     for value in result.maps[0, :2, 7, 1]:
         assert number(float(value)) in said
     told = live.grids["cell"]["texts"][7 * SIZE + 1]

@@ -45,7 +45,8 @@ class Page:
         self.dismiss = self.button("Dismiss", "Put this away", lambda: self.show_error(None))
         self.alert = W.HBox([self.card, self.dismiss], layout=W.Layout(display="none"))
         self.alert.add_class("rw-alert")
-        self.picture = Stage(explorer.height, explorer.work.choose, explorer.work.drag)
+        work = explorer.work
+        self.picture = Stage(explorer.height, work.choose, work.drag, work.relay)
         self.readout = W.HTML(layout=W.Layout(min_height="57px"))
         self.code = W.Textarea(
             layout=W.Layout(width="auto", height="150px", display="none"),

@@ -44,6 +44,9 @@ class LivePicture(anywidget.AnyWidget):
     handles = traitlets.Dict(help="Where handles lie and what they stand for.").tag(sync=True)
     grids = traitlets.Dict(help="Cells that are chosen like marks, by kind.").tag(sync=True)
     dragged = traitlets.Dict(help="Name and value of the handle last moved.").tag(sync=True)
+    narrow = traitlets.Bool(False, help="Whether less than 700 pixels are there for it.").tag(
+        sync=True
+    )
     alive = traitlets.Bool(False, help="Whether a page shows it.").tag(sync=True)
 
 
@@ -58,6 +61,8 @@ class Stage(W.VBox):
         ``chosen(kind, key)`` when a mark was chosen.
     dragged : callable
         ``dragged(name, value)`` when a handle was moved.
+    narrowed : callable, optional
+        ``narrowed()`` when the page has become narrow or wide.
     """
 
     def __init__(
@@ -65,6 +70,7 @@ class Stage(W.VBox):
         height: int,
         chosen: Callable[[str, str], object],
         dragged: Callable[[str, float], object],
+        narrowed: Callable[[], object] = lambda: None,
     ) -> None:
         self._chosen, self._dragged = chosen, dragged
         self._here = threading.local()
@@ -77,6 +83,7 @@ class Stage(W.VBox):
         self.live.observe(self._on_selected, "selected")
         self.live.observe(self._on_dragged, "dragged")
         self.live.observe(self._on_alive, "alive")
+        self.live.observe(lambda _: narrowed(), "narrow")
 
     def show(
         self,

@@ -183,6 +183,11 @@ class Work:
         explorer = self._explorer
         explorer.guard(lambda: explorer.settings.move(name, value))
 
+    def relay(self) -> None:
+        """Lay the picture out anew on a page that has become narrow or wide."""
+        if self.result is not None:
+            self._explorer.repaint()
+
     # ------------------------------------------------------------------ what the page tells
     def stale(self, stale: bool) -> None:
         """Mark the picture as that of earlier settings, or not."""

@@ -157,7 +157,7 @@ def test_a_pixel_is_chosen_by_mouse_and_keyboard(notebook: Notebook, widget: Loc
     assert notebook.run_new("print(len(widget.work.cache._memory))") == held
 
 
-def test_the_ring_moves_placeonce(notebook: Notebook, widget: Locator) -> None:
+def test_the_ring_moves_at_once(notebook: Notebook, widget: Locator) -> None:
     """The page moves it; it does not wait for the kernel, which sleeps."""
     ring, grid = mark(widget, "ring:cell.1"), mark(widget, "grid:cell.1")
     grid.focus()
@@ -244,7 +244,7 @@ def test_another_nothing_is_computed_and_its_colour_gets_no_credit(
     assert notebook.run_new(f"{code}print(b.any(), abs(r.maps[0, 3][b]).sum())") == "True 0.0"
 
 
-def test_maps_thplacedo_not_add_up_are_not_compared(
+def test_maps_that_do_not_add_up_are_not_compared(
     notebook: Notebook, widget: Locator, shot: Callable[[Locator, str], None]
 ) -> None:
     notebook.run_new("_ = widget.set(steps=1).wait(60)")
@@ -263,7 +263,7 @@ def test_the_next_image_by_keyboard(notebook: Notebook, widget: Locator) -> None
     ready(widget)
 
 
-def test_whplacewas_pinned_is_outlined(
+def test_what_was_pinned_is_outlined(
     notebook: Notebook, widget: Locator, shot: Callable[[Locator, str], None]
 ) -> None:
     button(widget, "Pin").click()

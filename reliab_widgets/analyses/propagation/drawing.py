@@ -143,7 +143,7 @@ class Attacked(Sheet):
         self.start.set(x=x, text=f"{times(start)}×", fontsize=16 if tight else 20)
         how = "rms" if metric == "rms" else NAMES[metric]
         if tight:
-            effect, begun = ("the effect", "of noise,", "at the logits"), ("at the", "input")
+            effect, begun = ("the effect", "of noise,", "at logits"), ("at the", "input")
         else:
             effect = ("the effect of the noise,", "at the logits", "")
             begun = (f"its size at the input ({how})", _starts(float(start)))

@@ -58,7 +58,7 @@ class DeletionCurves(Sheet):
             (self.text(292, 62 + 22 * row, fontweight="bold"), self.label(334, 62 + 22 * row))
             for row in range(MOST + 1)
         ]
-        self.notes = [self.label(292, y) for y in (192, 209, 228)]
+        self.notes = [self.label(292, y) for y in (180, 196, 218, 234)]
         self.reasons = [self.label(34, 90 + 19 * row) for row in range(3)]
 
     def show(
@@ -90,7 +90,7 @@ class DeletionCurves(Sheet):
         areas = result.areas()[:, :, f].mean(0)
         best = min([*told, -1], key=lambda b: areas[b])
         name = "random order" if best == -1 else _map(result, best)
-        words = ("low: pixels matter", "falls first:", name)
+        words = ("lower: these pixels", "matter more", "falls first:", name)
         for text, word in zip(self.notes, words, strict=True):
             text.set_text(word)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -15,13 +15,13 @@ from ...core.style import BLUE, INK, LINES, MUTED, ORANGE, PAPER, Sheet
 from ...core.wording import percent
 from . import reading
 from .marks import OPPOSES, Coloured, Lines, boxes, limit, part, picture
-from .ruler import Reading, Ruler
+from .ruler import Level, Reading, Ruler
 from .values import CELLS, accumulated, number, place, two
 
 if TYPE_CHECKING:
     from .result import Saliency
 
-SIDE, TOP, LEFTS = 200, 24, (0, 222, 444)
+SIDE, TOP = 200, 24
 """Of image and maps."""
 RING = 10
 """Pixels that the ring on a cell takes at least."""
@@ -43,6 +43,8 @@ class Maps(Sheet):
     """Image, two maps with their scales and the credit of one pixel, and the ruler."""
 
     height = 284
+    lefts: ClassVar[tuple[int, int, int]] = (0, 222, 444)
+    ruler_kind: ClassVar[type[Ruler]] = Ruler
 
     def __init__(self, figure: Figure) -> None:
         super().__init__(figure)
@@ -53,11 +55,11 @@ class Maps(Sheet):
         self.answer = self.text(0, 253, fontweight="bold")
         self.other = self.label(SIDE, 253, ha="right")
         self.unit = self.label(0, 272)
-        self.columns = [_Column(self, x) for x in LEFTS[1:]]
+        self.columns = [_Column(self, x) for x in self.lefts[1:]]
         self.frames: list[Rectangle] = []
         self.rings: list[Rectangle] = []
         self.targets: list[Rectangle] = []
-        for x in LEFTS:
+        for x in self.lefts:
             frame = Rectangle((x, TOP), SIDE, SIDE, fc="none", ec=LINES, lw=1, zorder=2)
             ring = Rectangle((x, TOP), 0, 0, fc="none", ec="#000000", lw=2, zorder=8)
             ring.set_path_effects([withStroke(linewidth=5, foreground="#ffffff")])
@@ -68,7 +70,7 @@ class Maps(Sheet):
             ):  # fmt: skip
                 self.page.add_patch(patch)
                 patches.append(patch)
-        self.ruler = Ruler(self)
+        self.ruler = self.ruler_kind(self)
 
     def show(
         self, result: Saliency, pinned: Saliency | None, pair: tuple[int, int], look: Look
@@ -78,7 +80,7 @@ class Maps(Sheet):
             pinned = None  # of another image, class or score: nothing to lay behind this
         shown = tuple(dict.fromkeys(pair if look.versus == "baseline" else pair[:1]))
         maps = [accumulated(result, look.alpha)[b] for b in shown]
-        names = [f"Compared with {short(result.called(b), 14)}" for b in shown]
+        names = [_heading(result.called(b)) for b in shown]
         if not result.has_baseline:
             names = [f"By {short(reading.method(result), 22)}"]
         if look.versus == "untrained" and result.untrained.shape[1]:
@@ -95,7 +97,7 @@ class Maps(Sheet):
             if number_ < len(maps):
                 swatch = result.baseline_images[0, shown[min(number_, len(shown) - 1)]]
                 column.show(maps[number_], limits[number_], look.polarity, names[number_],
-                            rgb(swatch) if result.has_baseline else None)  # fmt: skip
+                            _few(rgb(swatch)) if result.has_baseline else None)  # fmt: skip
             else:
                 column.hide(_why_alone(result))
             b = shown[number_] if number_ < len(shown) else None
@@ -149,7 +151,7 @@ class Maps(Sheet):
         ]
         here = 1 + len(maps)
         for at, (left, ring, target) in enumerate(
-            zip(LEFTS, self.rings, self.targets, strict=True)
+            zip(self.lefts, self.rings, self.targets, strict=True)
         ):
             for artist in (ring, target, self.frames[at]):
                 artist.set_visible(at < here)
@@ -162,7 +164,9 @@ class Maps(Sheet):
         for at, values in enumerate(credit):
             value = float(values[row, column])
             means = "supports" if value > 0 else "opposes"
-            said = f"{number(value)} {means} {supported}" if value else "0"
+            said = f"{number(value)} {means}" if value else "0"
+            if value and len(said) + len(supported) < 19:
+                said += f" {supported}"
             if not open_[at]:
                 said = f"not told, gap {percent(gaps[at], 0)}"
             self.columns[at].tell(what, said, (0.0 if not open_[at] else value))
@@ -206,6 +210,14 @@ class Maps(Sheet):
         )
         heading = "Do the two maps agree?" if a != b else "The map and its controls"
         self.ruler.show(heading, readings, notes, _withheld(result, shown, look))
+
+
+class Narrow(Maps):
+    """The same on a narrow page, with the ruler below."""
+
+    width, height = 640, 368
+    lefts = (0, 220, 440)
+    ruler_kind = Level
 
 
 _MEASURES = ("absolute", "top", "ssim")
@@ -269,9 +281,11 @@ class _Column:
         low = 0 if polarity == "magnitude" else -1
         self.bar.show(np.linspace(low, 1, 64)[None], 1.0, polarity)
         end = number(limit, sign=False)
-        words = (
-            ("0", f"{end} either way") if low == 0 else (f"· opposes −{end}", f"+{end} supports")
-        )
+        words = (f"· opposes −{end}", f"+{end} supports")
+        if len(end) > 4:
+            words = (f"· −{end}", f"+{end}")
+        if low == 0:
+            words = ("0", f"{end} either way")
         for text, word in zip(self.ends, words, strict=True):
             text.set_text(word)
         for artist in (self.swatch, self.rim):
@@ -330,6 +344,16 @@ def _withheld(result: Saliency, shown: tuple[int, ...], look: Look) -> tuple[str
     way = "Follows with the full map." if look.preview else "Take more steps (all settings)."
     maps = "maps do" if len(shown) > 1 else "map does"
     return ("Not told:", f"the {maps} not add up,", f"gap {gaps}.", way)
+
+
+def _few(pixels: np.ndarray) -> np.ndarray:
+    """Return no more pixels than a swatch shows."""
+    every = -(-max(pixels.shape[:2]) // CELLS)
+    return pixels[::every, ::every]
+
+
+def _heading(name: str) -> str:
+    return f"Compared with {name}" if len(name) <= 8 else f"With {short(name, 14)}"
 
 
 def _why_alone(result: Saliency) -> tuple[str, ...]:

@@ -470,6 +470,7 @@ class Saliency(Result):
         fraction: Annotated[float, Real(least=0, most=1, slider=(0, 0.5, 0.01))] = 0.1,
         cell: Annotated[tuple[int, int] | None, Auto(CELL)] = None,
         preview: Annotated[bool, Flag()] = False,
+        narrow: Annotated[bool, Flag()] = False,
     ) -> None:
         """Draw two maps of the first image and how far they agree, or another part.
 
@@ -508,6 +509,8 @@ class Saliency(Result):
             pixels a side, of the cell of a grid of 32. By default where the maps disagree most.
         preview : bool
             Whether it is marked as a preview.
+        narrow : bool
+            Whether the maps are laid out for 640 pixels instead of 880.
         """
         pair = self.pair(pair)
         if part == "agreement":
@@ -523,11 +526,11 @@ class Saliency(Result):
 
             Way.on(figure).show(self, pair, alpha)
         else:
-            from .drawing import Look, Maps
+            from .drawing import Look, Maps, Narrow
 
             alpha = 1.0 if versus == "untrained" else alpha  # of which there are no steps
             look = Look(polarity, scale, clip, alpha, cell, versus, preview)
-            Maps.on(figure).show(self, pinned, pair, look)
+            (Narrow if narrow else Maps).on(figure).show(self, pinned, pair, look)
 
 
 def _mean(values: np.ndarray) -> np.ndarray:

@@ -211,7 +211,8 @@ Above 20 % nothing that is derived from the map is told: take more steps.</li>
 
     def views(self) -> dict[str, Any]:
         """Return the arguments for the picture: which maps it shows, and whether of a preview."""
-        views, result = super().views() | {"preview": self.is_preview}, self.work.result
+        told = {"preview": self.is_preview, "narrow": self.page.picture.live.narrow}
+        views, result = super().views() | told, self.work.result
         if isinstance(result, Saliency):
             named = [_name(it) for it in result.baselines]
             wanted = [self.controls[name].value for name in SHOWN]

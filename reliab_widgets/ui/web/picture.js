@@ -1,5 +1,6 @@
 // A picture whose marks answer. A drawing names them: "bin:3" is chosen with a click or the arrow
 // keys, "handle:alpha" is dragged, "grid:cell.0" has cells that are chosen, and "ring:cell.0" shows which.
+const NARROW = 700; // pixels: below, a picture may be laid out anew instead of becoming small
 const MARK = /^([a-z_]+):(.+)$/;
 
 function render({ model, el }) {
@@ -232,11 +233,19 @@ function render({ model, el }) {
   for (const [name, act] of Object.entries(on)) root.addEventListener(name, act);
   for (const name of ["svg", "alt", "selected", "handles", "grids"]) model.on(`change:${name}`, draw);
   draw();
+  const observer = new ResizeObserver(() => {
+    const narrow = el.clientWidth < NARROW;
+    if (!el.clientWidth || narrow === model.get("narrow")) return;
+    model.set("narrow", narrow);
+    model.save_changes();
+  });
+  observer.observe(el);
   const forget = named(el);
   model.set("alive", true);
   model.save_changes();
   return () => {
     model.off(null, draw);
+    observer.disconnect();
     cancelAnimationFrame(frame);
     clearTimeout(patience);
     forget();
