@@ -88,20 +88,23 @@ class Lesson:
         return f"Written to {path}."
 
 
-def _verdict(check: Callable[..., str], how: str, given: Any, others: Any) -> str:
-    if any(_has_dots(value) for value in given):
+def _verdict(
+    check: Callable[..., str], how: str, given: tuple[Any, ...], others: dict[str, Any]
+) -> str:
+    values = [*given, *others.values()]
+    if any(_has_dots(value) for value in values):
         return OPEN
     try:
         verdict = check(*given, **others)
     except Unread as unread:
         verdict = f"✗ {unread} Answer with {how}."
     except Exception as error:  # whatever a learner hands over gets a line, and no traceback
-        told = ", ".join(seen(value) for value in given) or "nothing"
+        told = ", ".join(map(seen, values)) or "nothing"
         verdict = (
             f"✗ This cannot be checked, it stopped with {_first_line(error)} You gave {told}. "
             f"Answer with {how}."
         )
-    gaps = any(... in _constants(value) for value in given)
+    gaps = any(... in _constants(value) for value in values)
     return verdict if verdict.startswith("✓") or not gaps else OPEN
 
 

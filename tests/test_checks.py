@@ -694,6 +694,11 @@ def test_dots_are_not_answered(exercises: Any, name: str) -> None:
         assert check(*given[:place], ..., *given[place + 1 :]) == checking.OPEN
 
 
+def test_dots_are_seen_where_an_answer_is_named(subject: Any) -> None:
+    assert checks_02.safe(subject=subject, answer=...) == checking.OPEN
+    assert checks_02.safe(subject=subject, answer="all").startswith("✗ 'all' is no number.")
+
+
 @pytest.mark.parametrize(
     ("check", "given"),
     [

@@ -142,6 +142,7 @@ def test_every_wrong_answer_of_the_kit_is_one_of_an_exercise() -> None:
     assert set(told) <= set(known)
 
 
+@pytest.mark.slow("three widgets, each with its first picture")
 def test_code_of_the_kit_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     import_module("checks_01").report("ada.json", name="Ada")
