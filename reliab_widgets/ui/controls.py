@@ -324,7 +324,12 @@ class Stops(W.SelectionSlider):
         self._show(min(max(self.value, low), high))
 
     def _show(self, value: float) -> None:
+        count = len(self.options)
         offer(self, self._offered(value), value)
+        if len(self.options) != count:
+            # The page keeps the old end of the range until it makes the slider anew.
+            self.orientation = "vertical"
+            self.orientation = "horizontal"
 
     def _offered(self, value: float) -> tuple[tuple[str, float], ...]:
         low, high = self._bounds
