@@ -992,3 +992,50 @@ def test_images_of_any_kind_have_thumbnails(channels: int) -> None:
     ((_, _), (tag, attributes), *_) = Tags(thumbnail(np.ones((channels, 4, 4)), "a\nb", "t")).found
     assert tag == "img"
     assert attributes["alt"] == "t"
+
+
+# --- another network behind -----------------------------------------------------------------
+
+
+def test_another_network_is_shown_behind_on_the_same_images() -> None:
+    other = rw.Subject(
+        SUBJECT.network.copied(lambda model: model.fc.bias.add_(0.5)).model.eval(),
+        SUBJECT.images[:3],
+        SUBJECT.labels[:3],
+        name="other net",
+    )
+    widget = ReliabilityWidget(SUBJECT, against=other)
+    result = widget.wait(LONG)
+    ghost = widget.work.ghost
+    assert (result.subject, ghost.subject) == (SUBJECT.name, "other net")
+    assert ghost.n == result.n == len(SUBJECT)  # the images of the first, not its three
+    assert ghost.knobs == result.knobs
+    assert f"Against other net: {result.against(ghost).partition(': ')[2]}" in html_text(widget)
+    assert "◇ other net" in widget.page.picture.live.svg
+    widget.set(bins=7).wait(LONG)
+    assert widget.work.ghost.knobs["bins"] == 7
+    # What is pinned by hand stands instead of it.
+    button(widget, "Pin").click()
+    widget.wait(LONG)
+    assert "Against the pin" in html_text(widget)
+    assert "◇ pinned" in widget.page.picture.live.svg
+
+
+def html_text(widget: Any) -> str:
+    return words.html.unescape(re.sub("<[^>]+>", "", widget.page.readout.value)).replace(
+        "\u202f", " "
+    )
+
+
+@pytest.mark.parametrize(
+    ("against", "kind", "said"),
+    [
+        (3, TypeError, "against is not a Subject: got int"),
+        (rw.demo("resnet20")[:4], ValueError, "only networks with the same classes are compared"),
+    ],
+)
+def test_what_cannot_stand_behind_is_refused(
+    against: Any, kind: type[Exception], said: str
+) -> None:
+    with pytest.raises(kind, match=said):
+        ReliabilityWidget(SUBJECT, against=against)

@@ -270,12 +270,13 @@ def test_against_a_pinned_result_of_other_settings() -> None:
     last = strong.layers.index("logits")
     far = [times(float(it.first()[last])) for it in (weak, strong)]
     assert strong.against(weak) == (
-        f"Pinned (BIM 2.55/255, 10 steps): {far[0]} times, here {far[1]}; dark there, bright here."
+        f"Against the pin (BIM 2.55/255, 10 steps): {far[0]} times, here {far[1]}; "
+        "dark there, bright here."
     )
     assert weak.against(weak).endswith("dark there and here.")
     # Of another image only its factor is told, and that it is another one.
     other = examine(tiny((0.45, 0.55)), epsilon=0.01, images=[1])
-    assert strong.against(other).startswith("Pinned (image 1, BIM 2.55/255, 10 steps): ")
+    assert strong.against(other).startswith("Against the pin (image 1, BIM 2.55/255, 10 steps): ")
     assert "there" not in strong.against(other)
 
 

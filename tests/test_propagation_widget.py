@@ -943,10 +943,10 @@ def test_the_pin_waits_for_what_a_preview_becomes(
     assert "Pinned" not in widget.page.readout.value
     widget.wait(LONG)
     assert not widget.is_preview
-    assert "Pinned (BIM 51/255, 10 steps): " in widget.page.readout.value
+    assert "Against the pin (BIM 51/255, 10 steps): " in widget.page.readout.value
     assert widget.work.pinned.knobs["steps"] == 10
     widget.set(image=5).wait(LONG)  # like is compared with like: another image is named
-    assert "Pinned (image 1, BIM 51/255, 10 steps): " in widget.page.readout.value
+    assert "Against the pin (image 1, BIM 51/255, 10 steps): " in widget.page.readout.value
 
 
 def test_controls_show_what_auto_came_to(widget: PropagationWidget) -> None:

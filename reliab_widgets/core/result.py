@@ -144,6 +144,15 @@ class Result(Record):
     needs: ClassVar[Mapping[str, Kind]] = MappingProxyType({})
     """The knobs that its methods ask for, by name, and what their plain values are."""
 
+    def beside(self, other: Result) -> str:
+        """Return what another result is called beside this one: "pinned", or its network."""
+        return "pinned" if other.subject == self.subject else other.subject
+
+    def versus(self, other: Result) -> str:
+        """Return the beginning of a sentence that compares this one with another."""
+        pinned = other.subject == self.subject
+        return f"Against {'the pin' if pinned else other.subject}"
+
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "draw" in cls.__dict__:

@@ -20,7 +20,7 @@ from .page import Page
 from .running import Runner
 from .settings import Settings
 from .special import Special
-from .work import Work
+from .work import Work, under
 
 DISPLAY_WAIT = 3.0
 """Seconds that showing the widget waits for its first picture, so that a saved notebook has it."""
@@ -52,6 +52,8 @@ class Explorer(Special, W.VBox):
         Where results are remembered; by default in this widget's memory.
     executor : optional
         Where the analysis runs its sweeps.
+    against : Subject, optional
+        Whose network is shown behind as a ghost: on the same images, with the same knobs.
     panels : sequence of str
         Which panels are open at first.
     **others
@@ -84,9 +86,11 @@ class Explorer(Special, W.VBox):
         cache: Cache | None = None,
         executor: Any = None,
         panels: Sequence[str] = (),
+        against: Subject | None = None,
         **others: Any,
     ) -> None:
         check_subject(subject)
+        other = None if against is None else under(subject, against)
         self.analysis, self.subject = analysis, subject
         self.view_knobs = _views(analysis)
         known = {**(getattr(analysis, "knobs", None) or declared(analysis)), **self.view_knobs}
@@ -96,7 +100,7 @@ class Explorer(Special, W.VBox):
         self._closed = False
         self.settings = Settings(known, made, self._about, self.changed, self.implied)
         self.controls = self.settings.controls
-        self.work = Work(self, Cache() if cache is None else cache, executor)
+        self.work = Work(self, Cache() if cache is None else cache, executor, other)
         self.runner = Runner(f"rw{id(self):x}", self.work)
         self.page = Page(self, show_code, panels)
         super().__init__(self.arrange(), layout=W.Layout(width="100%"))
@@ -211,10 +215,6 @@ class Explorer(Special, W.VBox):
         if not self._closed:
             self.work.repaint()
 
-    def compute(self, progress: Any, knobs: dict[str, Any]) -> Any:
-        """Return what the analysis gives for these knobs, remembered or computed."""
-        return self.work.compute(progress, knobs)
-
     def aside(self, part: str, work: Callable[[], Any], then: Callable[[Any], object]) -> None:
         """Do ``then(work())`` in the background for a part of the page, after what runs now.
 
@@ -308,7 +308,7 @@ def _check_options(
 ) -> None:
     _check_panels(panels, kinds)
     for name in others:
-        options = "Use preset, hide, lock, show_code, cache or executor"
+        options = "Use preset, hide, lock, panels, against, show_code, cache or executor"
         fix = f"Pass preset={{{name!r}: ...}}" if name in known else options
         raise TypeError(problem("a widget has no such option", f"got {name}=", fix))
     for name, value in (("preset", preset), ("lock", lock)):

@@ -12,12 +12,15 @@ from matplotlib.figure import Figure
 
 from ..core import drawing
 from ..core.engine import Cache, Cancelled
+from ..core.knobs import AnotherSubject
 from ..core.result import Result
+from ..core.wording import problem
 from . import worker
 from .settings import said
 from .words import Chip
 
 if TYPE_CHECKING:
+    from ..core.subject import Subject
     from .explorer import Explorer
 
 
@@ -32,9 +35,15 @@ class Work:
         Where results are remembered.
     executor : object
         What the analysis gets, besides progress, if it takes one.
+    against : Subject, optional
+        The explorer's images under another network, which is shown behind.
     """
 
-    def __init__(self, explorer: Explorer, cache: Cache, executor: Any) -> None:
+    def __init__(
+        self, explorer: Explorer, cache: Cache, executor: Any, against: Subject | None = None
+    ) -> None:
+        self._against = against
+        self._other: Any = None  # what the analysis gives for it
         self._explorer, self.cache, self.executor = explorer, cache, executor
         takes = inspect.signature(explorer.analysis).parameters
         handed = {"executor": executor, "partial": self._grown}
@@ -52,12 +61,19 @@ class Work:
         self._doing: dict[str, Any] = {}
 
     # ------------------------------------------------------------------ computing
-    def compute(self, progress: Any, knobs: dict[str, Any]) -> Any:
-        """Return what the analysis gives, remembered or computed."""
+    @property
+    def ghost(self) -> Any:
+        """What is shown behind: a pinned result, or that of the other network."""
+        return self._other if self.pinned is None else self.pinned
+
+    def compute(self, progress: Any, knobs: dict[str, Any], subject: Subject | None = None) -> Any:
+        """Return what the analysis gives, remembered or computed; also for another subject."""
         watched = {"progress": progress} if self._watched else {}
         explorer = self._explorer
         handed = self._handed | watched
-        return self.cache(explorer.analysis, explorer.subject, **handed, **knobs)
+        if subject is not None:
+            handed.pop("partial", None)  # what grows is shown as one's own
+        return self.cache(explorer.analysis, subject or explorer.subject, **handed, **knobs)
 
     def compute_each(
         self, progress: Any, knobs: dict[str, Any], name: str, values: Iterable[Any]
@@ -103,7 +119,12 @@ class Work:
             if rough is None and self._pin_next:
                 self.pinned, self._pin_next = result, False
             self._less = {n: it for n, it in (rough or {}).items() if n in state and it != state[n]}
+            self._other = None
             self.take(result, state, rough is not None)
+            if rough is None and self._against is not None:
+                explorer.runner.say(f"○ computing {self._against.name}")
+                self._other = self.compute(ticks, knobs, self._against)
+                self.paint()
         except Cancelled:
             if not job.due or job.cancelled:
                 raise
@@ -145,7 +166,7 @@ class Work:
         grids: dict[str, Any] = {}
         with drawing.LOCK:
             if isinstance(result, Result):
-                result.draw(self.figure, pinned=self.pinned, **views)
+                result.draw(self.figure, pinned=self.ghost, **views)
                 drawn = drawing.svg(self.figure, explorer.runner.owner, themed=True)
                 handles, grids = drawing.handles(self.figure), drawing.grids(self.figure)
             elif isinstance(result, Figure):
@@ -154,8 +175,8 @@ class Work:
                 content, sentence = result._repr_html_(), ""
             else:
                 content, sentence = f"<pre>{html.escape(sentence)}</pre>", ""
-        if isinstance(result, Result) and self.pinned is not None and not self.is_preview:
-            sentence = f"{sentence} {result.against(self.pinned, **views)}"
+        if isinstance(result, Result) and self.ghost is not None and not self.is_preview:
+            sentence = f"{sentence} {result.against(self.ghost, **views)}"
         self.shown_state |= views
         if drawn:
             chosen = explorer.chosen(result) if explorer.marks else {}
@@ -247,6 +268,28 @@ class Work:
         explorer.settings.assign(explorer.start)
         explorer.adapt()
         explorer.refresh()
+
+
+def under(subject: Subject, against: Subject) -> Subject:
+    """Return a subject's images under the network of another one.
+
+    Raises
+    ------
+    TypeError, ValueError
+        ``against`` is no Subject, or has another number of classes.
+
+    Examples
+    --------
+    >>> import reliab_widgets as rw
+    >>> under(rw.demo("resnet20")[:3], rw.demo("resnet20-robust")).name
+    'resnet20-robust'
+    """
+    AnotherSubject().check("against", against, subject)
+    if len(against.classes) != len(subject.classes):
+        seen = f"got {len(against.classes)} classes of {against.name}, not {len(subject.classes)}"
+        fix = f"Pass against= as a Subject with the classes of {subject.name}"
+        raise ValueError(problem("only networks with the same classes are compared", seen, fix))
+    return subject.on(against.network, name=against.name, code=against.code)
 
 
 def _shows(chip: Any) -> bool:

@@ -181,7 +181,7 @@ def test_it_fits_in_every_state(
 ) -> None:
     button(widget, "Pin").click()
     choose(widget, "Denoiser", "median")
-    expect(sentence(widget)).to_contain_text("Pinned (BIM 8/255, 10 steps): ")
+    expect(sentence(widget)).to_contain_text("Against the pin (BIM 8/255, 10 steps): ")
     expect(main_picture(widget).locator("image")).to_have_count(5, timeout=30 * SECOND)
     settled(widget)
     shot(widget, "propagation-denoised")

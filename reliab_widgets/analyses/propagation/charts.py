@@ -66,7 +66,7 @@ class Distances(Sheet):
         ]
         if pinned is not None:
             values = np.median(pinned.of("adversarial", metric), 1)
-            lines.append(of_pinned(result, pinned, values, "pinned", False))
+            lines.append(of_pinned(result, pinned, values, result.beside(pinned), False))
         band = None
         if result.n > 1:
             with np.errstate(invalid="ignore"):  # between two infinite values lies NaN

@@ -162,7 +162,9 @@ class Attacked(Sheet):
             lines.append(_line(result, "undefended", metric, "not denoised"))
             lines.append(_line(result, "clean-denoised", metric, ""))
         if pinned is not None:
-            lines.append(of_pinned(result, pinned, pinned.first(metric), "pinned", True))
+            lines.append(
+                of_pinned(result, pinned, pinned.first(metric), result.beside(pinned), True)
+            )
         band = None
         if result.n > 1:
             middle = result.ratio(metric)

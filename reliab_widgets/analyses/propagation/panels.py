@@ -268,7 +268,7 @@ class Far(Drawn):
     def show(self, result: Propagation) -> None:
         """Draw the distances of all lines."""
         views = self.explorer.views()
-        pinned, layer = self.explorer.work.pinned, self.explorer.chosen(result)["layer"]
+        pinned, layer = self.explorer.work.ghost, self.explorer.chosen(result)["layer"]
         shown = {"view": "distance", "metric": views["metric"], "log": views["log"]}
         self.paint(
             lambda figure: result.draw(figure, pinned=pinned, layer=layer, **shown),

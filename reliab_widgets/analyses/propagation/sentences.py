@@ -159,7 +159,9 @@ def compared(result: Propagation, pinned: Propagation, metric: str) -> str:
     """Say how a result differs from a pinned one; of other images only that they are others."""
     same = np.array_equal(result.index, pinned.index)
     mine, other = (float(it.first(metric)[it.layers.index("logits")]) for it in (result, pinned))
-    words = f"Pinned ({_case(pinned, same)}): {times(other)} times, here {times(mine)}"
+    words = (
+        f"{result.versus(pinned)} ({_case(pinned, same)}): {times(other)} times, here {times(mine)}"
+    )
     was, now = said(pinned, "adversarial")[0], said(result, "adversarial")[0]
     if same:
         words += f"; {was} there and here" if was == now else f"; {was} there, {now} here"

@@ -203,7 +203,7 @@ class Sweep(Sheet):
             told.append((share, words, "", ORANGE, "bold"))
             told.append((drawn.mean(), "random removal", f"{ends} in {len(drawn)} draws", GREY, ""))
         if pinned is not None and (there := pinned.place_of(result.levels[place])) is not None:
-            told.append((pinned.accuracy[0, there], "pinned", "", INK, ""))
+            told.append((pinned.accuracy[0, there], short(result.beside(pinned), 18), "", INK, ""))
         told.sort(key=lambda it: -it[0])
         y = 60.0
         for text in self.figure_texts:

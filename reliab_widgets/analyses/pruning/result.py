@@ -495,11 +495,11 @@ class Pruning(Result):
         level = float(self.levels[self.telling]) if level is None else level
         there = pinned.place_of(level)
         if there is None:
-            return f"Against the pin: it has no {percent(level, 0)}."
+            return f"{self.versus(pinned)}: it has no {percent(level, 0)}."
         mine, other = self.accuracy[0, self.at(level)], pinned.accuracy[0, there]
         difference = f"{percent(mine)} instead of {percent(other)}"
         text = "no difference" if mine == other else f"accuracy {difference}"
-        return f"Against the pin, at {percent(level, 0)}: {text}."
+        return f"{self.versus(pinned)}, at {percent(level, 0)}: {text}."
 
     def place_of(self, level: float) -> int | None:
         """Return the place of a level in ``levels``, None if it was not computed."""

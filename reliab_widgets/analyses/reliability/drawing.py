@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from ...core.drawing import Handle
+from ...core.drawing import Handle, short
 from ...core.style import (
     BLUE,
     BLUE_TINT,
@@ -183,7 +183,7 @@ class Diagram(Sheet):
         self.title.set_text(_title(result.label))
         keys = [(ORANGE, f"◆ outside: {off.sum()} of {len(filled)} bins")] * bool(off.any())
         keys += [(MUTED, f"○ before, {_given(result)}")] * (result.method != "none")
-        keys += [(INK, "◇ pinned")] * (pinned is not None)
+        keys += [] if pinned is None else [(INK, f"◇ {short(result.beside(pinned), 24)}")]
         for text, (colour, words) in zip(self.keys, [*keys, *[(INK, "")] * 3], strict=False):
             text.set(color=colour, text=words, fontweight="bold" if colour == ORANGE else "normal")
         level = percent(result.knobs["interval"], 0)

@@ -231,7 +231,7 @@ class Reliability(Result):
             for name in ("accuracy", "ece", "nll")
             if self.metric(name) != pinned.metric(name)
         ]
-        return f"Against the pin: {', '.join(parts) or 'no difference'}."
+        return f"{self.versus(pinned)}: {', '.join(parts) or 'no difference'}."
 
     def draw(
         self,

@@ -202,7 +202,7 @@ class Maps(Sheet):
         same = _same_pair(result, pinned, pair) if pinned is not None and whole else None
         if pinned is not None and same is not None and not pinned.incomplete(*same):
             value = float(pinned.between_baselines()[same])
-            readings.append(Reading(value, "pinned", "pinned", ""))
+            readings.append(Reading(value, short(result.beside(pinned), 16), "pinned", ""))
         n, pixels = len(result.index), result.maps[0, 0].size
         notes = (
             f"Spearman’s ρ over {pixels:,} pixels",

@@ -46,7 +46,7 @@ class Drawn(Panel):
         explorer = self.explorer
         with drawing.LOCK:
             views = explorer.views() | {"part": self.part}
-            result.draw(self.figure, pinned=explorer.work.pinned, **views)
+            result.draw(self.figure, pinned=explorer.work.ghost, **views)
             drawn = drawing.svg(self.figure, f"{explorer.runner.owner}{self.part}", themed=True)
             handles = drawing.handles(self.figure)
         self.stage.is_live = explorer.page.picture.is_live

@@ -430,16 +430,16 @@ class Saliency(Result):
             return ""
         for name, what in (("index", "other images"), ("target", "another class")):
             if not np.array_equal(getattr(self, name), getattr(pinned, name)):
-                return f"Against the pin: nothing to compare, it shows {what}."
+                return f"{self.versus(pinned)}: nothing to compare, it shows {what}."
         if self.score != pinned.score:
-            return f"Against the pin: nothing to compare, it explains the {pinned.score}."
+            return f"{self.versus(pinned)}: nothing to compare, it explains the {pinned.score}."
         shown = tuple(dict.fromkeys(self.pair(pair)))
         twins = [pinned.baselines.index(it) if it in pinned.baselines else None
                  for it in (self.baselines[b] for b in shown)]  # fmt: skip
         if all(it is None for it in twins):
-            return "Against the pin: nothing to compare, it has other “nothings”."
+            return f"{self.versus(pinned)}: nothing to compare, it has other “nothings”."
         if self.incomplete(*shown) or pinned.incomplete(*(it for it in twins if it is not None)):
-            return "Against the pin: nothing to compare, for maps do not add up."
+            return f"{self.versus(pinned)}: nothing to compare, for maps do not add up."
         parts = []
         if len(shown) == 2 and None not in twins:
             mine = float(self.between_baselines()[shown[0], shown[1]])
@@ -452,7 +452,7 @@ class Saliency(Result):
                 value = float(_mean(np.array([spearman(maps)[0, 1] for maps in pairs])))
                 if np.isfinite(value) and value < 0.9995:
                     parts.append(f"the map against {self.called(b)} agrees {two(value)}")
-        return f"Against the pin: {', '.join(parts) or 'no difference'}."
+        return f"{self.versus(pinned)}: {', '.join(parts) or 'no difference'}."
 
     def draw(
         self,
