@@ -676,7 +676,7 @@ def test_where_no_control_has_a_signal_the_result_says_so() -> None:
     assert not has_signal(untrained(subject))
     result = rw.saliency(subject, index=0, points=2, steps=4)
     assert any("of the untrained network" in note for note in result.notes)
-    assert "none, for an untrained network's maps are constant" in str(result)
+    assert "untrained network, whose maps are constant" in str(result)
 
 
 class OwnParameters(nn.Module):

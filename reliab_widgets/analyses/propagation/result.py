@@ -287,7 +287,15 @@ class Propagation(Result):
 
     def settings(self) -> str:
         """Say what was done to the images, in a few words."""
-        steps, knowledge = self.knobs["steps"], self.knobs["knowledge"]
+        if self.denoiser == "none":
+            return self.attacked()
+        knowledge = self.knobs["knowledge"]
+        way = "past" if knowledge == "grey-box" else "through"
+        return f"{self.attacked()}, {way} the denoiser {self.denoiser} ({knowledge})"
+
+    def attacked(self) -> str:
+        """Say how the images were attacked, in a few words."""
+        steps = self.knobs["steps"]
         words = ATTACKS.get(self.attack, self.attack)
         if self.norm:
             words += f" {grey_levels(self.epsilon, self.norm)}"
@@ -295,9 +303,6 @@ class Propagation(Result):
                 words += f", {steps} step{'s' * (steps != 1)}"
         if self.target != "any":
             words += f", towards {self.target}"
-        if self.denoiser != "none":
-            way = "past" if knowledge == "grey-box" else "through"
-            words += f", {way} the denoiser {self.denoiser} ({knowledge})"
         return words
 
     def __str__(self) -> str:

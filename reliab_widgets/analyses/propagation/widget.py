@@ -218,10 +218,10 @@ it.</li></ul>"""
             became: str | Chip = f"prediction stays: {before}"
         else:
             became = Chip(f"prediction changed: {before} → {after}", "warning")
-        shows = Chip(f"shows: {result.settings()}", "shows")
+        shows = Chip(f"shows: {result.attacked()}", "shows")
         if self.work.is_preview:
             wanted = self.controls["steps"].value
-            shows = Chip(f"≈ preview: {result.settings()} of {wanted}", "warning")
+            shows = Chip(f"≈ preview: {result.attacked()} of {wanted}", "warning")
         chips = [self.subject.name, image, became, shows]
         return [*chips, f"{result.n} images from {first} on"] if result.n > 1 else chips
 
