@@ -56,9 +56,11 @@ class Runner:
 
     def ready(self, begun: float, preview: bool) -> None:
         """Say that the picture is there, and how long it took."""
-        took = words.duration(time.monotonic() - begun)
+        took = time.monotonic() - begun
         mark = "≈ preview" if preview else "● ready"
-        self.say(f"{mark} · {took}", words.memory(*batching.memory()))
+        waited = f" · {words.duration(took)}" if took >= 1 else ""  # less is not noticed
+        more = (f"after {words.duration(took)}", words.memory(*batching.memory()))
+        self.say(mark + waited, "; ".join(filter(None, more)))
 
     def work(self, work: Callable[[worker.Job], Any], again: Callable[[], None]) -> None:
         """Do ``work(job)`` in the background; ``again`` is what Resume does."""
