@@ -1077,6 +1077,7 @@ def test_the_sentence_has_its_grades(
 def test_the_finding_comes_first(attacked: float, noisy: float, changed: bool, words: str) -> None:
     result = made_up()
     distance, logits = result.distance.copy(), np.zeros((3, 1, 3))
+    distance[:, 0, 0, 0] = 0.1  # at the input the attack is as large as the noise
     distance[:, 0, result.layers.index("logits"), 0] = attacked, noisy
     logits[:, 0, 0] = 1
     logits[1, 0, 1] = 2 * changed
@@ -1180,3 +1181,21 @@ def test_help_has_the_picture_in_numbers(widget: PropagationWidget) -> None:
     widget.controls["metric"].value = "cosine"
     widget.wait(LONG)
     assert f"{np.median(result.of('adversarial', 'cosine')[-1]):.3g}" in widget.page.help.value
+
+
+def test_no_whisper_becomes_a_shout_that_was_loud_or_that_noise_makes_too() -> None:
+    result = made_up()
+    distance, logits = result.distance.copy(), np.zeros((3, 1, 3))
+    distance[:, 0, result.layers.index("logits"), 0] = 3.8, 0.2
+    distance[:, 0, 0, 0] = 1.0, 0.1  # ten times as large as the noise at the input already
+    logits[:, 0, 0] = 1
+    logits[1, 0, 1] = 2
+    loud = made_up(distance=distance, logits=logits).reading()
+    assert loud.startswith("The attack moves the logits 19 times")
+    distance[:, 0, 0, 0] = 0.1
+    logits[2, 0, 1] = 2
+    noisy = made_up(distance=distance, logits=logits).reading()
+    assert noisy.startswith("The attack moves the logits 19 times")
+    assert "Noise changes it too" in noisy
+    wrong = made_up(distance=distance, logits=np.tile([0.0, 1, 0], (3, 1, 1))).reading()
+    assert wrong.startswith("The prediction was wrong before, and stays;")

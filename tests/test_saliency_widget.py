@@ -265,7 +265,7 @@ def test_alpha_moves_maps_and_what_is_said_of_them() -> None:
     said = result.reading(alpha=0.5)
     assert said.startswith(
         "At α = 0.50 on the way from “nothing” to the image the two maps hold 50 % and 50 % of "
-        "the change in p(cat). So far they agree by ρ = 1.00."
+        "the change in p(cat). So far ρ = 1.00."
     )
     assert "none" not in said
     assert "So far" not in result.reading(alpha=0.0)

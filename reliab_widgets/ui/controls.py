@@ -298,6 +298,7 @@ class Stops(W.SelectionSlider):
         self._values, self._write = tuple(values), write
         self._bounds = (-math.inf, math.inf)
         super().__init__(options=self._offered(value), value=value, **named)
+        self.add_class("rw-stops")  # whose number cannot be typed
 
     @property
     def stops(self) -> tuple[float, ...]:

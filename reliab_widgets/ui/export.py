@@ -97,7 +97,8 @@ def passport(
 def code_of(analysis: Any, subject: Subject, result: Any, knobs: dict[str, Any]) -> str:
     """Return Python text that computes what is shown, without a widget."""
     if isinstance(result, Result) and result.source:
-        return result.code()
+        ending = 'result  # or its table, result.to_frame(), or result.plot().savefig("a.svg")'
+        return f"{result.code().rstrip()}\n{ending}\n"
     word = named(analysis)
     word = word if word.isidentifier() else "analysis"
     arguments = "".join(f", {name}={value!r}" for name, value in knobs.items())

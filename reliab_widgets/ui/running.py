@@ -104,7 +104,8 @@ class Runner:
                 stopped = True
         except Exception as error:
             self._told.failed(error)
-            self.say("the picture shows the last setting that worked")
+            none = getattr(self._told, "result", None) is None
+            self.say("no picture" if none else "the picture shows the last setting that worked")
         finally:
             self.bar.layout.display = "none"
             if stopped:

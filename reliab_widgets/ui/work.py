@@ -232,6 +232,8 @@ class Work:
     def failed(self, error: BaseException | None) -> None:
         """Show an error, or none."""
         self._explorer.page.show_error(error)
+        if error is not None and self.result is None:
+            self._explorer.page.picture.plain.value = ""  # no longer on its way
 
     def settled(self) -> None:
         """Say in a chip what the picture shows where that is not what the controls say."""

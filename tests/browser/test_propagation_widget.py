@@ -123,8 +123,11 @@ def test_epsilon_moves_picture_and_sentence(notebook: Notebook, widget: Locator)
     expect(value).to_have_text("12/255")
     expect(sentence(widget)).not_to_have_text(before)
     assert main_picture(widget).inner_html() != drawn
+    # Its number is no field: what were typed there would be forgotten.
+    expect(value).to_have_attribute("contenteditable", "false")
     notebook.press_in(slider, "End")
     expect(value).to_have_text("32/255")
+    expect(value).to_have_attribute("contenteditable", "false")
     expect(main_picture(widget)).to_contain_text("at most ±32/255")
     notebook.press_in(slider, "Home")
     expect(value).to_have_text("0.5/255")

@@ -229,8 +229,8 @@ def _starts(ratio: float) -> str:
     if not np.isfinite(ratio):
         return ""
     if 0.95 < ratio < 1.05:
-        return "as large as the noise"
-    return "the attack starts smaller" if ratio < 1 else "the attack starts larger"
+        return "the largest change is the same"
+    return f"the {'smaller' if ratio < 1 else 'larger'} one; same maximum"
 
 
 def _rgb(image: np.ndarray) -> np.ndarray:

@@ -90,8 +90,11 @@ def _moved(result: Propagation, metric: str) -> str:
         return f"{_upper(who)} moves the logits, noise of the same size does not."
     far = f"{who} moves the logits {times(ratio)} times as far as noise of the same size{by}"
     clean, attacked = result.answers[:2, 0]
-    if attacked != clean and ratio >= SHOUT:
+    begun = float(result.first(metric)[0])
+    if attacked != clean and ratio >= SHOUT * max(begun, 1) and result.verdict[0] != CONTROL_TOO:
         return f"A whisper becomes a shout: {far}."
+    if attacked == clean and clean != result.truth[0]:
+        return f"The prediction was wrong before, and stays; {far}."
     if attacked == clean and ratio >= SHOUT:
         return f"The prediction holds, although {far}."
     return f"{_upper(far)}."

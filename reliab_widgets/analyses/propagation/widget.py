@@ -146,14 +146,12 @@ it.</li></ul>"""
         super().__init__(propagation, subject, controls, **options)
 
     def arrange(self) -> list[W.Widget]:
-        """Return the usual parts; which images ◀ and ▶ stop at is one of all settings."""
+        """Return the usual parts, so wide that six controls stand in one row."""
         parts = super().arrange()
         self.controls["epsilon"].add_class("rw-wide")
         self.controls["steps"].add_class("rw-short")
         for name, pixels in WIDTHS.items():
             self.controls[name].layout.width = f"{pixels}px"
-        settings = self.page.settings.body
-        settings.children = (self._picker.which, *settings.children)
         return parts
 
     # ------------------------------------------------------------------ settings

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...core.wording import percent
 from ...ops.statistics.agreement import spearman
-from .values import accumulated, share, step, two
+from .values import accumulated, step, two
 
 if TYPE_CHECKING:
     from .result import Saliency
@@ -122,9 +122,29 @@ def finding(
         return _on_the_way(result, pair, alpha, value)
     if np.isnan(value):
         return f"{who} cannot be compared: one of them is constant."
-    shared = float(result.between_baselines("top")[a, b])
-    top = f" Of their top 10 % of pixels they share {share(shared)}." * bool(np.isfinite(shared))
-    return f"{many}{verdict(value, who)}{top}"
+    twice = again(result, pair)
+    if twice < AGREE:  # NaN, where it was not drawn twice, tells nothing
+        noun = "masks" if result.method == "rise" else "steps or samples"
+        return (
+            f"{many}It is too noisy to tell whether they agree (ρ = {two(value)}): the same drawn "
+            f"twice gives maps as different as ρ = {two(twice)}. Take more {noun}."
+        )
+    overlap = float(result.between_baselines("top")[a, b])  # of the union of both
+    top = f" Of their top 10 % of pixels they share {percent(in_common(overlap))}"
+    top += ", by chance 10 %."
+    alone = len(result.index) == 1 and bool(np.isfinite(overlap))
+    return f"{many}{verdict(value, who)}{top * alone}"
+
+
+def in_common(overlap: float) -> float:
+    """Return which part of two equally large sets is in both, from their overlap over their union.
+
+    Examples
+    --------
+    >>> round(in_common(1 / 203) * 102, 6)  # of 102 and 102 pixels one is in both
+    1.0
+    """
+    return 2 * overlap / (1 + overlap)
 
 
 def _on_the_way(result: Saliency, pair: tuple[int, int], alpha: float, value: float) -> str:
@@ -134,10 +154,10 @@ def _on_the_way(result: Saliency, pair: tuple[int, int], alpha: float, value: fl
     with np.errstate(divide="ignore", invalid="ignore"):
         parts = [percent(float(it), 0) if np.isfinite(it) else "none" for it in held / due]
     ways = f"{parts[0]} and {parts[1]} of the change in {explained(result)}"
-    so_far = "" if np.isnan(value) else f" So far they agree by ρ = {two(value)}."
+    so_far = "" if np.isnan(value) else f" So far ρ = {two(value)}."
     return (
         f"At α = {alpha:.2f} on the way from “nothing” to the image the two maps hold {ways}."
-        f"{so_far} Controls: of the whole way, α = 1."
+        f"{so_far} Controls are told of the whole way, at α = 1."
     )
 
 

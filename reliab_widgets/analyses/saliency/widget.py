@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 from typing import Any
 
-import ipywidgets as W
 import numpy as np
 
 from ...core.drawing import short
@@ -141,13 +140,6 @@ Above 20 % nothing that is derived from the map is told: take more steps.</li>
         self._hidden = options.get("hide", ())
         self._palettes = Recent(16)
         super().__init__(saliency, subject, **options)
-
-    def arrange(self) -> list[W.Widget]:
-        """Return the usual parts; which images ◀ ▶ stop at is a setting."""
-        parts, index = super().arrange(), self.controls["index"]
-        settings = self.page.settings.box.children[1]
-        settings.children = (index.which, *settings.children)
-        return parts
 
     # ------------------------------------------------------------------ settings
     def implied(self, name: str, value: Any) -> dict[str, Any]:

@@ -252,6 +252,12 @@ function render({ model, el }) {
   };
 }
 
+// The number beside a slider over chosen values takes any text and forgets it: let it be text.
+function quiet(slider) {
+  const number = slider?.querySelector(".widget-readout[contenteditable=true]");
+  number?.setAttribute("contenteditable", "false");
+}
+
 // Name the sliders of ipywidgets for screen readers, and keep JupyterLab's keys out of all controls.
 function named(el) {
   let watched = null;
@@ -259,6 +265,7 @@ function named(el) {
     for (const it of watched.querySelectorAll("button, input, select, textarea, .noUi-handle")) {
       if (!it.hasAttribute("data-lm-suppress-shortcuts")) it.setAttribute("data-lm-suppress-shortcuts", "true");
       const label = it.closest(".widget-inline-hbox")?.querySelector(".widget-label")?.textContent;
+      if (it.matches(".noUi-handle")) quiet(it.closest(".rw-stops"));
       if (label && it.matches(".noUi-handle") && it.getAttribute("aria-label") !== label) it.setAttribute("aria-label", label);
     }
   };
@@ -272,7 +279,7 @@ function named(el) {
     watched = el.closest(".rw-explorer");
     if (!watched) return;
     name();
-    observer.observe(watched, { childList: true, subtree: true });
+    observer.observe(watched, { childList: true, subtree: true, attributeFilter: ["contenteditable"] });
     document.addEventListener("pointerdown", leave, true);
     watched.addEventListener("keydown", escape);
   });
