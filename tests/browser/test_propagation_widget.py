@@ -57,6 +57,8 @@ widget
 """
 CELLS = (SUBJECT, WIDGET)
 OF_WIDGET = 1
+LARGE = """first => [...first.closest('svg').querySelectorAll('image')]
+  .map(it => it.getBoundingClientRect()).every(it => Math.min(it.width, it.height) > 148)"""
 
 
 @pytest.fixture
@@ -105,9 +107,9 @@ def test_run_all_shows_a_finding(
     assert re.fullmatch(r"prediction (stays: \d|changed: \d → \d)", chips[2])
     assert chips[3] == "shows: BIM 8/255, 10 steps"
     images = main_picture(widget).locator("image")
-    assert images.count() == 4
-    sizes = [images.nth(k).bounding_box() for k in range(4)]
-    assert all(it is not None and min(it["width"], it["height"]) > 148 for it in sizes)
+    expect(images).to_have_count(4)
+    # The page may be laying itself out still.
+    notebook.page.wait_for_function(LARGE, arg=images.first.element_handle(), timeout=5 * SECOND)
     for name in ("Clean", "What was added, × 8", "Attacked", "Control: same-sized noise"):
         expect(main_picture(widget).get_by_text(name, exact=True)).to_be_visible()
     assert_fits(widget)
