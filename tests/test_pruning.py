@@ -449,3 +449,10 @@ def test_views_are_checked(result: Pruning) -> None:
             result.plot(**views)
     with pytest.raises(TypeError, match="has no knob 'levels'"):
         result.plot(levels=0.3)
+
+
+def test_classes_without_images_are_in_no_sentence(subject: Subject) -> None:
+    one = [int(k) for k in np.flatnonzero(subject.labels.numpy() == int(subject.labels.max()))[:3]]
+    result = rw.pruning(subject, levels=(0.3, 0.6), images=one)
+    for level in result.levels:
+        assert "nan" not in result.reading(level=float(level))

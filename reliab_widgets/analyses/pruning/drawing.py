@@ -158,7 +158,7 @@ class Sweep(Sheet):
         self.at_random.set_data([here], [drawn[:, place].mean()])
         self.at_loser.set_data([here], [of_loser[place]])
         for artist in (self.loser, self.at_loser, self.at_random):
-            artist.set_visible(place > 0 or artist is self.loser)
+            artist.set_visible(place > 0)  # where nothing is removed nobody has lost
         highest = max(result.asked[-1], 0.01)
         self.axes.set_xlim(0, highest)
         ticks = np.linspace(0, 1, 11 if highest > 0.4 else 21)

@@ -446,7 +446,8 @@ class Pruning(Result):
     def _finding(self, place: int) -> str:
         change = (self.class_accuracy[0, place] - self.class_accuracy[0, 0]) * 100
         average = (self.accuracy[0, place] - self.accuracy[0, 0]) * 100
-        first, second = np.argsort(np.nan_to_num(change), kind="stable")[:2]
+        # Classes without images come last.
+        first, second = np.argsort(np.nan_to_num(change, nan=np.inf), kind="stable")[:2]
         what = f"{percent(self.levels[place], 0)} of the {self.unit}"
         worst, name = change[first], self.classes[first]
         if average > -1 and worst > -5:
