@@ -179,6 +179,7 @@ def test_curve_grows(subject: Subject) -> None:
     last = rw.pruning(subject, partial=grown.append, **GROWING)
     levels = [result.levels.tolist() for result in (*grown, last)]
     assert levels == [[0], [0, 0.15], [0, 0.15, 0.6], [0, 0.15, 0.3, 0.6]]
+    assert grown[0].reading().startswith("Nothing is removed yet (1 of 4 levels are computed): ")
     for result in grown:
         assert (result.fingerprint, result.source) == (last.fingerprint, last.source)
         assert result.knobs == last.knobs

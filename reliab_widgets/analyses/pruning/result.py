@@ -429,9 +429,11 @@ class Pruning(Result):
         place = self.telling if level is None else self.at(level)
         if place == 0:
             weakest = int(np.nanargmin(self.class_accuracy[0, 0]))
+            done, asked = len(self.levels), len(self.asked)
+            so_far = f" yet ({done} of {asked} levels are computed)" if done < asked else ""
             return (
-                f"Nothing is removed: {self.subject} is right on {percent(self.accuracy[0, 0])} of "
-                f"{self.n:,} images, least on {self.classes[weakest]} "
+                f"Nothing is removed{so_far}: {self.subject} is right on "
+                f"{percent(self.accuracy[0, 0])} of {self.n:,} images, least on {self.classes[weakest]} "
                 f"({percent(self.class_accuracy[0, 0, weakest])})."
             )
         drawn = self.accuracy[1:, place]
