@@ -433,8 +433,8 @@ class Pruning(Result):
             so_far = f" yet ({done} of {asked} levels are computed)" if done < asked else ""
             return (
                 f"Nothing is removed{so_far}: {self.subject} is right on "
-                f"{percent(self.accuracy[0, 0])} of {self.n:,} images, least on {self.classes[weakest]} "
-                f"({percent(self.class_accuracy[0, 0, weakest])})."
+                f"{percent(self.accuracy[0, 0])} of {self.n:,} images, least on "
+                f"{self.classes[weakest]} ({percent(self.class_accuracy[0, 0, weakest])})."
             )
         drawn = self.accuracy[1:, place]
         changed = int(self.flipped[0, place].sum())
