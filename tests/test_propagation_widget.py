@@ -29,13 +29,13 @@ from reliab_widgets.analyses.propagation import panels as own_panels
 from reliab_widgets.analyses.propagation.charts import Distances, Steps
 from reliab_widgets.analyses.propagation.compute import channels, propagation
 from reliab_widgets.analyses.propagation.drawing import Attacked
-from reliab_widgets.analyses.propagation.maps import SIGNED, Maps
+from reliab_widgets.analyses.propagation.maps import Maps
 from reliab_widgets.analyses.propagation.result import METRICS, Channels, Propagation
 from reliab_widgets.analyses.propagation.sentences import described, grades, times
 from reliab_widgets.analyses.propagation.widget import PropagationWidget
 from reliab_widgets.core.drawing import Picture, svg
 from reliab_widgets.core.knobs import Knobs
-from reliab_widgets.core.style import BLUE_TINT, INK, LINES, PAPER
+from reliab_widgets.core.style import BLUE_TINT, INK, LINES, PAPER, SIGNED
 from reliab_widgets.core.wording import typeset
 from reliab_widgets.ops.calibration.metrics import softmax
 from reliab_widgets.ops.features.plan import Plan

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -13,6 +14,12 @@ INK, MUTED, PAPER, BLUE, ORANGE, GREY, BLUE_TINT, ORANGE_TINT, GREY_TINT, LINES,
     light for light, _ in COLOURS.values()
 )
 WIDTH = WIDEST
+# From what opposes over nothing to what supports; an odd number of colours has one in the middle,
+# and the ends differ in lightness.
+SIGNED, SIGNED_DARK = (
+    LinearSegmentedColormap.from_list("signed", ends, 257)
+    for ends in (("#d4742a", "#f7f7f5", "#0b4595"), ("#d98a4e", "#22262b", "#9ccbff"))
+)
 
 
 class Sheet(Drawing):

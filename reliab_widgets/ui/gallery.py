@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from ..core import drawing
+from ..core.pixels import rgb
 from ..core.style import BLUE, INK, LINES, MUTED, ORANGE, PAPER, Sheet
 from .picture import Stage
 
@@ -56,7 +57,7 @@ class Row(Sheet):
             x = place * (SIDE + GAP) + 2
             axes = self.chart(x, 2, SIDE, SIDE)
             axes.set_axis_off()
-            axes.imshow(pixels(item.image), interpolation="nearest", aspect="equal")
+            axes.imshow(rgb(item.image), interpolation="nearest", aspect="equal")
             mine = bool(item.key) and item.key == chosen
             edge: dict[str, Any] = {"ec": BLUE if mine else LINES, "lw": 2.2 if mine else 1}
             self.page.add_patch(Rectangle((x - 1, 1), SIDE + 2, SIDE + 2, fill=False, **edge))
@@ -101,11 +102,3 @@ class Gallery(Stage):
             drawn = drawing.svg(figure, f"rw{id(self):x}", themed=True)
         told = "; ".join(item.words or item.title for item in items)
         self.show(drawn, told or "no images", {self._kind: chosen} if chosen else {})
-
-
-def pixels(image: np.ndarray) -> np.ndarray:
-    """Return an image ``(C, H, W)`` in [0, 1] as bytes ``(H, W, 3)``."""
-    if len(image) not in (1, 3):
-        image = image.mean(axis=0, keepdims=True)
-    shown = (np.clip(image, 0, 1) * 255).round().astype(np.uint8)
-    return np.broadcast_to(shown, (3, *shown.shape[1:])).transpose(1, 2, 0)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from ...core.drawing import short
+from ...core.pixels import rgb
 from ...core.style import BLUE, INK, LINES, MUTED, ORANGE, Sheet
 from ...core.wording import percent
 from .course import Course, Line, height
@@ -235,10 +236,7 @@ def _starts(ratio: float) -> str:
 
 def _rgb(image: np.ndarray) -> np.ndarray:
     stride = -(-max(image.shape[1:]) // MOST)
-    image = image[:, ::stride, ::stride]
-    if len(image) != 3:
-        image = image.mean(axis=0, keepdims=True).repeat(3, axis=0)
-    return (np.clip(image, 0, 1) * 255).round().astype(np.uint8).transpose(1, 2, 0)
+    return rgb(image[:, ::stride, ::stride])
 
 
 def _enlarged(pixels: np.ndarray) -> np.ndarray:

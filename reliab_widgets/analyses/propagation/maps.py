@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -20,6 +19,7 @@ from ...core.style import (
     ORANGE,
     ORANGE_TINT,
     PAPER,
+    SIGNED,
     WIDTH,
     Sheet,
 )
@@ -27,8 +27,6 @@ from ...core.style import (
 if TYPE_CHECKING:
     from .result import Channels
 
-SIGNED = LinearSegmentedColormap.from_list("signed", ["#d4742a", "#f7f7f5", "#0b4595"], 257)
-"""Less than nothing, nothing, more; the two ends differ in lightness."""
 SIDE = 150
 SHOWN = 8
 """How many channels are listed."""

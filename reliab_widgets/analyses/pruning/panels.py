@@ -239,17 +239,16 @@ class Explanation(Panel):
         name = subject.classes[asked.target]
         agreed = spearman(np.stack(list(maps.values())))[0]
         pixels = subject.images[image].numpy()
-        side = thumbnails.LARGE
-        strip = [thumbnails.thumbnail(pixels, f"image {image}\nwhy {name}", f"image {image}", side)]
+        strip = [thumbnails.thumbnail(pixels, f"image {image}\nwhy {name}", f"image {image}")]
         for row, (network, values) in enumerate(maps.items()):
             # One pixel in fifty may be off the scale: a few are far above all others.
             size = float(np.quantile(np.abs(values), 0.98))
             said = _agreement(agreed[row]) if row else "compared with this one"
-            colours = thumbnails.coloured(values, -size, size, signed=True)
+            colours = thumbnails.coloured(values, size)
             title = f"image {image}, why {name}: {network}, {said}"
             if not np.ptp(values):
                 title += "; flat: no pixel changes what is left"
-            strip.append(thumbnails.thumbnail(colours, f"{network}\n{said}", title, side))
+            strip.append(thumbnails.thumbnail(colours, f"{network}\n{said}", title))
         said = (
             "Integrated gradients. Blue supports the class, orange opposes it; each map has its "
             "own scale, up to the 98 % quantile. ρ: Spearman's rank correlation over the pixels."

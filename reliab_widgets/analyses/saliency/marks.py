@@ -5,22 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.image import AxesImage
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
 from ...core.pixels import edges
-from ...core.style import Sheet
+from ...core.style import SIGNED, SIGNED_DARK, Sheet
 from .values import CELLS
 
 MOST = 4
 """Baselines side by side."""
-# From what opposes over nothing to what supports; an odd number of colours has one in the middle.
-SIGNED, SIGNED_DARK = (
-    LinearSegmentedColormap.from_list("signed", ends, 257)
-    for ends in (("#d4742a", "#f7f7f5", "#0b4595"), ("#d98a4e", "#22262b", "#9ccbff"))
-)
 OPPOSES = 1 / 3
 """Share of the scale beyond which what opposes carries a dot."""
 
