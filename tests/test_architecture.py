@@ -53,11 +53,7 @@ UI = ["ui", "ui.*"]
 OWN = "analyses.{word}"
 # A long picture stands in several files; words and numbers of it and of a result in others.
 DRAWINGS_OF = ("drawing", "charts", "course", "maps", "marks", "ruler", "table")
-TOLD_BY = (
-    "reading",
-    "sentences",
-    "values",
-)  # the words and numbers of a result, and of its picture
+TOLD_BY = ("sentences", "values")
 DRAWN = [f"analyses.*.{name}" for name in DRAWINGS_OF]
 PARTS = [f"{OWN}.{name}" for name in (*DRAWINGS_OF, *TOLD_BY)]
 # What each module may import of the package; the first row that matches counts. {word} is the
@@ -76,7 +72,6 @@ LAYERS: list[tuple[str, list[str]]] = [
     ("analyses", []),
     ("analyses.allowed", [*CORE, "analyses", "analyses.*.compute"]),
     ("analyses.strip", [*CORE, *OPS]),  # a picture that several analyses draw under theirs
-    ("analyses.*.sentences", [*CORE, *OPS]),
     *((name, [*CORE, *OPS, *PARTS, "analyses.strip"]) for name in DRAWN),
     ("analyses.*.result", [*CORE, *OPS, *PARTS]),
     ("analyses.*.compute", [*CORE, *OPS, OWN + ".result"]),

@@ -13,7 +13,7 @@ from ...core.drawing import Handle, short
 from ...core.pixels import rgb
 from ...core.style import BLUE, GREY, INK, LINES, MUTED, PAPER, Sheet
 from ...core.wording import percent, typeset
-from . import reading
+from . import sentences
 from .marks import MOST, picture
 from .values import number, step, two
 
@@ -222,7 +222,7 @@ class Way(Sheet):
         walks, sizes = result.path.shape[-1] > 0, result.convergence_size
         reason: tuple[str, ...] = ()
         if not walks and not sizes.size:
-            name = reading.capital(reading.method(result))
+            name = sentences.capital(sentences.method(result))
             reason = (f"{name} walks no path", "from “nothing” to the image.")
         for text, words in zip(self.reasons, [*reason, "", ""], strict=False):
             text.set_text(words)

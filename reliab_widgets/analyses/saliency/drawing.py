@@ -13,7 +13,7 @@ from ...core.drawing import Grid, short
 from ...core.pixels import edges, in_cells, outline, rgb
 from ...core.style import BLUE, INK, LINES, MUTED, ORANGE, PAPER, Sheet
 from ...core.wording import percent
-from . import reading
+from . import sentences
 from .marks import OPPOSES, Coloured, Lines, boxes, limit, part, picture
 from .ruler import Level, Reading, Ruler
 from .values import CELLS, accumulated, number, place, two
@@ -82,7 +82,7 @@ class Maps(Sheet):
         maps = [accumulated(result, look.alpha)[b] for b in shown]
         names = [_heading(result.called(b)) for b in shown]
         if not result.has_baseline:
-            names = [f"By {short(reading.method(result), 22)}"]
+            names = [f"By {short(sentences.method(result), 22)}"]
         if look.versus == "untrained" and result.untrained.shape[1]:
             maps.append(result.untrained[0, pair[0]])
             names.append("The same, untrained")
@@ -183,7 +183,7 @@ class Maps(Sheet):
         readings, a, b = [], *pair
         names = f"{result.called(a)} and {result.called(b)}"
         if a != b:
-            value = reading.rho(result, pair, look.alpha)
+            value = sentences.rho(result, pair, look.alpha)
             agreed = [two(float(result.between_baselines(it)[pair])) for it in _MEASURES]
             text = f"{names}: ρ = {two(value)}"
             if whole:
@@ -192,11 +192,11 @@ class Maps(Sheet):
             name = names if len(names) < 16 and kind == "main" else "the two maps"
             readings.append(Reading(value, name, kind, text, "versus:baseline"))
         if whole:
-            value = reading.untrained(result, shown)
+            value = sentences.untrained(result, shown)
             kind = "control" if look.versus == "baseline" else "main"
             text = f"with the map of the untrained network: ρ = {two(value)}; shows it"
             readings.append(Reading(value, "untrained net", kind, text, "versus:untrained"))
-            value = reading.again(result, shown)
+            value = sentences.again(result, shown)
             name = "half the steps" if result.method == "ig" else "drawn twice"
             readings.append(Reading(value, name, "control", f"{name}: ρ = {two(value)}"))
         same = _same_pair(result, pinned, pair) if pinned is not None and whole else None
@@ -359,4 +359,8 @@ def _heading(name: str) -> str:
 def _why_alone(result: Saliency) -> tuple[str, ...]:
     if result.has_baseline:
         return ("Both “nothings” are the same:", "choose another one.")
-    return (f"{reading.capital(reading.method(result))} compares", "with no “nothing”:", "one map.")
+    return (
+        f"{sentences.capital(sentences.method(result))} compares",
+        "with no “nothing”:",
+        "one map.",
+    )

@@ -14,7 +14,7 @@ from ...core.result import Result
 from ...core.wording import percent
 from ...ops.attribution.palette import hex_code
 from ...ops.statistics.agreement import MEASURES, kendall, spearman
-from . import reading
+from . import sentences
 from .values import CELLS, share, two
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ class Saliency(Result):
         'blur 0.2'
         """
         if not self.has_baseline:
-            return reading.method(self)
+            return sentences.method(self)
         name = self.baselines[baseline]
         return hex_code(name) if name.startswith("color:") else name.replace(":", " ")
 
@@ -379,7 +379,7 @@ class Saliency(Result):
 
     def __str__(self) -> str:
         who = self._who()
-        what = f"{self.subject}, {who}: {reading.method(self)} ({self.hyper[0]})"
+        what = f"{self.subject}, {who}: {sentences.method(self)} ({self.hyper[0]})"
         lowest = self.lowest()
         pair = (0, 0) if lowest is None else lowest[:2]
         a, b = (self.called(at) for at in pair)
@@ -398,13 +398,13 @@ class Saliency(Result):
         if not self.hyper_maps.any() and len(self.index) > 1:
             return "Its maps are constant."
         if self.incomplete(*shown):
-            return reading.unfinished(self, shown, who, preview)
-        found = reading.finding(self, pair, who, **views)
+            return sentences.unfinished(self, shown, who, preview)
+        found = sentences.finding(self, pair, who, **views)
         if "Controls: " in found:
             return found
-        controls = reading.controls(self, shown, alone)
+        controls = sentences.controls(self, shown, alone)
         if preview:
-            controls = controls.replace(reading.UNASKED, "an untrained network follows")
+            controls = controls.replace(sentences.UNASKED, "an untrained network follows")
         return f"{found} {controls}".strip()
 
     def pair(self, pair: tuple[int, int] | None = None) -> tuple[int, int]:

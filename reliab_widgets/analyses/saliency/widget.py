@@ -21,8 +21,8 @@ from ...ui.explorer import Explorer
 from ...ui.words import Chip
 from .compute import LARGE, saliency
 from .panels import AgreementTable, Colours, Deletion, Numbers, Path
-from .reading import METHODS, capital
 from .result import Saliency
+from .sentences import METHODS, capital
 from .values import place
 
 MOST = 4
