@@ -238,6 +238,17 @@ def test_training_goes_on_from_what_is_committed(half_way, whole, tmp_path):
     assert 0 < gap < 0.2 * (before - here).abs().max()
 
 
+def test_what_is_committed_counts_steps_exactly(tiny, tmp_path):
+    count = torch.tensor(14_041.0)  # bfloat16 has none between 14,016 and 14,080
+    memory = {"step": count, "exp_avg": torch.tensor([1.001])}
+    state = {"model": {}, "optimiser": {"state": {0: memory}}, "log": [{"epoch": 1}]}
+    checkpoints.save(tmp_path / "work/tiny.pt", "tiny", state)
+    checkpoints.keep("tiny", tmp_path / "work", tmp_path / "kept")
+    kept = checkpoints.load(tmp_path / "kept/tiny.pt", "tiny")["optimiser"]["state"][0]
+    assert kept["step"] == count
+    assert kept["exp_avg"].dtype == torch.bfloat16
+
+
 def test_one_is_kept_until_the_box_has_the_network(tiny, whole, tmp_path, monkeypatch):
     work, kept = tmp_path / "work", tmp_path / "kept"
     assert checkpoints.keep("tiny", work, kept) == "tiny: no checkpoint"

@@ -55,8 +55,8 @@ def save(path: Path, name: str, state: dict) -> None:
         ) from error
 
 
-def load(path: Path, name: str, device: torch.device) -> dict:
-    """Read the checkpoint of the network ``name``.
+def load(path: Path, name: str) -> dict:
+    """Read the checkpoint of the network ``name``, wherever it was written, onto the CPU.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def load(path: Path, name: str, device: torch.device) -> dict:
     """
     fix = f"Move {path} away to train {name} from the beginning, or check out the code it is of."
     try:
-        saved = torch.load(path, map_location=device, weights_only=True)
+        saved = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever pickle and zip files can say
         raise Refused(f"The checkpoint {path} cannot be read: {error}. {fix}") from error
     seen = saved.get("format", 1)
@@ -104,7 +104,7 @@ def keep(name: str, work: Path, kept: Path) -> str:
         return f"{name}: in the box"
     if not path.exists():
         return f"{name}: no checkpoint"
-    state = load(path, name, torch.device("cpu"))
+    state = load(path, name)
     epochs = len(state["log"])
     # Weights are small numbers with many digits, what an optimiser remembers are few digits of
     # numbers of any size.
@@ -121,7 +121,8 @@ def _rounded(state: dict, dtype: torch.dtype) -> dict:
     def rounded(value: object) -> object:
         if isinstance(value, dict):
             return _rounded(value, dtype)
-        if isinstance(value, Tensor) and value.is_floating_point():
+        # A single number counts steps, which half precision stops doing at a few hundred.
+        if isinstance(value, Tensor) and value.is_floating_point() and value.ndim:
             return value.to(dtype)
         return value
 

@@ -53,7 +53,7 @@ def publish(name: str, data: Path, work: Path, kept: Path = checkpoints.KEPT) ->
     path = checkpoints.fetch(name, work, kept)
     if not path.exists():
         return f"{name}: left out, no checkpoint {path}"
-    saved = checkpoints.load(path, name, torch.device("cpu"))
+    saved = checkpoints.load(path, name)
     log = saved["log"]
     if len(log) < recipe.epochs:
         return f"{name}: left out, not finished: {len(log)} of {recipe.epochs} epochs"

@@ -101,15 +101,15 @@ def train(
 
     path = checkpoints.fetch(name, work, kept)
     if path.exists():
-        saved = checkpoints.load(path, name, device)
+        saved = checkpoints.load(path, name)
         if len(saved["log"]) == recipe.epochs:
             return path
         model.load_state_dict(saved["model"])
         learnt.load_state_dict(saved.get("objective", {}))
         task.optimiser.load_state_dict(saved["optimiser"])
         schedule.load_state_dict(saved["schedule"])
-        generator.set_state(saved["generator"].cpu())
-        torch.set_rng_state(saved["random"].cpu())
+        generator.set_state(saved["generator"])
+        torch.set_rng_state(saved["random"])
         log, history = saved["log"], list(saved["history"])
     else:
         history += task.look()[1]
