@@ -16,6 +16,9 @@ import ipywidgets as W
 import numpy as np
 import pandas as pd
 import pytest
+from IPython.core.displaypub import CapturingDisplayPublisher
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.display import display
 from ipywidgets.widgets.widget import _instances
 from matplotlib.figure import Figure
 
@@ -912,18 +915,34 @@ def test_a_slider_made_elsewhere_survives(running: Callable[..., None]) -> None:
 # --- display --------------------------------------------------------------------------------
 
 
-def test_a_reader_without_a_kernel_sees_picture_and_sentence(widget: ReliabilityWidget) -> None:
-    bundle = widget._repr_mimebundle_()
-    data = bundle[0] if isinstance(bundle, tuple) else bundle
-    assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
+@pytest.fixture
+def outputs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+    """What a cell puts out, in order; what is brought up to date later comes behind."""
+    publisher = CapturingDisplayPublisher()
+    monkeypatch.setattr(InteractiveShell.instance(), "display_pub", publisher)
+    monkeypatch.setattr("reliab_widgets.ui.static.REST", 0.0)
+    yield publisher.outputs
+    InteractiveShell.clear_instance()
+
+
+def test_a_reader_without_a_kernel_sees_picture_and_sentence(
+    widget: ReliabilityWidget, outputs: list[dict[str, Any]]
+) -> None:
+    widget.wait(LONG)
+    display(widget)
+    live, copy = (it["data"] for it in outputs)
+    assert live["application/vnd.jupyter.widget-view+json"]["model_id"] == widget.model_id
+    assert "text/html" not in live
+    assert base64.b64decode(copy["image/png"]).startswith(b"\x89PNG")
     words_of = typeset(widget.sentence(widget.result))
-    assert f'alt="{words.html.escape(words_of)}"' in data["text/html"]
-    assert data["text/plain"] == words_of
-    assert data["application/vnd.jupyter.widget-view+json"]["model_id"] == widget.model_id
+    assert f'alt="{words.html.escape(words_of)}"' in copy["text/html"]
+    assert copy["text/plain"] == words_of
+    # Where the widget lives, its copy is not seen.
+    (name,) = re.findall(r'<figure class="(rw-\w+)">', copy["text/html"])
+    assert f".{name}, " in widget.page.title.value
 
 
-def test_a_reader_sees_how_far_a_long_analysis_has_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reliab_widgets.ui.explorer.DISPLAY_WAIT", 0.01)
+def test_the_copy_becomes_what_is_shown_last(outputs: list[dict[str, Any]]) -> None:
     go_on = threading.Event()
 
     def waits(subject: rw.Subject, k: int) -> str:
@@ -933,16 +952,26 @@ def test_a_reader_sees_how_far_a_long_analysis_has_come(monkeypatch: pytest.Monk
     explorer = Explorer(waits, SUBJECT, {"k": W.IntSlider(1, 1, 9)})
     explorer.wait(LONG)
     explorer.controls["k"].value = 2
-    bundle = explorer._repr_mimebundle_()
+    display(explorer)  # waits for no more than a first picture
+    assert outputs[1]["data"] == {"text/plain": "result 1"}
     go_on.set()
-    data = bundle[0] if isinstance(bundle, tuple) else bundle
-    assert data["text/plain"] == "result 1"
-    assert explorer.wait(LONG) == "result 2"
+    until(lambda: len(outputs) == 3)
+    assert outputs[2]["data"] == {"text/plain": "result 2"}
+    assert outputs[2]["update"]
+    assert outputs[2]["transient"] == outputs[1]["transient"]
 
 
-def test_showing_a_widget_in_error_does_not_raise() -> None:
-    explorer = Explorer(lambda subject: 1 / 0, SUBJECT, {})
-    assert "application/vnd.jupyter.widget-view+json" in explorer._repr_mimebundle_()
+def test_a_copy_is_not_made_of_what_is_not_shown(outputs: list[dict[str, Any]]) -> None:
+    explorer = Explorer(Squares(), SUBJECT, {"k": slider()})
+    explorer.set(k=3).wait(LONG)
+    time.sleep(0.05)
+    assert outputs == []
+
+
+def test_showing_a_widget_in_error_does_not_raise(outputs: list[dict[str, Any]]) -> None:
+    display(Explorer(lambda subject: 1 / 0, SUBJECT, {}))
+    assert "application/vnd.jupyter.widget-view+json" in outputs[0]["data"]
+    assert outputs[1]["data"] == {"text/plain": "There is no picture yet."}
 
 
 @pytest.mark.parametrize("word", ANALYSES)

@@ -1,12 +1,15 @@
 """Models and data that nobody here wrote: read as they are meant, or refused with a way out."""
 
+import copy
+import pickle
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from IPython.core.interactiveshell import InteractiveShell
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -546,3 +549,86 @@ def test_a_gradient_that_is_nan_is_refused_and_its_remedy_helps(
     mended.load_state_dict(model.state_dict())
     call(rw.Subject(mended, images, subject.labels))
     assert np.isfinite(rw.saliency(subject, method="occlusion", fills=()).maps).all()
+
+
+# --- weights without values -------------------------------------------------------------------
+
+
+def test_a_model_that_never_saw_an_image_is_refused_and_the_remedy_helps() -> None:
+    model, images = nn.Sequential(nn.Flatten(), nn.LazyLinear(3)), torch.rand(4, 1, 4, 4)
+    with pytest.raises(ValueError, match=r"weights without values: 1\.weight gets its shape"):
+        rw.Subject(model, images, [0, 1, 2, 0])
+    model(images[:1])
+    assert rw.Subject(model, images, [0, 1, 2, 0]).logits.shape == (4, 3)
+
+
+def test_a_model_on_the_meta_device_is_refused_and_the_remedy_helps() -> None:
+    made = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+    model, images = copy.deepcopy(made).to("meta"), torch.rand(4, 1, 4, 4)
+    with pytest.raises(ValueError, match=r"weights without values: 1\.weight is on torch's meta"):
+        rw.Subject(model, images, [0, 1, 2, 0])
+    model.to_empty(device="cpu").load_state_dict(made.state_dict())
+    here, there = (rw.Subject(it, images, [0, 1, 2, 0]).logits for it in (model, made))
+    assert torch.equal(here, there)
+
+
+# --- what a notebook shows of an error --------------------------------------------------------
+
+
+@pytest.fixture
+def cell(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[str], str]]:
+    """Runs a cell and returns what is printed."""
+    shell = InteractiveShell.instance(colors="nocolor")
+    shell.run_cell("import torch, reliab_widgets as rw\nfrom torch import nn")
+    capsys.readouterr()
+
+    def run(code: str) -> str:
+        assert not shell.run_cell(code).success
+        return capsys.readouterr().out
+
+    yield run
+    InteractiveShell.clear_instance()
+
+
+@pytest.mark.parametrize(
+    ("code", "happened"),
+    [
+        (
+            "rw.widgets.SaliencyWidget("
+            "rw.Subject(nn.Conv2d(1, 3, 4), torch.ones(1, 3, 4, 4), [0]))",
+            "ValueError: the model wants 1 channel, the images have 3",
+        ),
+        ("rw.widgets.PruningWidget(3)", "TypeError: subject is not a Subject"),
+        ("rw.reliability(rw.demo('resnet20'), bins=0)", "ValueError: bins must be"),
+        ("rw.Subject(nn.Flatten())", "TypeError: Subject cannot be called like this"),
+    ],
+)
+def test_a_notebook_shows_what_to_do_and_not_our_code(
+    cell: Callable[[str], str], code: str, happened: str
+) -> None:
+    shown = cell(code)
+    assert shown.startswith(happened)
+    assert "\n  seen: " in shown
+    assert "\n  to do: " in shown
+    assert len(shown.splitlines()) == 4
+
+
+def test_a_notebook_shows_what_went_wrong_in_the_model_of_a_user(
+    cell: Callable[[str], str],
+) -> None:
+    shown = cell(
+        "class Net(nn.Module):\n"
+        "    def forward(self, x):\n"
+        "        return x @ torch.ones(2, 3)\n"
+        "rw.Subject(Net(), torch.rand(2, 3, 4, 4), [0, 1])"
+    )
+    assert "return x @ torch.ones(2, 3)" in shown
+    assert "to do: " in shown.splitlines()[-2]
+
+
+def test_an_error_outlasts_the_way_out_of_a_process() -> None:
+    with pytest.raises(TypeError) as caught:
+        rw.reliability(3)  # type: ignore[arg-type]
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert str(again) == str(caught.value)
+    assert again._render_traceback_() == caught.value._render_traceback_()

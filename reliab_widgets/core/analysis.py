@@ -11,7 +11,7 @@ from .engine import check_executor, check_progress
 from .knobs import HANDED_ON, Knob, Knobs, checked_knobs, declared, refuse_unknown, without_kinds
 from .result import Result
 from .settings import usual
-from .wording import problem
+from .wording import plainly, problem
 
 if TYPE_CHECKING:
     from .subject import Subject
@@ -40,10 +40,18 @@ def checked(fn: Callable[P, R]) -> Callable[P, R]:
     open_ended = len(names) < len(signature.parameters)
 
     @functools.wraps(fn)
+    @plainly()
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         if not open_ended:
             refuse_unknown(names, kwargs, fn.__name__)
-        given = signature.bind(*args, **kwargs)
+        try:
+            given = signature.bind(*args, **kwargs)
+        except TypeError as error:
+            called = "Subject" if fn.__name__ == "__init__" else fn.__name__
+            fix = f"Its arguments are {', '.join(name for name in names if name != 'self')}"
+            raise TypeError(
+                problem(f"{called} cannot be called like this", str(error), fix)
+            ) from None
         given.apply_defaults()
         about = given.arguments.get("subject")
         if "subject" in names:
@@ -73,6 +81,7 @@ def analysis(fn: Callable[P, Found]) -> Callable[P, Found]:
     known = [name for name in inspect.signature(fn).parameters if name != "subject"]
 
     @functools.wraps(fn)
+    @plainly()
     def run(subject: Subject, **given: Any) -> Found:
         _examinable(subject)
         refuse_unknown(known, given, fn.__name__)

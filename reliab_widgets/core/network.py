@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from .batching import (
     Plan,
@@ -452,6 +453,7 @@ def _snapshot(model: Any) -> tuple[nn.Module, list[str]]:
                 "Pass model= as a Module whose forward maps (N, C, H, W) images to (N, K) logits",
             )
         )
+    _check_made(model)
     # What pruning and weight norm derive from parameters is no leaf, and torch copies only leaves.
     derived = {
         id(value): value.detach().clone()
@@ -492,6 +494,23 @@ def _snapshot(model: Any) -> tuple[nn.Module, list[str]]:
         parameter.requires_grad_(False)
         parameter.grad = None
     return copied, notes
+
+
+def _check_made(model: nn.Module) -> None:
+    """Refuse a model that has never seen an image, or whose weights have no values."""
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if is_lazy(tensor):
+            seen = f"{name} gets its shape from a first batch"
+            fix = "Pass one through the model, model(images[:1]), and train it or load its weights"
+        elif tensor.is_meta:
+            seen = f"{name} is on torch's meta device"
+            fix = (
+                "Make the model without device='meta', or call model.to_empty(device='cpu') and "
+                "load its weights"
+            )
+        else:
+            continue
+        raise ValueError(problem("the model has weights without values", seen, fix))
 
 
 def _unwrapped(model: Any) -> tuple[Any, list[str]]:

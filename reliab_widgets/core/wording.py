@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
+from functools import partial
+from traceback import format_exception
 from typing import Any
 
 _PERCENT = re.compile(r"(?<=\d) %")
@@ -20,7 +23,13 @@ RENAMED = {
 """Words of older versions and of other libraries, which no spelling leads from."""
 
 
-def problem(happened: str, seen: str, fix: str) -> str:
+class Problem(str):
+    """What an error says of something a user can mend: three sentences in one."""
+
+    parts: tuple[str, str, str]
+
+
+def problem(happened: str, seen: str, fix: str) -> Problem:
     """Join what happened, what was seen and how to fix it into one message.
 
     Examples
@@ -28,7 +37,46 @@ def problem(happened: str, seen: str, fix: str) -> str:
     >>> problem("labels are not whole numbers", "got float32", "Pass labels=labels.long()")
     'labels are not whole numbers: got float32. Pass labels=labels.long().'
     """
-    return f"{happened}: {seen}. {fix}."
+    joined = Problem(f"{happened}: {seen}. {fix}.")
+    joined.parts = happened, seen, fix
+    return joined
+
+
+@contextmanager
+def plainly() -> Iterator[None]:
+    """Let a notebook show of an error that a user can mend what it says, not our code.
+
+    What raised it in somebody else's code is shown as always.
+    """
+    try:
+        yield
+    except Exception as error:
+        if error.args and isinstance(error.args[0], Problem):
+            # IPython asks for it by this name; plain Python does not.
+            error._render_traceback_ = partial(told, error)  # type: ignore[attr-defined]
+        raise
+
+
+def told(error: Exception) -> list[str]:
+    r"""Return the lines that a notebook shows of an error whose message is a `Problem`.
+
+    Examples
+    --------
+    >>> print("\n".join(told(ValueError(problem("k is too large", "got 9", "Pass k=3")))))
+    ValueError: k is too large
+      seen: got 9
+      to do: Pass k=3
+    (%debug leads to where it was raised)
+    """
+    happened, seen, fix = error.args[0].parts
+    cause = error.__cause__
+    return [
+        *([] if cause is None else "".join(format_exception(cause)).splitlines()),
+        f"{type(error).__name__}: {happened}",
+        f"  seen: {seen}",
+        f"  to do: {fix}",
+        "(%debug leads to where it was raised)",
+    ]
 
 
 def one(noun: str) -> str:

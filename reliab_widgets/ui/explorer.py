@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import ipywidgets as W
+from IPython.display import display
 
 from ..core.engine import Cache
 from ..core.knobs import Knob, declared
 from ..core.result import Result
 from ..core.subject import Subject, check_subject
-from ..core.wording import problem
+from ..core.wording import plainly, problem
 from . import cells, export, worker
 from .controls import Marked, Words, control
 from .page import Page
@@ -23,7 +24,8 @@ from .special import Special
 from .work import Work, under
 
 DISPLAY_WAIT = 3.0
-"""Seconds that showing the widget waits for its first picture, so that a saved notebook has it."""
+"""Seconds that showing the widget waits for its first picture, so that a kernel that ends with this
+cell has shown one."""
 
 
 class Explorer(Special, W.VBox):
@@ -73,6 +75,12 @@ class Explorer(Special, W.VBox):
 
     _closed = True  # until it has been made
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = plainly()(cls.__init__)  # type: ignore[method-assign]
+
+    @plainly()
     def __init__(
         self,
         analysis: Callable[..., Any],
@@ -262,19 +270,14 @@ class Explorer(Special, W.VBox):
     def _about(self, name: str) -> Any:
         return self.work.result if name in self.view_knobs else self.subject
 
-    def _repr_mimebundle_(self, **options: Any) -> Any:
-        bundle = super()._repr_mimebundle_(**options)
+    def _ipython_display_(self) -> None:
+        bundle = super()._repr_mimebundle_()
+        data = bundle[0] if isinstance(bundle, tuple) else bundle
+        data["text/plain"] = f"Run this cell to use its {type(self).__name__}."
         self.page.picture.displayed()
-        try:
-            result = self.wait(DISPLAY_WAIT)
-        except TimeoutError:
-            result = self.work.result  # of an analysis that grows, as far as it is
-        except Exception:
-            result = None  # shown on the widget itself
-        if result is not None:
-            pictured = self.work.figure if isinstance(result, Result) else None
-            export.keep(bundle, self.sentence(result), pictured)
-        return bundle
+        self.work.copy.ready.wait(DISPLAY_WAIT)
+        display(data, raw=True)
+        self.work.copy.display()
 
 
 def _views(analysis: Callable[..., Any]) -> Mapping[str, Knob]:

@@ -15,7 +15,7 @@ from .. import __version__
 from ..core import drawing
 from ..core.result import Result
 from ..core.subject import Subject
-from ..core.wording import named, problem, typeset
+from ..core.wording import named, problem
 
 KINDS = {
     "png": "image/png",
@@ -106,18 +106,6 @@ def code_of(analysis: Any, subject: Subject, result: Any, knobs: dict[str, Any])
         f"import reliab_widgets as rw\n\nsubject = {subject.code}\n"
         f"result = {word}(subject{arguments})\n"
     )
-
-
-def keep(bundle: Any, sentence: str, figure: Figure | None) -> None:
-    """Add what a reader without a kernel (GitHub, nbviewer, a printed page) sees instead."""
-    data = bundle[0] if isinstance(bundle, tuple) else bundle
-    data["text/plain"] = typeset(sentence)
-    if figure is not None:
-        png = base64.b64encode(drawing.png(figure, 120)).decode()
-        words = html.escape(data["text/plain"])
-        shown = f'<img src="data:image/png;base64,{png}" alt="{words}" width="{drawing.WIDEST}">'
-        data["image/png"] = png
-        data["text/html"] = f"<figure>{shown}<figcaption>{words}</figcaption></figure>"
 
 
 def link(path: Path) -> str:

@@ -38,7 +38,9 @@ class Page:
     def __init__(self, explorer: Explorer, show_code: bool, opened: Sequence[str] = ()) -> None:
         self._explorer, self._open_first = explorer, opened
         question = f'<div class="rw-title">{html.escape(typeset(explorer.question))}</div>'
-        self.title = W.HTML(words.STYLE + question, layout=W.Layout(flex="1 1 auto"))
+        self.title = W.HTML(
+            words.STYLE + explorer.work.copy.hiding + question, layout=W.Layout(flex="1 1 auto")
+        )
         self.chips = W.HTML(layout=W.Layout(flex="1 1 420px", min_width="0"))
         self.show_chips(explorer.chips(None))
         self.card = W.HTML()

@@ -17,6 +17,7 @@ from ..core.result import Result
 from ..core.wording import problem
 from . import worker
 from .settings import said
+from .static import StaticCopy
 from .words import Chip
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Work:
         self._handed = {name: value for name, value in handed.items() if name in takes}
         self._watched = "progress" in takes
         self.figure = drawing.Picture()
+        self.copy = StaticCopy(explorer)
         self.result: Any = None
         self.error: Exception | None = None
         self.pinned: Any = None
@@ -162,13 +164,13 @@ class Work:
         explorer, result = self._explorer, self.result
         sentence, views = explorer.sentence(result), explorer.views()
         drawn, content = "", ""
-        handles: dict[str, Any] = {}
-        grids: dict[str, Any] = {}
+        where: dict[str, Any] = {}
         with drawing.LOCK:
             if isinstance(result, Result):
                 result.draw(self.figure, pinned=self.ghost, **views)
                 drawn = drawing.svg(self.figure, explorer.runner.owner, themed=True)
-                handles, grids = drawing.handles(self.figure), drawing.grids(self.figure)
+                free = explorer.settings.within(drawing.handles(self.figure))
+                where = {"handles": free, "grids": drawing.grids(self.figure)}
             elif isinstance(result, Figure):
                 drawn, sentence = drawing.svg(result, explorer.runner.owner), ""
             elif hasattr(result, "_repr_html_"):
@@ -180,15 +182,15 @@ class Work:
         self.shown_state |= views
         if drawn:
             chosen = explorer.chosen(result) if explorer.marks else {}
-            free = explorer.settings.within(handles)
-            words = sentence or explorer.question
-            explorer.page.picture.show(drawn, words, chosen, free, grids)
+            explorer.page.picture.show(drawn, sentence or explorer.question, chosen, **where)
         else:
             explorer.page.picture.show_html(content, sentence or explorer.question)
         explorer.page.say(sentence)
         self.settled()
         explorer.shown(result)
         explorer.page.show_panels(result)
+        pictured = self.figure if isinstance(result, Result) else result
+        self.copy.follow(sentence or explorer.sentence(result), pictured)
 
     # ------------------------------------------------------------------ what the picture tells
     def choose(self, kind: str, key: str) -> None:
@@ -232,8 +234,10 @@ class Work:
     def failed(self, error: BaseException | None) -> None:
         """Show an error, or none."""
         self._explorer.page.show_error(error)
-        if error is not None and self.result is None:
-            self._explorer.page.picture.plain.value = ""  # no longer on its way
+        if error is not None:
+            self.copy.ready.set()
+            if self.result is None:
+                self._explorer.page.picture.plain.value = ""  # no longer on its way
 
     def settled(self) -> None:
         """Say in a chip what the picture shows where that is not what the controls say."""

@@ -172,10 +172,13 @@ def test_saved_notebook_has_the_picture_and_wakes_up(lab: Lab, notebook: Noteboo
     saved = json.loads((lab.folder / "test_every_widget.ipynb").read_text())
     # Readers without a kernel see the picture and its sentence.
     for cell, finding in zip(saved["cells"][1:], findings, strict=False):
-        static = cell["outputs"][0]["data"]
+        static = cell["outputs"][1]["data"]
         assert base64.b64decode(static["image/png"]).startswith(b"\x89PNG")
         assert "".join(static["text/plain"]) == finding
     assert "widgets" not in saved["metadata"]
+    copies = notebook.page.locator("figure img[src^='data:image/png']")
+    expect(copies).to_have_count(len(NAMES))
+    assert not any(copy.is_visible() for copy in copies.all())  # here they live
 
     notebook.page.reload()
     notebook.wait_for_kernel()
