@@ -258,7 +258,7 @@ NETWORKS = {
     **{
         f"{architecture}{world}{objective}": Recipe(
             architecture,
-            epochs=8,
+            epochs=30,
             batch=32,
             peak_rate=3e-3,
             weight_decay=0.01,
