@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -252,10 +252,14 @@ def _tie(graph: Any, root: str, modules: dict[str, nn.Module], scales: dict[str,
             channel = joined[channel]
         return channel
 
+    def join(one: int, other: int) -> None:
+        a, b = unit(one), unit(other)
+        joined[max(a, b)] = min(a, b)
+
     tables: dict[str, dict[str, dict[int, int]]] = {
         table: defaultdict(dict) for table in ("outputs", "inputs", "scales")
     }
-    for node, handler, idxs in _reached(graph, modules[root], most):
+    for node, handler, idxs in _reached(graph, modules[root], most, join):
         module = node.module
         if isinstance(module, CUT):
             reads = graph.is_in_channel_pruning_fn(handler) and not channelwise(module)
@@ -267,14 +271,13 @@ def _tie(graph: Any, root: str, modules: dict[str, nn.Module], scales: dict[str,
         else:
             alone.reason = alone.reason or _tied_to(node, names)
             continue
-        known = tables[table][names[module]]
+        known, end = tables[table][names[module]], width(module, table == "inputs")
         for channel, start in idxs:
-            if start is None or not 0 <= channel < width(module, table == "inputs"):
+            if start is None or not 0 <= channel < end:
                 alone.reason = f"{LOST} to {names[module]}"
                 continue
             # What one channel depends on goes together: the factors of a product, for instance.
-            a, b = unit(known.setdefault(channel, start)), unit(start)
-            joined[max(a, b)] = min(a, b)
+            join(known.setdefault(channel, start), start)
     number = {top: n for n, top in enumerate(sorted({unit(start) for start in joined}))}
     tie = Tie(len(number), reason=alone.reason)
     for table, entries in tables.items():
@@ -286,30 +289,47 @@ def _tie(graph: Any, root: str, modules: dict[str, nn.Module], scales: dict[str,
     return tie
 
 
-def _reached(graph: Any, root: nn.Module, most: int) -> Iterator[tuple[Any, Any, list[_Place]]]:
+def _reached(
+    graph: Any, root: nn.Module, most: int, join: Callable[[int, int], None]
+) -> Iterator[tuple[Any, Any, list[_Place]]]:
     """Follow the filters of a layer through the graph: what they reach, and how.
 
     Yields nodes, which side of them is meant, and pairs of a channel there and the filter that it
-    comes from. Channels above ``most`` are none: a loop of the graph's may count up for ever.
+    comes from. A channel is followed once: filters that meet in it are joined, and from there on
+    reach the same. Channels above ``most`` are none: a loop of the graph's may count up for ever.
     """
     first = [_Place(channel, channel) for channel in range(width(root))]
     cutting = graph.get_pruner_of_module(root).prune_out_channels
     stack = [(graph.module2node[root], cutting, first)]
-    seen: dict[Any, set[_Place]] = defaultdict(set)  # the mappings make tuples that equal ours
+    seen: dict[Any, dict[int, Any]] = defaultdict(dict)
     seen[root, cutting].update(first)
     while stack:
         node, side, known = stack.pop()
         yield node, side, known
         for edge in node.dependencies:
             if edge.is_triggered_by(side):
-                there: Any = known
-                for mapping in edge.index_mapping:
-                    there = there if mapping is None else mapping(there)
-                met = seen[edge.target.module, edge.handler]
-                new = [it for it in dict.fromkeys(there) if it.idx <= most and it not in met]
-                met.update(new)
+                met, new = seen[edge.target.module, edge.handler], []
+                for channel, start in _mapped(edge.index_mapping, known, most):
+                    if channel not in met:
+                        met[channel] = start
+                        new.append(_Place(channel, start))
+                    elif None not in (met[channel], start):
+                        join(met[channel], start)
                 if new:
                     stack.append((edge.target, edge.handler, new))
+
+
+def _mapped(mappings: Any, known: list[_Place], most: int) -> Iterator[_Place]:
+    """Return the channels that some channels are on the other side of an edge."""
+    mappings = [mapping for mapping in mappings if mapping is not None]
+    there: Any = known
+    for mapping in mappings:
+        # One that makes many of each: in networks with windows, nearly all of them above most.
+        many = 1 if getattr(mapping, "reverse", True) else getattr(mapping, "_stride", 1)
+        if many > 1 and mapping is mappings[-1]:
+            there = [it for it in there if it.idx * many <= most]
+        there = mapping(there)
+    return (it for it in there if it.idx <= most)
 
 
 class _Place(NamedTuple):

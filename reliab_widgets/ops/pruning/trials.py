@@ -222,14 +222,33 @@ def _dependent(one: _Read, near: list[_Made]) -> list[tuple[np.ndarray, np.ndarr
     found: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in near]
     needed = 64 * sum(it.leaf.nbytes for it in near)  # weights of attention among them
     step = max(1, min(_AT_ONCE, memory_budget(sums.device) // max(1, needed)))
-    for start in range(0, len(sums), step):
-        picked = torch.eye(len(sums))[start : start + step].to(sums)
+    for start in (0, *range(1, len(sums), step)):
+        picked = torch.eye(len(sums))[start : start + step if start else 1].to(sums)
         slopes = torch.autograd.grad(
             sums, [it.leaf for it in near], picked, retain_graph=True, is_grads_batched=True
         )
-        for pairs, it, slope in zip(found, near, slopes, strict=True):
-            felt = slope.movedim(1 + it.axis, 1).flatten(2).any(2)
-            rows, filters = felt.nonzero().cpu().numpy().T
+        felt = [
+            slope.movedim(1 + it.axis, 1).flatten(2).any(2)
+            for it, slope in zip(near, slopes, strict=True)
+        ]
+        if not start and all(bool(them.all()) for them in felt):
+            # One channel depends on all filters: they go all together, whatever others depend on.
+            return [_all_together(len(sums), them.shape[1]) for them in felt]
+        for pairs, them in zip(found, felt, strict=True):
+            rows, filters = them.nonzero().cpu().numpy().T
             pairs.append((start + rows, filters))
     both = [zip(*pairs, strict=True) for pairs in found]
     return [(np.concatenate(channels), np.concatenate(filters)) for channels, filters in both]
+
+
+def _all_together(channels: int, filters: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return pairs that join all channels and all filters.
+
+    Examples
+    --------
+    >>> _all_together(2, 3)
+    (array([0, 0, 0, 0, 1]), array([0, 1, 2, 0, 0]))
+    """
+    pairs = [(0, it) for it in range(filters)] + [(it, 0) for it in range(channels)]
+    first, second = np.array(pairs).T
+    return first, second
