@@ -346,3 +346,26 @@ def test_resnet_has_one_arc_for_each_of_its_blocks() -> None:
     drawn = planned(resnet18(weights=None, num_classes=3).eval(), torch.rand(1, 3, 32, 32))
     assert drawn.arcs.tolist() == [[k, k + 2] for k in range(1, 17, 2)]
     assert int(drawn.beside.sum()) == 3
+
+
+class Placed(nn.Module):
+    """Adds to what it sees what a convolution makes of the places, the same for every image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.places = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(2, 8, 1)
+        self.head = nn.Linear(8, 4)
+        self.grid = nn.Parameter(torch.rand(1, 2, 8, 8), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        made = self.conv(x).relu() + self.places(self.grid)
+        return self.head(made.mean((2, 3)))
+
+
+def test_a_layer_that_sees_no_image_is_named() -> None:
+    subject = rw.Subject(Placed().eval(), torch.rand(4, 3, 8, 8), [0, 1, 2, 3])
+    found, notes = find(subject.network, subject.images[:1])
+    assert [layer.name for layer in found] == ["conv", "head"]
+    assert notes == ("1 layer sees no image: places",)
+    assert "without some layers: 1 layer sees no image: places" in str(subject.report())
+    assert find(subject.network, subject.images[:1], "blocks")[1] == ()

@@ -49,7 +49,7 @@ def allowed(subject: Subject) -> Allowed:
         No layer can be seen.
     """
     found, notes = find(subject.network, subject.images[:1])
-    refused = dict.fromkeys(("rows of unknown images",) if notes else (), "; ".join(notes))
+    refused = dict.fromkeys(("some layers",) if notes else (), "; ".join(notes))
     if blocked := subject.network.blocked:
         refused["attacks"] = f"gradients are blocked: {blocked}"
     return Allowed(tuple(layer.name for layer in found), refused)

@@ -158,11 +158,11 @@ def attends(network: Network, image: Tensor) -> bool:
     return bool(_looked(network, image)[2].attends)
 
 
-def _looked(network: Network, image: Tensor) -> tuple[tuple[Layer, ...], list[str], Inside]:
+def _looked(network: Network, image: Tensor) -> tuple[tuple[Layer, ...], tuple[str, ...], Inside]:
     known = _FOUND.setdefault(network, {})
     key = tuple(image.shape[1:])
     if key not in known:
-        runs, parts, inside = _run(network, image)
+        runs, notes, inside = _run(network, image)
         seen = tuple(
             Layer(
                 name=_name(ran.module, ran.use),
@@ -175,7 +175,7 @@ def _looked(network: Network, image: Tensor) -> tuple[tuple[Layer, ...], list[st
             )
             for ran in runs
         )
-        known[key] = seen, parts, inside
+        known[key] = seen, notes, inside
     return known[key]
 
 
@@ -183,7 +183,7 @@ def _find(
     network: Network, image: Tensor, layers: str | tuple[str, ...]
 ) -> tuple[tuple[Layer, ...], tuple[str, ...]]:
     modules = dict(network.model.named_modules())
-    seen, parts, inside = _looked(network, image)
+    seen, notes, inside = _looked(network, image)
     if isinstance(layers, str) and layers in GROUPS:
         if layers == "weight":
             found = tuple(it for it in seen if _weighs(modules.get(it.module)))
@@ -198,13 +198,14 @@ def _find(
             raise _nothing(network, layers, seen)
     else:
         found = _named((layers,) if isinstance(layers, str) else layers, seen)
-    notes: tuple[str, ...] = ()
-    if parts and layers == "weight":
-        notes += (
-            f"{len(parts)} layer{'s give' if len(parts) > 1 else ' gives'} rows of which it cannot "
-            f"be told whose images they are: {parts[0]}{' and others' * (len(parts) > 1)}",
-        )
-    return found, notes
+    return found, notes if layers == "weight" else ()
+
+
+def _not_seen(names: list[str], one: str, many: str) -> tuple[str, ...]:
+    if not names:
+        return ()
+    first = f"{names[0]}{' and others' * (len(names) > 1)}"
+    return (f"{len(names)} layer{f's {many}' if len(names) > 1 else f' {one}'}: {first}",)
 
 
 def _weighs(module: nn.Module | None) -> bool:
@@ -264,8 +265,8 @@ class _Ran(NamedTuple):
     rows: Rows
 
 
-def _run(network: Network, image: Tensor) -> tuple[list[_Ran], list[str], Inside]:
-    """Give what ran, what has rows of unknown images, and who does what."""
+def _run(network: Network, image: Tensor) -> tuple[list[_Ran], tuple[str, ...], Inside]:
+    """Give what ran, notes on what is not seen, and who does what."""
     other = torch.rand(image.shape, generator=torch.Generator().manual_seed(_OTHER)).to(image)
     try:
         return _run_on(network, torch.cat([image, other, image]))  # what `whose` tells apart
@@ -275,10 +276,11 @@ def _run(network: Network, image: Tensor) -> tuple[list[_Ran], list[str], Inside
     return _run_on(network, image)
 
 
-def _run_on(network: Network, images: Tensor) -> tuple[list[_Ran], list[str], Inside]:
+def _run_on(network: Network, images: Tensor) -> tuple[list[_Ran], tuple[str, ...], Inside]:
     modules = dict(network.model.named_modules())
     runs: list[_Ran] = []
-    parts: list[str] = []
+    mixed: dict[str, None] = {}
+    blind: dict[str, None] = {}
     slopes = network.gradients
 
     def see(step: Step) -> None:
@@ -288,10 +290,9 @@ def _run_on(network: Network, images: Tensor) -> tuple[list[_Ran], list[str], In
             seen = tuple(rows.by_image(step.output).shape[1:])
             differs = step.output.grad_fn is not None
             runs.append(_Ran(step.name, step.use, step.type, seen, differs, rows))
-        elif weighs and step.name not in parts and (step.output.requires_grad or not slopes):
-            parts.append(
-                step.name
-            )  # else it is the same for every image, such as a table of places
+        elif weighs:
+            tied = step.output.requires_grad or not slopes
+            (mixed if tied else blind).setdefault(step.name)
 
     with (
         torch.inference_mode(False),
@@ -299,7 +300,12 @@ def _run_on(network: Network, images: Tensor) -> tuple[list[_Ran], list[str], In
         watching(network.model, see) as inside,
     ):
         network.logits(images.clone().requires_grad_(slopes))
-    return runs, parts, inside
+    whose_rows = "rows of which it cannot be told whose images they are"
+    notes = (
+        *_not_seen(list(mixed), f"gives {whose_rows}", f"give {whose_rows}"),
+        *_not_seen(list(blind), "sees no image", "see no image"),
+    )
+    return runs, notes, inside
 
 
 def _blocks(model: nn.Module, inside: Inside) -> set[str]:
