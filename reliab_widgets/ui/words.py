@@ -72,14 +72,22 @@ def readout(sentence: str) -> str:
 def table(numbers: DataFrame) -> str:
     """Return a table with its index, folded."""
     body = numbers.to_html(border=0, float_format=lambda value: f"{value:.3g}")
+    body = body.replace("<th></th>", "<td></td>")  # a corner heads nothing
     return f"<details><summary>The picture in numbers</summary>{body}</details>"
 
 
 def cells(head: list[str], rows: list[list[str]]) -> str:
-    """Return a table of texts."""
+    """Return a table of texts.
+
+    Examples
+    --------
+    >>> cells(["", "value"], [["ECE", "2.4 %"]]).count("<th>")
+    1
+    """
 
     def line(texts: list[str], tag: str) -> str:
-        each = (f"<{tag}>{html.escape(typeset(it))}</{tag}>" for it in texts)
+        tags = ((tag if it else "td", it) for it in texts)  # a corner heads nothing
+        each = (f"<{name}>{html.escape(typeset(it))}</{name}>" for name, it in tags)
         return f"<tr>{''.join(each)}</tr>"
 
     return f"<table>{line(head, 'th')}{''.join(line(row, 'td') for row in rows)}</table>"
