@@ -39,7 +39,7 @@ class Page:
         self._explorer, self._open_first = explorer, opened
         question = f'<div class="rw-title">{html.escape(typeset(explorer.question))}</div>'
         self.title = W.HTML(words.STYLE + question, layout=W.Layout(flex="1 1 auto"))
-        self.chips = W.HTML(layout=W.Layout(flex="1 1 420px", min_width="0"))
+        self.chips = W.HTML(layout=W.Layout(flex="1 1 0", min_width="0"))
         self.show_chips(explorer.chips(None))
         self.card = W.HTML()
         self.dismiss = self.button("Dismiss", "Put this away", lambda: self.show_error(None))
@@ -55,7 +55,8 @@ class Page:
         self.saved = W.HTML()
         self.help = W.HTML(explorer.about, layout=W.Layout(display="none"))
         self.help.add_class("rw-help")
-        self.trail = Trail(lambda past: explorer.guard(lambda: explorer.set(**past)))
+        go = lambda past: explorer.guard(lambda: explorer.set(**past))  # noqa: E731
+        self.trail = Trail(go, explorer.controls)
         self.notes = W.Textarea(
             description="Notes", placeholder="Yours; exported with the JSON file"
         )
@@ -131,6 +132,7 @@ class Page:
         ]
         for part in [*parts[:2], parts[6], self.files]:
             part.add_class("rw-row")
+        parts[1].add_class("rw-context")
         parts[4].add_class("rw-stage")
         return parts
 

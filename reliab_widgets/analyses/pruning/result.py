@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import numpy as np
 
 from ...core.fields import Array
-from ...core.knobs import Auto, Choice, Kind, Real, Text, Whole
+from ...core.knobs import Auto, Choice, Flag, Kind, Real, Text, Whole
 from ...core.result import Result
 from ...core.wording import percent, signed, span
 from ...ops.calibration.bins import wilson
@@ -219,13 +219,18 @@ class Pruning(Result):
             return int(self.multiply_adds[0, 0])
         return int(self.left[0, 0].sum()) if self.criterion == "magnitude" else len(self.group)
 
+    def losers(self, place: int) -> list[int]:
+        """Return the classes that lose most at a level, equal in whole points, the worst first."""
+        lost = self.class_accuracy[0, 0] - self.class_accuracy[0, place]
+        return _most(lost)
+
     def loser(self, place: int) -> int:
         """Return the class that loses most at a level, by its place in ``levels``."""
-        return int(np.nanargmin(self.class_accuracy[0, place] - self.class_accuracy[0, 0]))
+        return self.losers(place)[0]
 
     def nearest(self, level: float) -> float:
-        """Return the computed level that is nearest to one."""
-        return float(self.levels[np.abs(self.levels - level).argmin()])
+        """Return the level asked for that is nearest to one, be it computed or not."""
+        return min(self.asked, key=lambda one: abs(one - level))
 
     def probabilities(self, place: int, temperature: str = "raw", series: int = 0) -> np.ndarray:
         """Return the class probabilities at a level, ``(n, K)``, under one of ``TEMPERATURES``."""
@@ -386,13 +391,13 @@ class Pruning(Result):
     def __str__(self) -> str:
         place = self.telling
         level, accuracy = self.levels[place], self.accuracy
-        worst = int(np.nanargmin(self.class_accuracy[0, place] - self.class_accuracy[0, 0]))
-        change = self.class_accuracy[0, place, worst] - self.class_accuracy[0, 0, worst]
+        losers = self.losers(place)
+        change = self.class_accuracy[0, place, losers[0]] - self.class_accuracy[0, 0, losers[0]]
         drawn = accuracy[1:, place]
         return (
             f"{self.subject} without {level:.0%} of its {self.unit} ({self.criterion}): accuracy "
             f"{percent(accuracy[0, 0])} becomes {percent(accuracy[0, place])} "
-            f"({_points((accuracy[0, place] - accuracy[0, 0]) * 100)}), of {self.classes[worst]} "
+            f"({_points((accuracy[0, place] - accuracy[0, 0]) * 100)}), of {self.named(losers)} "
             f"{_points(change * 100)}; {percent(self.flipped[0, place].mean())} of {self.n:,} "
             f"predictions change; as many removed at random leave {percent(drawn.min())} to "
             f"{percent(drawn.max())} ({len(drawn)} draws)."
@@ -413,29 +418,31 @@ class Pruning(Result):
 
     def describe(self, level: float) -> str:
         """Say what a level does, in short."""
+        if self.waits_for(level):
+            return f"{percent(level, 0)} removed: not computed yet"
         place = self.at(level)
         share = f"{percent(level, 0)} removed: accuracy {percent(self.accuracy[0, place])}"
         if place == 0:
             return share
-        loser = self.loser(place)
-        change = self.class_accuracy[0, place, loser] - self.class_accuracy[0, 0, loser]
+        losers = self.losers(place)
+        change = self.class_accuracy[0, place, losers[0]] - self.class_accuracy[0, 0, losers[0]]
         return (
-            f"{share}, {self.classes[loser]} {_points(change * 100)}; "
+            f"{share}, {self.named(losers)} {_points(change * 100)}; "
             f"random removal {percent(self.accuracy[1:, place].mean())}"
         )
 
     def reading(self, *, level: float | None = None, **views: Any) -> str:
         """Say what a level costs, and whom; by default the one that tells most."""
+        done, asked = len(self.levels), len(self.asked)
+        if level is not None and self.waits_for(level):
+            return (
+                f"{self._whole()}. What is left at {percent(level, 0)} is not computed yet "
+                f"({done} of {asked} levels are)."
+            )
         place = self.telling if level is None else self.at(level)
         if place == 0:
-            weakest = int(np.nanargmin(self.class_accuracy[0, 0]))
-            done, asked = len(self.levels), len(self.asked)
             so_far = f" yet ({done} of {asked} levels are computed)" if done < asked else ""
-            return (
-                f"Nothing is removed{so_far}: {self.subject} is right on "
-                f"{percent(self.accuracy[0, 0])} of {self.n:,} images, least on "
-                f"{self.classes[weakest]} ({percent(self.class_accuracy[0, 0, weakest])})."
-            )
+            return f"Nothing is removed{so_far}: {self._whole()}."
         drawn = self.accuracy[1:, place]
         changed = int(self.flipped[0, place].sum())
         ranked = self.split.rpartition(" on ")[2].split(" ")[0]
@@ -445,28 +452,48 @@ class Pruning(Result):
             f"{changed:,} of {self.n:,} predictions changed. Ranked on {ranked} other images."
         )
 
+    def _whole(self) -> str:
+        """Say how good the whole network is."""
+        accuracy = self.class_accuracy[0, 0]
+        weakest = _most(1 - accuracy)
+        return (
+            f"{self.subject} is right on {percent(self.accuracy[0, 0])} of {self.n:,} images, "
+            f"least on {self.named(weakest)} ({percent(accuracy[weakest[0]])})"
+        )
+
+    def named(self, classes: list[int]) -> str:
+        """Name classes that are equal in something: all of two or three, otherwise the first."""
+        names = [self.classes[k] for k in classes]
+        if len(names) > 3:
+            return f"{names[0]} and {len(names) - 1} other classes"
+        return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
     def _finding(self, place: int) -> str:
         change = (self.class_accuracy[0, place] - self.class_accuracy[0, 0]) * 100
         average = (self.accuracy[0, place] - self.accuracy[0, 0]) * 100
+        losers = self.losers(place)
         # Classes without images come last.
-        first, second = np.argsort(np.nan_to_num(change, nan=np.inf), kind="stable")[:2]
+        order = np.argsort(np.nan_to_num(change, nan=np.inf), kind="stable")
+        second = order[min(len(losers), len(order) - 1)]
         what = f"{percent(self.levels[place], 0)} of the {self.unit}"
-        worst, name = change[first], self.classes[first]
+        worst, name = change[losers[0]], self.named(losers)
+        most = f"{name}, which {'loses' if len(losers) == 1 else 'lose'} most"
+        if len(losers) == np.isfinite(change).sum():
+            most = "every class"
         if average > -1 and worst > -5:
             return (
                 f"Nobody pays much yet: without {what} accuracy changes by {_points(average)}, "
-                f"that of {name}, which loses most, by {_points(worst)}"
+                f"that of {most}, by {_points(worst)}"
             )
         cost = f"{what} cost {-average:.1f} points of accuracy on average"
         if average > -0.05:
             cost = f"{what} cost no accuracy on average"
         if worst > 2 * average - 5:
-            return f"{cost}, and {-worst:.0f} points for {name}, which loses most"
-        more = (
-            f" and {-change[second]:.0f} for {self.classes[second]}"
-            if change[second] < average
-            else ""
-        )
+            return f"{cost}, and {-worst:.0f} points for {most}"
+        more = ""
+        if len(losers) == 1 and change[second] < average:
+            alike = [int(k) for k in order[1:] if round(change[k]) == round(change[second])]
+            more = f" and {-change[second]:.0f} for {self.named(alike)}"
         return f"The average hides who pays: {cost}, but {-worst:.0f} points for {name}{more}"
 
     def describe_class(self, number: int, place: int) -> str:
@@ -496,6 +523,8 @@ class Pruning(Result):
         if not isinstance(pinned, Pruning):
             return ""
         level = float(self.levels[self.telling]) if level is None else level
+        if self.waits_for(level):
+            return ""
         there = pinned.place_of(level)
         if there is None:
             return f"{self.versus(pinned)}: it has no {percent(level, 0)}."
@@ -509,6 +538,10 @@ class Pruning(Result):
         place = int(np.abs(self.levels - level).argmin())
         return place if abs(self.levels[place] - level) < 1e-6 else None
 
+    def waits_for(self, level: float) -> bool:
+        """Tell whether a level is asked for but not computed yet."""
+        return self.place_of(level) is None and self.nearest(level) == level
+
     def draw(
         self,
         figure: Figure,
@@ -519,6 +552,7 @@ class Pruning(Result):
         image: Annotated[int | None, IMAGE] = None,
         layer: Annotated[str | None, Auto(Text())] = None,
         payer: Annotated[int | None, Auto(Whole(0, lambda r: len(r.classes) - 1))] = None,
+        narrow: Annotated[bool, Flag()] = False,
     ) -> None:
         """Draw the sweep, what each class pays, and what was removed in each layer.
 
@@ -540,11 +574,16 @@ class Pruning(Result):
             The layer to mark, one of ``layers``.
         payer : int, optional
             The class to mark, by its number.
+        narrow : bool
+            Whether it is laid out for 640 pixels instead of 880.
         """
-        from .drawing import Sweep
+        from .drawing import Narrow, Sweep
 
-        place = self.telling if level is None else self.at(level)
-        Sweep.on(figure).show(self, pinned, place, layer, payer)
+        if level is None:
+            level = float(self.levels[self.telling])
+        elif not self.waits_for(level):
+            level = float(self.levels[self.at(level)])
+        (Narrow if narrow else Sweep).on(figure).show(self, pinned, level, layer, payer)
 
 
 _NO_NETWORK = {
@@ -552,6 +591,12 @@ _NO_NETWORK = {
     'criterion="weight" or "taylor" to have one.',
     False: "the weights of fine-tuned networks are not kept in a file. Run result.code() again.",
 }
+
+
+def _most(values: np.ndarray) -> list[int]:
+    """Return where the largest value stands, and what is equal to it in whole per cent."""
+    order = np.argsort(-values, kind="stable").tolist()  # what is not known comes last
+    return [k for k in order if np.rint(100 * values[k]) == np.rint(100 * values[order[0]])]
 
 
 def _points(change: float) -> str:
