@@ -11,6 +11,7 @@ import torch
 
 import reliab_widgets as rw
 from reliab_widgets import Pruning, Subject
+from reliab_widgets.analyses.pruning import sentences
 from reliab_widgets.ops.pruning.measures import ATTACKS
 from reliab_widgets.ops.pruning.structure import cut, structure
 from tests.test_pruning_units import Chain, Residual, random_subject
@@ -227,7 +228,7 @@ def test_classes_that_lose_equally_are_all_named(result: Pruning) -> None:
         "60 % of the filters cost 100.0 points of accuracy on average, and 100 points for every "
         "class. "
     )
-    assert ", 1 and 2 −100.0 points" in equal.describe(0.6)
+    assert ", 1 and 2 −100.0 points" in sentences.of_level(equal, 0.6)
     logits[0, last, result.truth == 0] = logits[0, 0, result.truth == 0]  # but one
     two = replace(result, logits=logits)
     for name in ("knobs", "subject"):
@@ -465,8 +466,10 @@ def test_levels_that_were_not_computed(result: Pruning) -> None:
 
 
 def test_sentences(result: Pruning) -> None:
-    assert "points" in result.describe(0.3)
-    assert f"random removal {result.accuracy[1:, 2].mean() * 100:.1f} %" in result.describe(0.3)
+    assert "points" in sentences.of_level(result, 0.3)
+    assert f"random removal {result.accuracy[1:, 2].mean() * 100:.1f} %" in sentences.of_level(
+        result, 0.3
+    )
     told = float(result.levels[result.telling])
     assert result.against(result) == f"Against the pin, at {told * 100:.0f} %: no difference."
     assert result.reading() == result.reading(level=told)

@@ -28,6 +28,7 @@ from ...core.style import (
 from ...core.wording import percent, signed, span, typeset
 from ...ops.calibration.bins import wilson
 from ..strip import Strip
+from . import sentences
 
 if TYPE_CHECKING:
     from .result import Pruning
@@ -206,7 +207,11 @@ class Sweep(Sheet):
             self.axes.add_patch(self.columns[-1])
         for place, patch in enumerate(self.columns):
             patch.set(x=edges[place], width=edges[place + 1] - edges[place])
-            self.hover(patch, result.describe(float(levels[place])), f"level:{levels[place]:.6g}")
+            self.hover(
+                patch,
+                sentences.of_level(result, float(levels[place])),
+                f"level:{levels[place]:.6g}",
+            )
 
     def _show_list(self, result: Pruning, pinned: Pruning | None, place: int) -> None:
         """Write what stands at the level, in the order of the marks."""
@@ -302,7 +307,7 @@ class Sweep(Sheet):
             said = signed(change[k] * 100, 0) if round(change[k] * 100) else "0"
             said = said if known is not None else ""
             points.set(y=y + 4, text=said, color=colour, fontweight=weight)
-            self.hover(target, result.describe_class(k, place), f"payer:{k}")
+            self.hover(target, sentences.of_class(result, k, place), f"payer:{k}")
         self.tint.set_visible(payer in order)
         if payer in order:
             self.tint.set_y(rows[order.index(payer)] - 8)
@@ -310,7 +315,7 @@ class Sweep(Sheet):
         each = f"{few[0]:,}" + f"–{few[-1]:,}" * (few[-1] > few[0])
         more = f"; {left_out} classes lose less" if left_out else ""
         self.legend.set_text(
-            "\u00a0\u00a0 ".join(("○ whole", "● pruned", "□ random", f"{each} images each{more}"))
+            "\u00a0\u00a0 ".join(("○ whole", "●◆ pruned", "□ random", f"{each} images each{more}"))
         )
 
     def _show_layers(self, result: Pruning, known: int | None, layer: str | None) -> None:
@@ -336,7 +341,7 @@ class Sweep(Sheet):
         self.slots.set_verts(boxes(np.array(can, float)))
         self.bars.set_verts(boxes(share))
         self._write_shares(x, share)
-        told = {name: result.describe_layer(name, place) for name in names}
+        told = {name: sentences.of_layer(result, name, place) for name in names}
         chosen = layer if layer in told else None
         what = "weights" if result.criterion == "magnitude" else "filters"
         words, colour = self.bar_is.format(what) + _most_removed(names, share), MUTED

@@ -12,12 +12,11 @@ import numpy as np
 from ...core.fields import Array
 from ...core.knobs import Auto, Choice, Flag, Kind, Real, Text, Whole
 from ...core.result import Result
-from ...core.wording import percent, signed, span
-from ...ops.calibration.bins import wilson
 from ...ops.calibration.metrics import METRICS as CALIBRATION
 from ...ops.calibration.metrics import measure, softmax, tempered
 from ...ops.features.plan import Plan
 from ...ops.pruning.measures import ATTACKS, BINS, TEMPERATURES
+from . import sentences
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -219,10 +218,16 @@ class Pruning(Result):
             return int(self.multiply_adds[0, 0])
         return int(self.left[0, 0].sum()) if self.criterion == "magnitude" else len(self.group)
 
+    @staticmethod
+    def largest(values: np.ndarray) -> list[int]:
+        """Return where the largest value stands, and what is equal to it in whole per cent."""
+        order = np.argsort(-values, kind="stable").tolist()  # what is not known comes last
+        return [k for k in order if np.rint(100 * values[k]) == np.rint(100 * values[order[0]])]
+
     def losers(self, place: int) -> list[int]:
         """Return the classes that lose most at a level, equal in whole points, the worst first."""
         lost = self.class_accuracy[0, 0] - self.class_accuracy[0, place]
-        return _most(lost)
+        return self.largest(lost)
 
     def loser(self, place: int) -> int:
         """Return the class that loses most at a level, by its place in ``levels``."""
@@ -388,21 +393,6 @@ class Pruning(Result):
         """Return the smaller network of a level, see `variant`."""
         return self.variant(level, subject).model
 
-    def __str__(self) -> str:
-        place = self.telling
-        level, accuracy = self.levels[place], self.accuracy
-        losers = self.losers(place)
-        change = self.class_accuracy[0, place, losers[0]] - self.class_accuracy[0, 0, losers[0]]
-        drawn = accuracy[1:, place]
-        return (
-            f"{self.subject} without {level:.0%} of its {self.unit} ({self.criterion}): accuracy "
-            f"{percent(accuracy[0, 0])} becomes {percent(accuracy[0, place])} "
-            f"({_points((accuracy[0, place] - accuracy[0, 0]) * 100)}), of {self.named(losers)} "
-            f"{_points(change * 100)}; {percent(self.flipped[0, place].mean())} of {self.n:,} "
-            f"predictions change; as many removed at random leave {percent(drawn.min())} to "
-            f"{percent(drawn.max())} ({len(drawn)} draws)."
-        )
-
     @property
     def unit(self) -> str:
         """What levels are parts of."""
@@ -416,122 +406,16 @@ class Pruning(Result):
         fine = np.flatnonzero(self.accuracy[0] >= self.accuracy[0, 0] - 0.1)
         return max(int(fine[-1]), min(1, len(self.levels) - 1))
 
-    def describe(self, level: float) -> str:
-        """Say what a level does, in short."""
-        if self.waits_for(level):
-            return f"{percent(level, 0)} removed: not computed yet"
-        place = self.at(level)
-        share = f"{percent(level, 0)} removed: accuracy {percent(self.accuracy[0, place])}"
-        if place == 0:
-            return share
-        losers = self.losers(place)
-        change = self.class_accuracy[0, place, losers[0]] - self.class_accuracy[0, 0, losers[0]]
-        return (
-            f"{share}, {self.named(losers)} {_points(change * 100)}; "
-            f"random removal {percent(self.accuracy[1:, place].mean())}"
-        )
+    def __str__(self) -> str:
+        return sentences.summary(self)
 
     def reading(self, *, level: float | None = None, **views: Any) -> str:
         """Say what a level costs, and whom; by default the one that tells most."""
-        done, asked = len(self.levels), len(self.asked)
-        if level is not None and self.waits_for(level):
-            return (
-                f"{self._whole()}. What is left at {percent(level, 0)} is not computed yet "
-                f"({done} of {asked} levels are)."
-            )
-        place = self.telling if level is None else self.at(level)
-        if place == 0:
-            so_far = f" yet ({done} of {asked} levels are computed)" if done < asked else ""
-            return f"Nothing is removed{so_far}: {self._whole()}."
-        drawn = self.accuracy[1:, place]
-        changed = int(self.flipped[0, place].sum())
-        ranked = self.split.rpartition(" on ")[2].split(" ")[0]
-        return (
-            f"{self._finding(place)}. Control: random removal leaves "
-            f"{percent(drawn.mean())} instead of {percent(self.accuracy[0, place])}. "
-            f"{changed:,} of {self.n:,} predictions changed. Ranked on {ranked} other images."
-        )
-
-    def _whole(self) -> str:
-        """Say how good the whole network is."""
-        accuracy = self.class_accuracy[0, 0]
-        weakest = _most(1 - accuracy)
-        return (
-            f"{self.subject} is right on {percent(self.accuracy[0, 0])} of {self.n:,} images, "
-            f"least on {self.named(weakest)} ({percent(accuracy[weakest[0]])})"
-        )
-
-    def named(self, classes: list[int]) -> str:
-        """Name classes that are equal in something: all of two or three, otherwise the first."""
-        names = [self.classes[k] for k in classes]
-        if len(names) > 3:
-            return f"{names[0]} and {len(names) - 1} other classes"
-        return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
-
-    def _finding(self, place: int) -> str:
-        change = (self.class_accuracy[0, place] - self.class_accuracy[0, 0]) * 100
-        average = (self.accuracy[0, place] - self.accuracy[0, 0]) * 100
-        losers = self.losers(place)
-        # Classes without images come last.
-        order = np.argsort(np.nan_to_num(change, nan=np.inf), kind="stable")
-        second = order[min(len(losers), len(order) - 1)]
-        what = f"{percent(self.levels[place], 0)} of the {self.unit}"
-        worst, name = change[losers[0]], self.named(losers)
-        most = f"{name}, which {'loses' if len(losers) == 1 else 'lose'} most"
-        if len(losers) == np.isfinite(change).sum():
-            most = "every class"
-        if average > -1 and worst > -5:
-            return (
-                f"Nobody pays much yet: without {what} accuracy changes by {_points(average)}, "
-                f"that of {most}, by {_points(worst)}"
-            )
-        cost = f"{what} cost {-average:.1f} points of accuracy on average"
-        if average > -0.05:
-            cost = f"{what} cost no accuracy on average"
-        if worst > 2 * average - 5:
-            return f"{cost}, and {-worst:.0f} points for {most}"
-        more = ""
-        if len(losers) == 1 and change[second] < average:
-            alike = [int(k) for k in order[1:] if round(change[k]) == round(change[second])]
-            more = f" and {-change[second]:.0f} for {self.named(alike)}"
-        return f"The average hides who pays: {cost}, but {-worst:.0f} points for {name}{more}"
-
-    def describe_class(self, number: int, place: int) -> str:
-        """Say what a level does to the images of a class, with intervals of 95 %."""
-        mine = self.truth == number
-        before, after = (self.hit[0, where, mine] for where in (0, place))
-        drawn = self.class_accuracy[1:, place, number].mean()
-        return (
-            f"{self.classes[number]}, {mine.sum():,} images: {percent(before.mean(), 0)} "
-            f"({span(*wilson(before), digits=0)}) before, {percent(after.mean(), 0)} "
-            f"({span(*wilson(after), digits=0)}) after, {percent(drawn, 0)} after random removal"
-        )
-
-    def describe_layer(self, layer: str, place: int) -> str:
-        """Say what a layer loses at a level, and at random."""
-        spot = self.layers.index(layer)
-        whole, left = self.left[0, 0, spot], self.left[0, place, spot]
-        drawn = 1 - self.left[1:, place, spot].mean() / whole
-        what = "weights" if self.criterion == "magnitude" else "filters"
-        return (
-            f"{layer}: {whole - left:,} of {whole:,} {what} removed "
-            f"({percent(1 - left / whole, 0)}), at random {percent(drawn, 0)}"
-        )
+        return sentences.reading(self, level)
 
     def against(self, pinned: Result, *, level: float | None = None, **views: Any) -> str:
         """Say how this differs from a pinned result, by default at the highest level they share."""
-        if not isinstance(pinned, Pruning):
-            return ""
-        level = float(self.levels[self.telling]) if level is None else level
-        if self.waits_for(level):
-            return ""
-        there = pinned.place_of(level)
-        if there is None:
-            return f"{self.versus(pinned)}: it has no {percent(level, 0)}."
-        mine, other = self.accuracy[0, self.at(level)], pinned.accuracy[0, there]
-        difference = f"{percent(mine)} instead of {percent(other)}"
-        text = "no difference" if mine == other else f"accuracy {difference}"
-        return f"{self.versus(pinned)}, at {percent(level, 0)}: {text}."
+        return sentences.against(self, pinned, level) if isinstance(pinned, Pruning) else ""
 
     def place_of(self, level: float) -> int | None:
         """Return the place of a level in ``levels``, None if it was not computed."""
@@ -591,13 +475,3 @@ _NO_NETWORK = {
     'criterion="weight" or "taylor" to have one.',
     False: "the weights of fine-tuned networks are not kept in a file. Run result.code() again.",
 }
-
-
-def _most(values: np.ndarray) -> list[int]:
-    """Return where the largest value stands, and what is equal to it in whole per cent."""
-    order = np.argsort(-values, kind="stable").tolist()  # what is not known comes last
-    return [k for k in order if np.rint(100 * values[k]) == np.rint(100 * values[order[0]])]
-
-
-def _points(change: float) -> str:
-    return f"{signed(change)} points"

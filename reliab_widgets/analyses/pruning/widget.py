@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 BATCHES = (20, 50, 100, 200)
-LARGE, FEW = 64, 16
+LARGE, FEW = 64, 8
 """Of images with more pixels a side a preview shows so many."""
 
 
