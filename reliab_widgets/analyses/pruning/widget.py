@@ -138,7 +138,10 @@ again to the pruned one, on other images than those reported.</li></ul>"""
             "finetune": W.Dropdown(
                 options=[("no", 0), *((f"{n} batches", n) for n in BATCHES if self._train)],
                 description="Fine-tune",
-                tooltip="Batches trained on after each removal, on the given training images",
+                tooltip="Batches trained on after each removal, on the given training images"
+                if self._train
+                else "Pass train= (a Subject of training images) to the widget to choose this",
+                disabled=self._train is None,
             ),
         }
 
@@ -197,12 +200,12 @@ again to the pruned one, on other images than those reported.</li></ul>"""
         if self.is_preview:
             few = f"≈ preview: {result.n} of {self.knobs()['images']:,} images"
             return [self.subject.name, *self.subject.notes, Chip(few, "warning")]
-        chips: list[Any] = [self.subject.name, f"{result.n:,} images", *self.subject.notes]
+        chips: list[Any] = [self.subject.name, f"{result.n:,} images", *self.subject.notes, shows]
         changed = 0 if place is None else int(result.flipped[0, place].sum())
-        if changed and done == asked:  # beside the progress there is no room for it
+        if changed:  # last: beside a long status there is no room for it
             plural = "s" * (changed > 1)
             chips.append(Chip(f"{changed:,} prediction{plural} changed", "warning"))
-        return [*chips, shows]
+        return chips
 
     def sure(self, index: int) -> np.ndarray:
         """Return what the whole network says of an image, as probabilities."""
