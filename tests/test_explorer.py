@@ -652,7 +652,7 @@ def test_the_t_of_other_images_is_taken_by_a_click() -> None:
     widget = ReliabilityWidget(SUBJECT)
     widget.wait(LONG)
     assert 'id="method:temperature"' in widget.page.picture.live.svg
-    widget.work.choose("method", "temperature")
+    widget.page.choose("method", "temperature")
     result = widget.wait(LONG)
     assert result.n_fitted > 0
     assert widget.controls["method"].value == "temperature"

@@ -1,6 +1,7 @@
 """The sweep over levels: what is reported, what it stands for, and what is refused."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 
 import reliab_widgets as rw
 from reliab_widgets import Pruning, Subject
+from reliab_widgets.analyses.pruning import sentences
 from reliab_widgets.ops.pruning.measures import ATTACKS
 from reliab_widgets.ops.pruning.structure import cut, structure
 from tests.test_pruning_units import Chain, Residual, random_subject
@@ -178,14 +180,61 @@ def test_curve_grows(subject: Subject) -> None:
     grown: list[Pruning] = []
     last = rw.pruning(subject, partial=grown.append, **GROWING)
     levels = [result.levels.tolist() for result in (*grown, last)]
-    assert levels == [[0], [0, 0.15], [0, 0.15, 0.6], [0, 0.15, 0.3, 0.6]]
+    assert levels == [[0], [0, 0.15], [0, 0.15], [0, 0.15, 0.6], [0, 0.15, 0.3, 0.6]]
+    # The first level is there with one random removal, before it is with all.
+    assert [len(result.logits) - 1 for result in (*grown, last)] == [5, 1, 5, 5, 5]
     assert grown[0].reading().startswith("Nothing is removed yet (1 of 4 levels are computed): ")
     for result in grown:
         assert (result.fingerprint, result.source) == (last.fingerprint, last.source)
         assert result.knobs == last.knobs
         place = last.at(highest := float(result.levels[-1]))
-        np.testing.assert_array_equal(result.logits[:, -1], last.logits[:, place])
+        some = slice(len(result.logits))
+        np.testing.assert_array_equal(result.logits[:, -1], last.logits[some, place])
         assert result.variant(highest).fingerprint == last.variant(highest).fingerprint
+
+
+def test_the_level_that_is_wanted_comes_next(subject: Subject) -> None:
+    grown: list[list[float]] = []
+
+    def wanting(result: Pruning) -> float:
+        grown.append(result.levels.tolist())
+        return 0.3
+
+    last = rw.pruning(subject, partial=wanting, **GROWING)
+    assert grown == [[0], [0, 0.3], [0, 0.3], [0, 0.15, 0.3]]
+    np.testing.assert_array_equal(last.logits, rw.pruning(subject, **GROWING).logits)
+
+
+def test_progress_begins_with_what_an_earlier_run_has_done(subject: Subject) -> None:
+    stopped, resumed = Watch(9), Watch()
+    with pytest.raises(rw.Cancelled):
+        rw.pruning(subject, progress=stopped, **GROWING)
+    rw.pruning(subject, progress=resumed, **GROWING)
+    assert resumed.done[1] == stopped.done[-1] == 9  # Watch itself begins with 0
+
+
+def test_classes_that_lose_equally_are_all_named(result: Pruning) -> None:
+    names, last = result.classes, len(result.levels) - 1
+    logits = result.logits.copy()
+    logits[0, last] = -1.0
+    logits[0, last, np.arange(result.n), (result.truth + 1) % len(names)] = 1.0  # all are wrong
+    logits[0, 0] = -1.0
+    logits[0, 0, np.arange(result.n), result.truth] = 1.0  # all were right
+    equal = replace(result, logits=logits)
+    for name in ("knobs", "subject"):
+        object.__setattr__(equal, name, getattr(result, name))
+    assert equal.losers(last) == list(range(len(names)))
+    assert equal.reading(level=0.6).startswith(
+        "60 % of the filters cost 100.0 points of accuracy on average, and 100 points for every "
+        "class. "
+    )
+    assert ", 1 and 2 −100.0 points" in sentences.of_level(equal, 0.6)
+    logits[0, last, result.truth == 0] = logits[0, 0, result.truth == 0]  # but one
+    two = replace(result, logits=logits)
+    for name in ("knobs", "subject"):
+        object.__setattr__(two, name, getattr(result, name))
+    assert two.losers(last) == [1, 2]
+    assert "100 points for 1 and 2, which lose most" in two.reading(level=0.6)
 
 
 def test_what_was_measured_before_cancel_is_not_measured_again(subject: Subject) -> None:
@@ -417,8 +466,10 @@ def test_levels_that_were_not_computed(result: Pruning) -> None:
 
 
 def test_sentences(result: Pruning) -> None:
-    assert "points" in result.describe(0.3)
-    assert f"random removal {result.accuracy[1:, 2].mean() * 100:.1f} %" in result.describe(0.3)
+    assert "points" in sentences.of_level(result, 0.3)
+    assert f"random removal {result.accuracy[1:, 2].mean() * 100:.1f} %" in sentences.of_level(
+        result, 0.3
+    )
     told = float(result.levels[result.telling])
     assert result.against(result) == f"Against the pin, at {told * 100:.0f} %: no difference."
     assert result.reading() == result.reading(level=told)

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 import reliab_widgets as rw
 from reliab_widgets import Pruning, Subject
 from reliab_widgets.analyses.pruning import panels
+from reliab_widgets.analyses.pruning import widget as widget_module
 from reliab_widgets.analyses.pruning.charts import Confidences
 from reliab_widgets.analyses.pruning.widget import PruningWidget
 from reliab_widgets.core.drawing import handles, svg
@@ -89,7 +90,9 @@ def test_picture_has_the_numbers_of_the_level(result: Pruning) -> None:
         assert f"{result.accuracy[0, place] * 100:.0f} %" in written
         if place:
             loser = result.loser(place)
-            assert f"{result.classes[loser]} loses most" in written
+            assert result.classes[loser] in written
+            others = len(result.losers(place)) - 1
+            assert (f"and {others} more lose most" if others else "loses most") in written
             assert f"{result.accuracy[1:, place].mean() * 100:.0f} %" in written
             drawn = result.accuracy[1:, place] * 100
             assert f"{drawn.min():.0f}–{drawn.max():.0f} % in 5 draws" in written
@@ -144,7 +147,47 @@ def test_a_sweep_begins_with_the_whole_network_then_ten_per_cent(subject: Subjec
     rw.pruning(subject, levels=levels, partial=lambda it: grown.append(it.levels.tolist()))
     assert grown[0] == [0.0]
     assert grown[1] == [0.0, 0.1]
-    assert grown[2] == [0.0, 0.1, 0.8]
+    assert grown[2:4] == [[0.0, 0.1], [0.0, 0.1, 0.8]]
+
+
+def test_a_level_that_is_not_computed_yet_keeps_its_ring(subject: Subject) -> None:
+    grown: list[Pruning] = []
+    rw.pruning(subject, levels=(0.15, 0.3, 0.6), partial=grown.append)
+    whole = grown[0]
+    assert whole.waits_for(0.3)
+    figure = whole.plot(level=0.3)
+    assert handles(figure)["level"]["value"] == pytest.approx(0.3)
+    assert handles(figure)["level"]["stops"] == [0.0, 0.15, 0.3, 0.6]
+    assert {"at 30 % removed", "not computed yet:", "1 of 4 levels are"} <= set(written(figure))
+    assert "What is left at 30 % is not computed yet (1 of 4 levels are)." in whole.reading(
+        level=0.3
+    )
+    assert whole.against(whole, level=0.3) == ""
+    with pytest.raises(ValueError, match=r"level 0\.5 was not computed"):
+        whole.plot(level=0.5)
+
+
+def test_bars_of_layers_have_one_scale(result: Pruning) -> None:
+    """What a bar is high says what its layer lost, at every level."""
+    for narrow in (False, True):
+        figure = result.plot(level=0.15, narrow=narrow)
+        names = result.plan.names
+        for place, level in enumerate(result.levels):
+            result.draw(figure, level=float(level), narrow=narrow)
+            bars = figure._drawing.bars.get_paths()
+            lost = 1 - result.left[0, place] / result.left[0, 0]
+            shares = [lost[result.layers.index(name)] for name in names]
+            heights = [24 * share for share in shares if share > 0]
+            found = [np.ptp(bar.vertices[:, 1]) for bar in bars]
+            np.testing.assert_allclose(found, heights)
+
+
+def test_a_narrow_page_has_a_picture_of_its_own(result: Pruning) -> None:
+    wide, narrow = (result.plot(level=0.3, narrow=it) for it in (False, True))
+    assert [72 * it for it in narrow.get_size_inches()] == [640, 582]
+    some = ("bar: ", "0", "20", "40", "60")
+    kept = [[it for it in written(f) if not it.startswith(some)] for f in (wide, narrow)]
+    assert set(kept[0]) == set(kept[1])
 
 
 def test_a_pin_is_a_ghost(subject: Subject, result: Pruning) -> None:
@@ -205,7 +248,7 @@ def test_levels_are_instant_once_they_are_computed(
     monkeypatch.setattr(widget, "analysis", computed)
     result = widget.result
     for level in (0.0, 0.2, 0.8):
-        widget.work.drag("level", level)
+        widget.page.drag("level", level)
         assert widget.wait(60) is result
         assert result.reading(level=level) in readout(widget)
         assert f"shows: {level * 100:.0f} % removed" in widget.page.chips.value.replace(
@@ -239,7 +282,7 @@ def test_a_widget_opens_with_five_controls_and_a_ring(widget: PruningWidget) -> 
 
 
 def test_a_ring_between_two_levels_shows_the_nearest(widget: PruningWidget) -> None:
-    widget.work.drag("level", 0.17)
+    widget.page.drag("level", 0.17)
     result = widget.wait(60)
     assert widget.views()["level"] == pytest.approx(0.15)
     assert widget.page.picture.live.handles["level"]["value"] == pytest.approx(0.15)
@@ -248,7 +291,7 @@ def test_a_ring_between_two_levels_shows_the_nearest(widget: PruningWidget) -> N
 
 def test_a_layer_that_is_chosen_can_be_protected(widget: PruningWidget) -> None:
     layer = widget.result.layers[1]
-    widget.work.choose("layer", layer)
+    widget.page.choose("layer", layer)
     widget.wait(60)
     assert dict(widget.controls["protect"].options)[layer] == (layer,)
     assert widget.controls["protect"].value == ()  # nothing is computed for a click
@@ -260,7 +303,7 @@ def test_a_class_that_is_chosen_shows_its_images(widget: PruningWidget) -> None:
     result = widget.set(level=0.8).result
     panel = opened(widget, "changed images")
     payer = result.loser(result.at(0.8))
-    widget.work.choose("payer", str(payer))
+    widget.page.choose("payer", str(payer))
     widget.wait(60)
     mine = result.flipped[0, -1] & (result.truth == payer)
     said = panel.said.value.replace("\u202f", " ")
@@ -297,7 +340,7 @@ def test_cancel_keeps_the_points(
     def pause(self: PruningWidget, result: Pruning) -> None:
         shown(self, result)
         asked.append(len(result.levels))
-        if len(asked) == 3:
+        if len(asked) == 4:
             paused.set()
             go_on.wait(60)
 
@@ -307,15 +350,107 @@ def test_cancel_keeps_the_points(
     made.cancel()
     go_on.set()
     until(lambda: "stopped" in made.runner.status.value)
+    until(lambda: "rw-warning" in made.page.chips.value)
     assert made.work.result.levels.shape == (3,)
-    assert "rw-warning" in made.page.chips.value
-    assert "shows: 10 % removed, 3 of 11 levels" in made.page.chips.value.replace("\u202f", " ")
+    chips = made.page.chips.value.replace("\u202f", " ")
+    assert "cancelled: shows 10 % removed, 3 of 11 levels" in chips
     button(made, "Resume").click()
     assert made.wait(60).levels.shape == (11,)
-    assert asked[:3] == [1, 2, 3]
-    # The whole network is shown at once, then it goes on, not from the start.
-    assert asked[3:5] == [1, 4]
+    assert asked[:4] == [1, 2, 2, 3]
+    assert asked[4:6] == [3, 4]  # it goes on, not from the start
     assert "shows: 10 % removed, 11 of 11 levels" in made.page.chips.value.replace("\u202f", " ")
+
+
+def held(monkeypatch: pytest.MonkeyPatch, at: int) -> tuple[threading.Event, threading.Event]:
+    """Let a sweep pause when so many pieces of it have been seen."""
+    paused, go_on = threading.Event(), threading.Event()
+    missing, seen = PruningWidget.missing, []
+
+    def pause(self: PruningWidget, result: Pruning) -> float | None:
+        seen.append(result)
+        if len(seen) == at:
+            paused.set()
+            go_on.wait(60)
+        return missing(self, result)
+
+    monkeypatch.setattr(PruningWidget, "missing", pause)
+    return paused, go_on
+
+
+def ring(widget: PruningWidget) -> float:
+    return round(widget.page.picture.live.handles["level"]["value"], 6)
+
+
+def test_another_setting_keeps_the_level(
+    widget: PruningWidget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = widget.set(level=0.4).result
+    paused, go_on = held(monkeypatch, 1)
+    widget.controls["criterion"].value = "weight"
+    assert paused.wait(60)  # the whole network is measured, nothing else
+    assert widget.work.result is before
+    assert ring(widget) == 0.4
+    widget.cancel()
+    go_on.set()
+    until(lambda: "stopped" in widget.runner.status.value)
+    assert widget.state()["criterion"] == "taylor"
+    assert widget.work.result is before
+    assert ring(widget) == 0.4
+    assert "cancelled: shows 40 % removed" in widget.page.chips.value.replace("\u202f", " ")
+    paused, go_on = held(monkeypatch, 2)
+    button(widget, "Resume").click()
+    assert paused.wait(60)
+    go_on.set()
+    assert widget.wait(60).criterion == "weight"
+    assert (ring(widget), widget.state()["level"]) == (0.4, 0.4)
+
+
+def test_the_level_of_the_ring_is_computed_first(
+    make: Callable[..., PruningWidget], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused, go_on = held(monkeypatch, 2)
+    made = make(preset={"level": 0.3})
+    assert paused.wait(60)
+    assert ring(made) == 0.3
+    assert "shows: the whole network, 1 of 11 levels" in made.page.chips.value
+    made.cancel()
+    go_on.set()
+    until(lambda: "stopped" in made.runner.status.value)
+    assert made.work.result.levels.tolist() == [0.0, 0.3]
+    assert (ring(made), made.state()["level"]) == (0.3, 0.3)
+    made.page.drag("level", 0.6)
+    made.wait(60)
+    assert ring(made) == 0.6
+    assert "What is left at 60 % is not computed yet" in readout(made)
+    button(made, "Resume").click()
+    assert made.wait(60).levels.shape == (11,)
+
+
+def test_large_images_are_seen_by_a_few_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = varied(60)
+    subject = whole[:40].with_validation(whole[40:])
+    monkeypatch.setattr(widget_module, "LARGE", 4)
+    monkeypatch.setattr(widget_module, "FEW", 8)
+    shown: list[tuple[int, list[float], str]] = []
+    settled = PruningWidget.shown
+
+    def note(self: PruningWidget, result: Pruning) -> None:
+        settled(self, result)
+        shown.append((result.n, result.levels.tolist(), self.page.chips.value))
+
+    monkeypatch.setattr(PruningWidget, "shown", note)
+    made = PruningWidget(subject)
+    try:
+        assert made.wait(60).n == 40
+        few, many = ([it for it in shown if it[0] == n] for n in (8, 40))
+        assert shown == few + many
+        assert few[-1][1] == [0.0, 0.1]
+        assert all("≈ preview: 8 of 40 images" in it[2] for it in few)
+        # It stays until the level of the ring is there.
+        assert many[0][1] == [0.0, 0.1]
+        assert "preview" not in many[0][2]
+    finally:
+        made.close()
 
 
 def test_changed_images_and_explanations_are_shown(widget: PruningWidget) -> None:

@@ -6,11 +6,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import pytest
 
 from reliab_widgets import Cancelled
-from reliab_widgets.ui import worker
+from reliab_widgets.ui import running, worker
 from reliab_widgets.ui.worker import Job
 
 LONG = 60
@@ -266,3 +267,15 @@ def test_parts_of_an_owner_are_waited_for_and_cancelled_with_it() -> None:
     worker.submit(("a", "part"), lambda job: ran.append("part"))
     assert worker.wait("a", LONG)
     assert ran == ["part"]
+
+
+def test_the_time_left_is_told_by_what_this_run_has_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "EVERY", 0.0)
+    runner = running.Runner("resumed", SimpleNamespace(stale=lambda _: None))  # type: ignore[arg-type]
+    job = worker.Job("resumed", lambda _: None)
+    job.started -= 10
+    tick = runner.ticks(job)
+    tick(30, 60)  # all of it by an earlier run
+    assert ">running · 30 of 60<" in runner.status.value
+    tick(40, 60)
+    assert "running · 40 of 60 · 20 s left" in runner.status.value

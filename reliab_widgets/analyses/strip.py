@@ -168,11 +168,9 @@ class Strip:
             heavy = "bold" if room < 1e9 or words in ("input", "logits") else "normal"
             bold = LETTER * (1.08 if heavy == "bold" else 0.92) * len(words)
             both = bold + (5 + LETTER * 0.92 * len(detail) if detail else 0)
-            if both > room and detail:
-                return write(middle, words, "", room)
             low, high = middle - both / 2, middle + both / 2
             if both > room or any(low < b + 4 and high > a - 4 for a, b in taken):
-                return None
+                return write(middle, words, "", room) if detail else None
             taken.append((low, high))
             colour = INK if heavy == "bold" else MUTED
             if not detail:

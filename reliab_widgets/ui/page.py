@@ -41,14 +41,13 @@ class Page:
         self.title = W.HTML(
             words.STYLE + explorer.work.copy.hiding + question, layout=W.Layout(flex="1 1 auto")
         )
-        self.chips = W.HTML(layout=W.Layout(flex="1 1 420px", min_width="0"))
+        self.chips = W.HTML(layout=W.Layout(flex="1 1 0", min_width="0"))
         self.show_chips(explorer.chips(None))
         self.card = W.HTML()
         self.dismiss = self.button("Dismiss", "Put this away", lambda: self.show_error(None))
         self.alert = W.HBox([self.card, self.dismiss], layout=W.Layout(display="none"))
         self.alert.add_class("rw-alert")
-        work = explorer.work
-        self.picture = Stage(explorer.height, work.choose, work.drag, work.relay)
+        self.picture = Stage(explorer.height, self.choose, self.drag, self.relay)
         self.readout = W.HTML(layout=W.Layout(min_height="57px"))
         self.code = W.Textarea(
             layout=W.Layout(width="auto", height="150px", display="none"),
@@ -57,7 +56,8 @@ class Page:
         self.saved = W.HTML()
         self.help = W.HTML(explorer.about, layout=W.Layout(display="none"))
         self.help.add_class("rw-help")
-        self.trail = Trail(lambda past: explorer.guard(lambda: explorer.set(**past)))
+        go = lambda past: explorer.guard(lambda: explorer.set(**past))  # noqa: E731
+        self.trail = Trail(go, explorer.controls)
         self.notes = W.Textarea(
             description="Notes", placeholder="Yours; exported with the JSON file"
         )
@@ -133,6 +133,7 @@ class Page:
         ]
         for part in [*parts[:2], parts[6], self.files]:
             part.add_class("rw-row")
+        parts[1].add_class("rw-context")
         parts[4].add_class("rw-stage")
         return parts
 
@@ -177,6 +178,25 @@ class Page:
     def mark_stale(self, stale: bool) -> None:
         """Dim the picture of earlier settings."""
         (self.picture.add_class if stale else self.picture.remove_class)("rw-stale")
+
+    # ------------------------------------------------------------------ what the picture tells
+    def choose(self, kind: str, key: str) -> None:
+        """Answer to a click on a mark."""
+        explorer = self._explorer
+        if kind not in explorer.marks or explorer.controls[kind].disabled:
+            explorer.repaint()  # the page has chosen it already
+        else:
+            explorer.guard(lambda: explorer.settings.move(kind, explorer.marks[kind](key)))
+
+    def drag(self, name: str, value: float) -> None:
+        """Answer to a handle that is being moved."""
+        explorer = self._explorer
+        explorer.guard(lambda: explorer.settings.move(name, value))
+
+    def relay(self) -> None:
+        """Lay the picture out anew on a page that has become narrow or wide."""
+        if self._explorer.work.result is not None:
+            self._explorer.repaint()
 
     # ------------------------------------------------------------------ buttons
     def toggle_code(self) -> None:

@@ -40,9 +40,10 @@ class Runner:
         self.owner, self._told = owner, told
         self._again: Callable[[], None] = lambda: None
         self._last_tick, self._reached = 0.0, ""
+        self._before: int | None = None  # how much an earlier run had done
         self.closed = False
         self.status = W.HTML(words.status("starting"), layout=W.Layout(flex="1 1 150px"))
-        self.bar = W.IntProgress(layout=W.Layout(width="120px", display="none"))
+        self.bar = W.IntProgress(layout=W.Layout(width="90px", display="none"))
         self.stop = W.Button(
             description="Cancel",
             tooltip="Stop the running job, or go on with it",
@@ -96,7 +97,7 @@ class Runner:
     @contextmanager
     def _attending(self) -> Iterator[None]:
         """Show on the widget that work was stopped, or why it failed."""
-        self._reached, stopped = "", False
+        self._reached, self._before, stopped = "", None, False
         try:
             yield
         except Cancelled:
@@ -126,11 +127,14 @@ class Runner:
         job.check()
         now = time.monotonic()
         spent = now - job.started
+        if self._before is None:
+            self._before = done
+        mine = done - self._before
         self._reached = f" at {done:,} of {total:,}"
         if spent < SHOW_AFTER or now - self._last_tick < EVERY:
             return
         self._last_tick = now
-        left = f" · {words.duration(spent / done * (total - done))} left" if done else ""
+        left = f" · {words.duration(spent / mine * (total - done))} left" if mine > 0 else ""
         self.bar.max, self.bar.value = total, done
         self.stop.description = "Cancel"
         self.bar.layout.display = self.stop.layout.display = ""

@@ -173,16 +173,20 @@ class Trail(W.Dropdown):
     ----------
     go : callable
         Called with the settings that are chosen.
+    controls : mapping of str to ipywidgets.Widget
+        What settings are called by.
     """
 
-    def __init__(self, go: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(
+        self, go: Callable[[dict[str, Any]], None], controls: Mapping[str, Any] = {}
+    ) -> None:
         super().__init__(
             options=[("no earlier settings", -1)],
             description="Trail",
             tooltip="Go back to earlier settings",
             layout=W.Layout(width="auto"),
         )
-        self._go, self._past, self._filling = go, [], False
+        self._go, self._controls, self._past, self._filling = go, controls, [], False
         self.observe(self._chosen, "value")
 
     _past: list[dict[str, Any]]
@@ -192,7 +196,10 @@ class Trail(W.Dropdown):
         if self._past and self._past[-1] == state:
             return
         self._past = [*(past for past in self._past if past != state), state][-TRAIL:]
-        texts = [(said(past, start) or "as at the start", n) for n, past in enumerate(self._past)]
+        texts = [
+            (said(past, start, self._controls) or "as at the start", n)
+            for n, past in enumerate(self._past)
+        ]
         self._filling = True
         try:
             self.options = texts[::-1]
@@ -204,19 +211,41 @@ class Trail(W.Dropdown):
             self._go(self._past[change["new"]])
 
 
-def said(state: Mapping[str, Any], start: Mapping[str, Any]) -> str:
+def said(
+    state: Mapping[str, Any], start: Mapping[str, Any], controls: Mapping[str, Any] = {}
+) -> str:
     """Say in which settings two states differ, with the values of the first.
+
+    Settings and values are called what their controls call them.
 
     Examples
     --------
     >>> said({"bins": 5, "seed": 0}, {"bins": 15, "seed": 0})
     'bins 5'
+    >>> menu = W.Dropdown(options=[("no", 0), ("20 batches", 20)], description="Fine-tune")
+    >>> said({"finetune": 20}, {"finetune": 0}, {"finetune": menu})
+    'fine-tune 20 batches'
     """
-    odd = [
-        f"{name.replace('_', ' ')} {value:.3g}"
-        if isinstance(value, float)
-        else f"{name.replace('_', ' ')} {'auto' if value is None else value}"
+    return ", ".join(
+        f"{_called(controls.get(name), name)} {_told(controls.get(name), value)}"
         for name, value in state.items()
         if value != start.get(name, value)
-    ]
-    return ", ".join(odd)
+    )
+
+
+def _called(control: Any, name: str) -> str:
+    words = getattr(getattr(control, "inner", control), "description", "") or ""
+    words = words or name.replace("_", " ")
+    return words[0].lower() + words[1:] if words[1:2].islower() else words
+
+
+def _told(control: Any, value: Any) -> str:
+    options = getattr(control, "options", ())
+    for option in options if isinstance(options, tuple) else ():
+        if isinstance(option, tuple) and option[1:] == (value,):
+            return str(option[0])
+    if value is None:
+        return "auto"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "nothing"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

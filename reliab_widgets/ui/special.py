@@ -83,6 +83,13 @@ class Special:
         """
         return None
 
+    def missing(self, result: Any) -> Any:
+        """Return what a result that grows has not yet of what is to be seen; it comes next.
+
+        As long as it is missing an earlier picture stays. None, if nothing is.
+        """
+        return None
+
     def sentence(self, result: Any) -> str:
         """Return the finding in words."""
         return result.reading(**self.views()) if isinstance(result, Result) else str(result)

@@ -60,7 +60,8 @@ class Work:
         self.shown_state: dict[str, Any] = {}
         self._less: dict[str, Any] = {}
         self._stopped = False
-        self._doing: dict[str, Any] = {}
+        self._doing: tuple[dict[str, Any], dict[str, Any] | None] = {}, None
+        self._growing = False
 
     # ------------------------------------------------------------------ computing
     @property
@@ -104,7 +105,7 @@ class Work:
     def _do(
         self, job: worker.Job, begun: float, knobs: dict[str, Any], state: dict[str, Any]
     ) -> None:
-        explorer, self._doing = self._explorer, state
+        explorer, self._growing = self._explorer, False
 
         def later(job: worker.Job) -> None:
             self._do(job, begun, knobs, state)
@@ -112,7 +113,7 @@ class Work:
         try:
             known = job.due or self.cache.has(explorer.analysis, explorer.subject, **knobs)
             rough = None if known else explorer.preview(knobs)
-            ticks = explorer.runner.ticks(job)
+            ticks, self._doing = explorer.runner.ticks(job), (state, rough)
             if not known:
                 explorer.runner.say("○ computing")
             result = self.compute(ticks, knobs if rough is None else rough)
@@ -120,9 +121,8 @@ class Work:
                 raise Cancelled
             if rough is None and self._pin_next:
                 self.pinned, self._pin_next = result, False
-            self._less = {n: it for n, it in (rough or {}).items() if n in state and it != state[n]}
             self._other = None
-            self.take(result, state, rough is not None)
+            self._show(result, state, rough)
             if rough is None and self._against is not None:
                 explorer.runner.say(f"○ computing {self._against.name}")
                 self._other = self.compute(ticks, knobs, self._against)
@@ -150,9 +150,21 @@ class Work:
         self.shown_state = dict(state)
         self.paint()
 
-    def _grown(self, result: Any) -> None:
-        """Show a result that has less in it than the one that is being computed."""
-        self.take(result, self._doing)
+    def _show(
+        self, result: Any, state: dict[str, Any], rough: dict[str, Any] | None = None
+    ) -> None:
+        """Show a result of these settings, or of rougher ones."""
+        self._less = {n: it for n, it in (rough or {}).items() if n in state and it != state[n]}
+        self.take(result, state, rough is not None)
+
+    def _grown(self, result: Any) -> Any:
+        """Show a result that has less in it than the last one; return what it wants next."""
+        missing = self._explorer.missing(result)
+        if missing is None or self.result is None:
+            self._growing = True  # it is of the settings that are being computed
+            self._explorer.page.mark_stale(False)
+            self._show(result, *self._doing)
+        return missing
 
     def repaint(self) -> None:
         """Show the result at hand as the views say now; what runs goes on."""
@@ -192,29 +204,10 @@ class Work:
         pictured = self.figure if isinstance(result, Result) else result
         self.copy.follow(sentence or explorer.sentence(result), pictured)
 
-    # ------------------------------------------------------------------ what the picture tells
-    def choose(self, kind: str, key: str) -> None:
-        """Answer to a click on a mark."""
-        explorer = self._explorer
-        if kind not in explorer.marks or explorer.controls[kind].disabled:
-            explorer.repaint()  # the page has chosen it already
-        else:
-            explorer.guard(lambda: explorer.settings.move(kind, explorer.marks[kind](key)))
-
-    def drag(self, name: str, value: float) -> None:
-        """Answer to a handle that is being moved."""
-        explorer = self._explorer
-        explorer.guard(lambda: explorer.settings.move(name, value))
-
-    def relay(self) -> None:
-        """Lay the picture out anew on a page that has become narrow or wide."""
-        if self.result is not None:
-            self._explorer.repaint()
-
     # ------------------------------------------------------------------ what the page tells
     def stale(self, stale: bool) -> None:
         """Mark the picture as that of earlier settings, or not."""
-        self._explorer.page.mark_stale(stale)
+        self._explorer.page.mark_stale(stale and not self._growing)
         if stale:
             self.settled()
 
@@ -226,8 +219,8 @@ class Work:
         shown = {
             n: it for n, it in (self.shown_state | self._less).items() if n in explorer.controls
         }
+        self._stopped = True
         if shown != explorer.state():
-            self._stopped = True
             explorer.settings.assign(shown)
             explorer.adapt()
 
@@ -242,12 +235,13 @@ class Work:
     def settled(self) -> None:
         """Say in a chip what the picture shows where that is not what the controls say."""
         explorer = self._explorer
-        shown, chips = said(self.shown_state, explorer.state()), explorer.chips(self.result)
+        shown = said(self.shown_state, explorer.state(), explorer.controls)
+        chips = explorer.chips(self.result)
         if not any(map(_shows, chips)):
             said_so = "cancelled" if self._stopped else shown and f"picture: {shown}"
             chips = [*chips, Chip(said_so, "warning")] if said_so else chips
         elif self._stopped:
-            chips = [Chip(f"cancelled: {it.text}", "warning") if _shows(it) else it for it in chips]
+            chips = [_cancelled(it) if _shows(it) else it for it in chips]
         elif shown:  # it says already what the picture shows: not what the controls say
             chips = [it._replace(kind="warning") if isinstance(it, Chip) else it for it in chips]
         explorer.page.show_chips(chips)
@@ -296,6 +290,10 @@ def under(subject: Subject, against: Subject) -> Subject:
         fix = f"Pass against= as a Subject with the classes of {subject.name}"
         raise ValueError(problem("only networks with the same classes are compared", seen, fix))
     return subject.on(against.network, name=against.name, code=against.code)
+
+
+def _cancelled(chip: Chip) -> Chip:
+    return Chip(f"cancelled: {chip.text.replace(': ', ' ', 1)}", "warning")
 
 
 def _shows(chip: Any) -> bool:

@@ -140,7 +140,8 @@ def pruning(
         Of the drawn images, the random removals and the order of training.
     executor, progress, partial : optional
         Where to run and whom to tell, see `reliab_widgets.sweep`; progress counts networks.
-        ``partial`` is called with results that have fewer levels, the roughest first.
+        ``partial`` is called with results that have fewer levels, or fewer random removals, the
+        roughest first; it may return the level to measure next.
 
     Returns
     -------
@@ -200,11 +201,13 @@ def pruning(
     seen = naming(
         image=(split.reported, split.positions), calibration_image=(split.fitted, numbers)
     )
+
+    def show(so_far: Measured) -> object:
+        return None if partial is None else partial(_result(subject, split, case, so_far))
+
     with seen, _unfinished(asked) as known, ticking(progress) as tick:
-        for so_far in measured(case, fractions, known, executor, tick):
-            if partial is not None and len(so_far.levels) < len(fractions):
-                partial(_result(subject, split, case, so_far))
-    return _result(subject, split, case, so_far)
+        everything = measured(case, fractions, known, executor, tick, show)
+    return _result(subject, split, case, everything)
 
 
 def _result(subject: Subject, split: _Split, case: Case, so_far: Measured) -> Pruning:

@@ -23,46 +23,55 @@ from ...core.style import (
     MUTED,
     ORANGE,
     PAPER,
-    WIDTH,
     Sheet,
 )
 from ...core.wording import percent, signed, span, typeset
 from ...ops.calibration.bins import wilson
 from ..strip import Strip
+from . import sentences
 
 if TYPE_CHECKING:
     from .result import Pruning
 
-CURVE = (44, 28, 296, 155)
-"""Left, top, width and height of the axes of the accuracy, in pixels."""
-LIST = 356
-"""Where the numbers at the level stand."""
-PAYERS = (616, 800)
-"""Where 0 and 100 % lie in the picture of the classes."""
 SHOWN = 10
 """At most so many classes."""
+LABELLED = 4
+"""So many bars have their share written above, and those equal to the least of them."""
 HIGHEST = 24
-"""Pixels of the bar of the layer that loses most."""
-BARS, STRIP = 280, 316
-"""Where the bars stand, and where the network runs."""
+"""Pixels of the bar of a layer that has lost all."""
 
 
 class Sweep(Sheet):
     """Accuracy over what is removed, who pays at one level, and where it was removed."""
 
     height = 356
+    curve = (44, 28, 296, 155)
+    """Left, top, width and height of the axes of the accuracy, in pixels."""
+    list_at = 356
+    """Where the numbers at the level stand."""
+    payers = (520, 0)
+    """Left and top of the picture of the classes."""
+    ends = (616, 800)
+    """Where 0 and 100 % lie in it."""
+    layers_at = 238
+    """Where the heading of the layers stands."""
+    bar_is = "bar: share of the layer’s {} removed, full is 100 %"
 
     def __init__(self, figure: Figure) -> None:
         super().__init__(figure)
         self.heading(0, "Accuracy while filters are removed")
-        self._make_curve(self.chart(*CURVE))
+        self._make_curve(self.chart(*self.curve))
         self._make_payers()
-        self.heading(0, "Where the filters went", 238)
-        self.where = self.label(WIDTH, 238, ha="right")
-        self.strip = Strip(self, 20, WIDTH - 24, STRIP, 248)
+        at = self.layers_at
+        self.heading(0, "Where the filters went", at)
+        self.where = self.label(self.width, at, ha="right")
+        self.strip = Strip(self, 20, self.width - 24, at + 78, at + 10)
+        self.foot = at + 42
+        self.slots = PolyCollection([], facecolor=GREY_TINT, lw=0, zorder=1)
         self.bars = PolyCollection([], facecolor=BLUE, lw=0, zorder=2)
-        self.page.add_collection(self.bars)
-        self.shares = [self.text(0, 0, ha="center", color=BLUE, fontweight="bold") for _ in "1234"]
+        for collection in (self.slots, self.bars):
+            self.page.add_collection(collection)
+        self.shares: list[Text] = []
         self.figure_texts: list[Text] = []
 
     # ------------------------------------------------------------------ making
@@ -88,17 +97,19 @@ class Sweep(Sheet):
         foot: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "clip_on": False}
         (self.here,) = axes.plot([0], [0], "o", ms=18, mfc=PAPER, mec=BLUE, mew=2.2, **foot)
         self.here.set_zorder(12)
-        self.hint = self.label(CURVE[0] + CURVE[2] / 2, 217, ha="center")
-        self.listed = [(self.text(LIST, 0), self.text(LIST + 44, 0)) for _ in range(4)]
-        self.level = self.label(LIST, 38)
+        left, _, wide, _ = self.curve
+        self.hint = self.label(left + wide / 2, 217, ha="center")
+        x = self.list_at
+        self.listed = [(self.text(x, 0), self.text(x + 44, 0)) for _ in range(4)]
+        self.level = self.label(x, 38)
         self.axes = axes
 
     def _make_payers(self) -> None:
-        self.paid = self.heading(520)
-        self.label(WIDTH, 14, "points", ha="right")
-        low, high = PAYERS
-        self.rows = [30 + 16.3 * k for k in range(SHOWN)]
-        self.tint = Rectangle((520, 0), WIDTH - 520, 16, color=BLUE_TINT, lw=0, zorder=-2)
+        (left, top), (low, high) = self.payers, self.ends
+        self.paid = self.heading(left, y=top + 14)
+        self.label(self.width, top + 14, "points", ha="right")
+        self.rows = [top + 30 + 16.3 * k for k in range(SHOWN)]
+        self.tint = Rectangle((left, 0), self.width - left, 16, color=BLUE_TINT, lw=0, zorder=-2)
         self.page.add_patch(self.tint)
         self.guides = LineCollection([], colors=HAIR, lw=1, zorder=-1)
         self.losses = LineCollection([], lw=3, capstyle="butt", zorder=1)
@@ -111,14 +122,14 @@ class Sweep(Sheet):
         (self.kept,) = self.page.plot([], [], "o", ms=7, color=INK, **plain)
         (self.lost,) = self.page.plot([], [], "D", ms=8, color=ORANGE, **plain)
         self.names = [self.text(low - 10, 0, ha="right") for _ in self.rows]
-        self.points = [self.text(WIDTH, 0, ha="right") for _ in self.rows]
+        self.points = [self.text(self.width, 0, ha="right") for _ in self.rows]
         for x, words in ((low, "0"), ((low + high) / 2, "50"), (high, "100 %")):
-            self.label(x, 200, typeset(words), ha="center")
-        self.legend = self.label(520, 217)
+            self.label(x, top + 200, typeset(words), ha="center")
+        self.legend = self.label(left, top + 217)
         self.targets = []
         for y in self.rows:
             style: dict[str, Any] = {"facecolor": PAPER, "alpha": 0.004, "lw": 0, "zorder": 9}
-            target = Rectangle((520, y - 8), WIDTH - 520, 16, **style)
+            target = Rectangle((left, y - 8), self.width - left, 16, **style)
             self.page.add_patch(target)
             self.targets.append(target)
 
@@ -127,17 +138,26 @@ class Sweep(Sheet):
         self,
         result: Pruning,
         pinned: Pruning | None,
-        place: int,
+        level: float,
         layer: str | None,
         payer: int | None,
     ) -> None:
-        """Move every artist to a level of ``result``."""
-        self._show_curve(result, pinned, place)
-        self._show_list(result, pinned, place)
-        self._show_payers(result, place, payer)
+        """Move every artist to a level of ``result``, which may not be computed yet."""
+        place = result.place_of(level)
+        self._show_curve(result, pinned, level, place or 0)
+        if place is None:
+            self._write_list(level, [])
+            done, asked = len(result.levels), len(result.asked)
+            words = ("not computed yet:", f"{done} of {asked} levels are")
+            self.figure_texts += [
+                self.label(self.list_at, 60 + 19 * k, it) for k, it in enumerate(words)
+            ]
+        else:
+            self._show_list(result, pinned, place)
+        self._show_payers(result, level, place, payer)
         self._show_layers(result, place, layer)
 
-    def _show_curve(self, result: Pruning, pinned: Pruning | None, place: int) -> None:
+    def _show_curve(self, result: Pruning, pinned: Pruning | None, here: float, place: int) -> None:
         levels, accuracy, loser = result.levels, result.accuracy, result.loser(place)
         of_loser = result.class_accuracy[0, :, loser]
         drawn = accuracy[1:]
@@ -152,13 +172,13 @@ class Sweep(Sheet):
         self.ghost.set_data([], [])
         if pinned is not None:
             self.ghost.set_data(pinned.levels, pinned.accuracy[0])
-        here = levels[place]
         self.line.set_xdata([here, here])
         self.at.set_data([here], [accuracy[0, place]])
         self.at_random.set_data([here], [drawn[:, place].mean()])
         self.at_loser.set_data([here], [of_loser[place]])
         for artist in (self.loser, self.at_loser, self.at_random):
             artist.set_visible(place > 0)  # where nothing is removed nobody has lost
+        self.at.set_visible(here == levels[place])
         highest = max(result.asked[-1], 0.01)
         self.axes.set_xlim(0, highest)
         ticks = np.linspace(0, 1, 11 if highest > 0.4 else 21)
@@ -170,13 +190,13 @@ class Sweep(Sheet):
         self.here.set_xdata([here])
         total = f"{result.total:,} {result.unit}"
         self.hint.set_text(f"drag: share of all {total} removed")
-        handle = Handle(self.axes, 0, highest, here, stops=tuple(levels))
+        handle = Handle(self.axes, 0, highest, here, stops=result.asked)
         self.handle(self.here, "level", f"share removed: {percent(here, 0)}", handle)
         self._show_columns(result)
 
     def _show_columns(self, result: Pruning) -> None:
         """Let every level be pointed at, and chosen, in its column."""
-        levels = result.levels
+        levels = np.array(result.asked)
         edges = np.concatenate([levels[:1], (levels[1:] + levels[:-1]) / 2, levels[-1:]])
         for patch in self.columns[len(levels) :]:
             patch.remove()
@@ -187,41 +207,53 @@ class Sweep(Sheet):
             self.axes.add_patch(self.columns[-1])
         for place, patch in enumerate(self.columns):
             patch.set(x=edges[place], width=edges[place + 1] - edges[place])
-            self.hover(patch, result.describe(float(levels[place])), f"level:{levels[place]:.6g}")
+            self.hover(
+                patch,
+                sentences.of_level(result, float(levels[place])),
+                f"level:{levels[place]:.6g}",
+            )
 
     def _show_list(self, result: Pruning, pinned: Pruning | None, place: int) -> None:
         """Write what stands at the level, in the order of the marks."""
-        accuracy, loser = result.accuracy, result.loser(place)
+        accuracy, losers = result.accuracy, result.losers(place)
         low, high = wilson(result.hit[0, place])
         drawn = accuracy[1:, place]
-        self.level.set_text(f"at {percent(result.levels[place], 0)} removed")
         told = [(accuracy[0, place], "all images", f"interval {span(low, high, 0)}", BLUE, "bold")]
         if place:
-            words = f"{short(result.classes[loser], 14)} loses most"
-            share = result.class_accuracy[0, place, loser]
-            ends = span(drawn.min(), drawn.max(), 0)
-            told.append((share, words, "", ORANGE, "bold"))
-            told.append((drawn.mean(), "random removal", f"{ends} in {len(drawn)} draws", GREY, ""))
+            name, others = short(result.classes[losers[0]], 14), len(losers) - 1
+            most = f"and {others} more lose most" if others else "loses most"
+            share = result.class_accuracy[0, place, losers[0]]
+            told.append((share, name, most, ORANGE, "bold"))
+            ends = f"{span(drawn.min(), drawn.max(), 0)} in {len(drawn)} draws"
+            if len(drawn) == 1:
+                ends = "1 draw so far"
+            told.append((drawn.mean(), "random removal", ends, GREY, ""))
         if pinned is not None and (there := pinned.place_of(result.levels[place])) is not None:
             told.append((pinned.accuracy[0, there], short(result.beside(pinned), 18), "", INK, ""))
-        told.sort(key=lambda it: -it[0])
-        y = 60.0
+        self._write_list(float(result.levels[place]), sorted(told, key=lambda it: -it[0]))
+
+    def _write_list(self, level: float, told: list[tuple[float, str, str, str, str]]) -> None:
+        self.level.set_text(f"at {percent(level, 0)} removed")
         for text in self.figure_texts:
             text.remove()
         self.figure_texts = []
         for pair in self.listed:
             for text in pair:
                 text.set_text("")
+        y = 60.0
         for (number, label), (share, said, more, colour, weight) in zip(
             self.listed, told, strict=False
         ):
             number.set(y=y, text=percent(share, 0), color=colour, fontweight="bold")
             label.set(y=y, text=said, color=colour, fontweight=weight or "normal")
             if more:
-                self.figure_texts.append(self.label(LIST + 44, y + 15, more))
+                self.figure_texts.append(self.label(self.list_at + 44, y + 15, more))
             y += 37 if more else 23
 
-    def _show_payers(self, result: Pruning, place: int, payer: int | None) -> None:
+    def _show_payers(
+        self, result: Pruning, level: float, known: int | None, payer: int | None
+    ) -> None:
+        place = known or 0
         before, after = (result.class_accuracy[0, where] for where in (0, place))
         drawn = result.class_accuracy[1:, place].mean(0)
         counts = np.bincount(result.truth, minlength=len(result.classes))
@@ -230,7 +262,7 @@ class Sweep(Sheet):
         average = result.accuracy[0, place] - result.accuracy[0, 0]
         left_out = max(len(order) - SHOWN, 0)
         order = order[:SHOWN]
-        low, high = PAYERS
+        low, high = self.ends
         rows = self.rows[: len(order)]
 
         def across(share: Any) -> Any:
@@ -238,7 +270,8 @@ class Sweep(Sheet):
 
         # Orange: who loses more than the average does, by more than a point.
         pays = [change[k] < min(average, 0) - 0.01 for k in order]
-        self.paid.set_text(f"Who pays for it, at {percent(result.levels[place], 0)}")
+        when = "not computed yet" if known is None else f"at {percent(level, 0)}"
+        self.paid.set_text(f"Who pays for it, {when}")
         self.guides.set_segments([[(low, y), (high, y)] for y in rows])
         self.losses.set_segments(
             [
@@ -256,7 +289,7 @@ class Sweep(Sheet):
             some = [
                 (across(after[k]), y)
                 for k, y, pay in zip(order, rows, pays, strict=True)
-                if bool(pay) is wanted
+                if bool(pay) is wanted and known is not None
             ]
             marks.set_data([x for x, _ in some], [y for _, y in some])
         for number, (name, points, target) in enumerate(
@@ -272,8 +305,9 @@ class Sweep(Sheet):
             colour, weight = (ORANGE, "bold") if pay else (INK, "normal")
             name.set(y=y + 4, text=short(result.classes[k], 13), color=colour, fontweight=weight)
             said = signed(change[k] * 100, 0) if round(change[k] * 100) else "0"
+            said = said if known is not None else ""
             points.set(y=y + 4, text=said, color=colour, fontweight=weight)
-            self.hover(target, result.describe_class(k, place), f"payer:{k}")
+            self.hover(target, sentences.of_class(result, k, place), f"payer:{k}")
         self.tint.set_visible(payer in order)
         if payer in order:
             self.tint.set_y(rows[order.index(payer)] - 8)
@@ -281,37 +315,77 @@ class Sweep(Sheet):
         each = f"{few[0]:,}" + f"–{few[-1]:,}" * (few[-1] > few[0])
         more = f"; {left_out} classes lose less" if left_out else ""
         self.legend.set_text(
-            "\u00a0\u00a0 ".join(("○ whole", "● pruned", "□ random", f"{each} images each{more}"))
+            "\u00a0\u00a0 ".join(("○ whole", "●◆ pruned", "□ random", f"{each} images each{more}"))
         )
 
-    def _show_layers(self, result: Pruning, place: int, layer: str | None) -> None:
+    def _show_layers(self, result: Pruning, known: int | None, layer: str | None) -> None:
+        place = known or 0
         whole = dict(zip(result.layers, result.left[0, 0], strict=True))
         left = dict(zip(result.layers, result.left[0, place], strict=True))
         names = result.plan.names
         share = np.array([1 - left[name] / whole[name] for name in names])
         x = self.strip.x(result.plan)
         wide = max(min(14.0, 0.5 * self.strip.unit(result.plan)), 2.0) / 2
-        most = max(share.max(initial=0), 0.1)
-        top = BARS - HIGHEST * share / most
-        self.bars.set_verts(
-            [
-                [(at - wide, BARS), (at + wide, BARS), (at + wide, y), (at - wide, y)]
-                for at, y, gone in zip(x, top, share, strict=True)
+
+        def boxes(shares: np.ndarray) -> list[list[tuple[float, float]]]:
+            """Return upright boxes; all layers at all levels have one scale."""
+            return [
+                [(at - wide, foot), (at + wide, foot), (at + wide, y), (at - wide, y)]
+                for at, y, gone in zip(x, foot - HIGHEST * shares, shares, strict=True)
                 if gone > 0
             ]
-        )
-        taken: list[float] = []
-        for k in np.argsort(-share, kind="stable"):
-            apart = all(abs(x[k] - other) > 34 for other in taken)
-            if share[k] >= 0.01 and apart and len(taken) < len(self.shares):
-                taken.append(x[k])
-                text = self.shares[len(taken) - 1]
-                text.set(x=x[k], y=top[k] - 4, text=percent(share[k], 0))
-        for text in self.shares[len(taken) :]:
-            text.set_text("")
-        told = {name: result.describe_layer(name, place) for name in names}
+
+        foot = self.foot
+        free = {name for group in result.groups for name in group}
+        can = [result.criterion == "magnitude" or name in free for name in names]
+        self.slots.set_verts(boxes(np.array(can, float)))
+        self.bars.set_verts(boxes(share))
+        self._write_shares(x, share)
+        told = {name: sentences.of_layer(result, name, place) for name in names}
         chosen = layer if layer in told else None
         what = "weights" if result.criterion == "magnitude" else "filters"
-        usual = f"bar: share of the layer’s {what} removed"
-        self.where.set(text=told[chosen] if chosen else usual, color=BLUE if chosen else MUTED)
+        words, colour = self.bar_is.format(what) + _most_removed(names, share), MUTED
+        if known is None:
+            words = "not computed yet"
+        elif chosen is not None:
+            words, colour = told[chosen], BLUE
+        self.where.set(text=typeset(words), color=colour)
         self.strip.show(result.plan, told, chosen)
+
+    def _write_shares(self, x: np.ndarray, share: np.ndarray) -> None:
+        """Write the largest shares above their bars, and those that are equal to the least."""
+        for text in self.shares:
+            text.remove()
+        self.shares, taken, least = [], list[float](), 0.0
+        whole = np.rint(100 * share)
+        for k in np.argsort(-whole, kind="stable"):
+            enough = len(taken) >= LABELLED and whole[k] < least
+            if not whole[k] or enough:
+                break
+            if all(abs(x[k] - other) > 34 for other in taken):
+                taken.append(x[k])
+                least = whole[k]
+                style: dict[str, Any] = {"ha": "center", "color": BLUE, "fontweight": "bold"}
+                y = self.foot - HIGHEST * share[k] - 4
+                self.shares.append(self.text(x[k], y, percent(share[k], 0), **style))
+
+
+def _most_removed(names: tuple[str, ...], share: np.ndarray) -> str:
+    """Say which layer lost the largest share, and how many lost as much."""
+    if not share.any():
+        return ""
+    most = np.flatnonzero(np.rint(100 * share) == np.rint(100 * share.max()))
+    others = f" and {len(most) - 1} more" if len(most) > 1 else ""
+    return f"; most in {short(names[most[0]], 24)}{others}"
+
+
+class Narrow(Sweep):
+    """The same on a narrow page, with the classes below the curve."""
+
+    width, height = 640, 582
+    curve = (44, 28, 380, 155)
+    list_at = 448
+    payers = (0, 226)
+    ends = (110, 560)
+    layers_at = 464
+    bar_is = "bar: share removed"

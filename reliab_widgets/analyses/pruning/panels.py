@@ -47,7 +47,7 @@ class Changed(Images):
     def show(self, result: Pruning) -> None:
         """Show the first images at the level that is shown."""
         views = self.explorer.views()
-        place, payer = result.at(views["level"]), views["payer"]
+        place, payer = self.explorer.place(result), views["payer"]
         rows = _changed(result, place, payer)
         before, after = (result.logits[0, k].argmax(-1) for k in (0, place))
         right = [int((answers[rows] == result.truth[rows]).sum()) for answers in (before, after)]
@@ -108,7 +108,7 @@ class Calibration(Panel):
     def show(self, result: Pruning) -> None:
         """Draw the error over all levels and the diagram at one."""
         views = self.explorer.views()
-        place = result.at(views["level"])
+        place = self.explorer.place(result)
         with drawing.LOCK:
             figure = Figure()
             Confidences.on(figure).show(result, place, views["temperature"], views["image"])
@@ -131,7 +131,7 @@ class Size(Panel):
 
     def show(self, result: Pruning) -> None:
         """Show a table of what is left, next to random removal."""
-        place = result.at(self.explorer.views()["level"])
+        place = self.explorer.place(result)
         rows = []
         for name, table, unit in (
             ("parameters", result.parameters, 1),
@@ -155,7 +155,8 @@ class Size(Panel):
             whole, cut = (1000 * result.seconds_cut[k] for k in (0, place))
             notes.append(f"One image of 32 takes {cut:.2f} ms instead of {whole:.2f} ms.")
         notes += [f"Note: {note}." for note in result.notes]
-        head = ["", "whole", "pruned", "left", "left at random"]
+        gone = f"{percent(result.levels[place], 0)} removed"
+        head = ["", "whole", gone, "left", "left at random"]
         said = html.escape(typeset(" ".join(notes)))
         self.body.value = f"{words.cells(head, rows)}<div>{said}</div>"
 
@@ -186,7 +187,8 @@ class Explanation(Panel):
         views = self.explorer.views()
         image = views["image"]
         target = int(self.explorer.sure(image).argmax())
-        if not self.tell(Asked(result, views["level"], image, target)):
+        level = float(result.levels[self.explorer.place(result)])
+        if not self.tell(Asked(result, level, image, target)):
             self.explorer.aside("explanation", self.compute, lambda _: self.tell())
 
     def tell(self, asked: Asked | None = None) -> bool:

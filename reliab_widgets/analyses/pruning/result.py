@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import numpy as np
 
 from ...core.fields import Array
-from ...core.knobs import Auto, Choice, Kind, Real, Text, Whole
+from ...core.knobs import Auto, Choice, Flag, Kind, Real, Text, Whole
 from ...core.result import Result
-from ...core.wording import percent, signed, span
-from ...ops.calibration.bins import wilson
 from ...ops.calibration.metrics import METRICS as CALIBRATION
 from ...ops.calibration.metrics import measure, softmax, tempered
 from ...ops.features.plan import Plan
 from ...ops.pruning.measures import ATTACKS, BINS, TEMPERATURES
+from . import sentences
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -219,13 +218,24 @@ class Pruning(Result):
             return int(self.multiply_adds[0, 0])
         return int(self.left[0, 0].sum()) if self.criterion == "magnitude" else len(self.group)
 
+    @staticmethod
+    def largest(values: np.ndarray) -> list[int]:
+        """Return where the largest value stands, and what is equal to it in whole per cent."""
+        order = np.argsort(-values, kind="stable").tolist()  # what is not known comes last
+        return [k for k in order if np.rint(100 * values[k]) == np.rint(100 * values[order[0]])]
+
+    def losers(self, place: int) -> list[int]:
+        """Return the classes that lose most at a level, equal in whole points, the worst first."""
+        lost = self.class_accuracy[0, 0] - self.class_accuracy[0, place]
+        return self.largest(lost)
+
     def loser(self, place: int) -> int:
         """Return the class that loses most at a level, by its place in ``levels``."""
-        return int(np.nanargmin(self.class_accuracy[0, place] - self.class_accuracy[0, 0]))
+        return self.losers(place)[0]
 
     def nearest(self, level: float) -> float:
-        """Return the computed level that is nearest to one."""
-        return float(self.levels[np.abs(self.levels - level).argmin()])
+        """Return the level asked for that is nearest to one, be it computed or not."""
+        return min(self.asked, key=lambda one: abs(one - level))
 
     def probabilities(self, place: int, temperature: str = "raw", series: int = 0) -> np.ndarray:
         """Return the class probabilities at a level, ``(n, K)``, under one of ``TEMPERATURES``."""
@@ -383,21 +393,6 @@ class Pruning(Result):
         """Return the smaller network of a level, see `variant`."""
         return self.variant(level, subject).model
 
-    def __str__(self) -> str:
-        place = self.telling
-        level, accuracy = self.levels[place], self.accuracy
-        worst = int(np.nanargmin(self.class_accuracy[0, place] - self.class_accuracy[0, 0]))
-        change = self.class_accuracy[0, place, worst] - self.class_accuracy[0, 0, worst]
-        drawn = accuracy[1:, place]
-        return (
-            f"{self.subject} without {level:.0%} of its {self.unit} ({self.criterion}): accuracy "
-            f"{percent(accuracy[0, 0])} becomes {percent(accuracy[0, place])} "
-            f"({_points((accuracy[0, place] - accuracy[0, 0]) * 100)}), of {self.classes[worst]} "
-            f"{_points(change * 100)}; {percent(self.flipped[0, place].mean())} of {self.n:,} "
-            f"predictions change; as many removed at random leave {percent(drawn.min())} to "
-            f"{percent(drawn.max())} ({len(drawn)} draws)."
-        )
-
     @property
     def unit(self) -> str:
         """What levels are parts of."""
@@ -411,103 +406,25 @@ class Pruning(Result):
         fine = np.flatnonzero(self.accuracy[0] >= self.accuracy[0, 0] - 0.1)
         return max(int(fine[-1]), min(1, len(self.levels) - 1))
 
-    def describe(self, level: float) -> str:
-        """Say what a level does, in short."""
-        place = self.at(level)
-        share = f"{percent(level, 0)} removed: accuracy {percent(self.accuracy[0, place])}"
-        if place == 0:
-            return share
-        loser = self.loser(place)
-        change = self.class_accuracy[0, place, loser] - self.class_accuracy[0, 0, loser]
-        return (
-            f"{share}, {self.classes[loser]} {_points(change * 100)}; "
-            f"random removal {percent(self.accuracy[1:, place].mean())}"
-        )
+    def __str__(self) -> str:
+        return sentences.summary(self)
 
     def reading(self, *, level: float | None = None, **views: Any) -> str:
         """Say what a level costs, and whom; by default the one that tells most."""
-        place = self.telling if level is None else self.at(level)
-        if place == 0:
-            weakest = int(np.nanargmin(self.class_accuracy[0, 0]))
-            done, asked = len(self.levels), len(self.asked)
-            so_far = f" yet ({done} of {asked} levels are computed)" if done < asked else ""
-            return (
-                f"Nothing is removed{so_far}: {self.subject} is right on "
-                f"{percent(self.accuracy[0, 0])} of {self.n:,} images, least on "
-                f"{self.classes[weakest]} ({percent(self.class_accuracy[0, 0, weakest])})."
-            )
-        drawn = self.accuracy[1:, place]
-        changed = int(self.flipped[0, place].sum())
-        ranked = self.split.rpartition(" on ")[2].split(" ")[0]
-        return (
-            f"{self._finding(place)}. Control: random removal leaves "
-            f"{percent(drawn.mean())} instead of {percent(self.accuracy[0, place])}. "
-            f"{changed:,} of {self.n:,} predictions changed. Ranked on {ranked} other images."
-        )
-
-    def _finding(self, place: int) -> str:
-        change = (self.class_accuracy[0, place] - self.class_accuracy[0, 0]) * 100
-        average = (self.accuracy[0, place] - self.accuracy[0, 0]) * 100
-        # Classes without images come last.
-        first, second = np.argsort(np.nan_to_num(change, nan=np.inf), kind="stable")[:2]
-        what = f"{percent(self.levels[place], 0)} of the {self.unit}"
-        worst, name = change[first], self.classes[first]
-        if average > -1 and worst > -5:
-            return (
-                f"Nobody pays much yet: without {what} accuracy changes by {_points(average)}, "
-                f"that of {name}, which loses most, by {_points(worst)}"
-            )
-        cost = f"{what} cost {-average:.1f} points of accuracy on average"
-        if average > -0.05:
-            cost = f"{what} cost no accuracy on average"
-        if worst > 2 * average - 5:
-            return f"{cost}, and {-worst:.0f} points for {name}, which loses most"
-        more = (
-            f" and {-change[second]:.0f} for {self.classes[second]}"
-            if change[second] < average
-            else ""
-        )
-        return f"The average hides who pays: {cost}, but {-worst:.0f} points for {name}{more}"
-
-    def describe_class(self, number: int, place: int) -> str:
-        """Say what a level does to the images of a class, with intervals of 95 %."""
-        mine = self.truth == number
-        before, after = (self.hit[0, where, mine] for where in (0, place))
-        drawn = self.class_accuracy[1:, place, number].mean()
-        return (
-            f"{self.classes[number]}, {mine.sum():,} images: {percent(before.mean(), 0)} "
-            f"({span(*wilson(before), digits=0)}) before, {percent(after.mean(), 0)} "
-            f"({span(*wilson(after), digits=0)}) after, {percent(drawn, 0)} after random removal"
-        )
-
-    def describe_layer(self, layer: str, place: int) -> str:
-        """Say what a layer loses at a level, and at random."""
-        spot = self.layers.index(layer)
-        whole, left = self.left[0, 0, spot], self.left[0, place, spot]
-        drawn = 1 - self.left[1:, place, spot].mean() / whole
-        what = "weights" if self.criterion == "magnitude" else "filters"
-        return (
-            f"{layer}: {whole - left:,} of {whole:,} {what} removed "
-            f"({percent(1 - left / whole, 0)}), at random {percent(drawn, 0)}"
-        )
+        return sentences.reading(self, level)
 
     def against(self, pinned: Result, *, level: float | None = None, **views: Any) -> str:
         """Say how this differs from a pinned result, by default at the highest level they share."""
-        if not isinstance(pinned, Pruning):
-            return ""
-        level = float(self.levels[self.telling]) if level is None else level
-        there = pinned.place_of(level)
-        if there is None:
-            return f"{self.versus(pinned)}: it has no {percent(level, 0)}."
-        mine, other = self.accuracy[0, self.at(level)], pinned.accuracy[0, there]
-        difference = f"{percent(mine)} instead of {percent(other)}"
-        text = "no difference" if mine == other else f"accuracy {difference}"
-        return f"{self.versus(pinned)}, at {percent(level, 0)}: {text}."
+        return sentences.against(self, pinned, level) if isinstance(pinned, Pruning) else ""
 
     def place_of(self, level: float) -> int | None:
         """Return the place of a level in ``levels``, None if it was not computed."""
         place = int(np.abs(self.levels - level).argmin())
         return place if abs(self.levels[place] - level) < 1e-6 else None
+
+    def waits_for(self, level: float) -> bool:
+        """Tell whether a level is asked for but not computed yet."""
+        return self.place_of(level) is None and self.nearest(level) == level
 
     def draw(
         self,
@@ -519,6 +436,7 @@ class Pruning(Result):
         image: Annotated[int | None, IMAGE] = None,
         layer: Annotated[str | None, Auto(Text())] = None,
         payer: Annotated[int | None, Auto(Whole(0, lambda r: len(r.classes) - 1))] = None,
+        narrow: Annotated[bool, Flag()] = False,
     ) -> None:
         """Draw the sweep, what each class pays, and what was removed in each layer.
 
@@ -540,11 +458,16 @@ class Pruning(Result):
             The layer to mark, one of ``layers``.
         payer : int, optional
             The class to mark, by its number.
+        narrow : bool
+            Whether it is laid out for 640 pixels instead of 880.
         """
-        from .drawing import Sweep
+        from .drawing import Narrow, Sweep
 
-        place = self.telling if level is None else self.at(level)
-        Sweep.on(figure).show(self, pinned, place, layer, payer)
+        if level is None:
+            level = float(self.levels[self.telling])
+        elif not self.waits_for(level):
+            level = float(self.levels[self.at(level)])
+        (Narrow if narrow else Sweep).on(figure).show(self, pinned, level, layer, payer)
 
 
 _NO_NETWORK = {
@@ -552,7 +475,3 @@ _NO_NETWORK = {
     'criterion="weight" or "taylor" to have one.',
     False: "the weights of fine-tuned networks are not kept in a file. Run result.code() again.",
 }
-
-
-def _points(change: float) -> str:
-    return f"{signed(change)} points"

@@ -17,7 +17,7 @@ from ...ui.controls import Marked, Words, offer
 from ...ui.explorer import Explorer
 from ...ui.picker import Picker
 from ...ui.words import Chip
-from .compute import pruning
+from .compute import LEVELS, pruning
 from .panels import Calibration, Changed, Explanation, Size
 from .result import Pruning
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 BATCHES = (20, 50, 100, 200)
+LARGE, FEW = 64, 8
+"""Of images with more pixels a side a preview shows so many."""
 
 
 class PruningWidget(Explorer):
@@ -136,7 +138,10 @@ again to the pruned one, on other images than those reported.</li></ul>"""
             "finetune": W.Dropdown(
                 options=[("no", 0), *((f"{n} batches", n) for n in BATCHES if self._train)],
                 description="Fine-tune",
-                tooltip="Batches trained on after each removal, on the given training images",
+                tooltip="Batches trained on after each removal, on the given training images"
+                if self._train
+                else "Pass train= (a Subject of training images) to the widget to choose this",
+                disabled=self._train is None,
             ),
         }
 
@@ -154,27 +159,53 @@ again to the pruned one, on other images than those reported.</li></ul>"""
         return knobs | {"train": self._train if knobs["finetune"] else None}
 
     def views(self) -> dict[str, Any]:
-        """Return the keyword arguments for the picture: the level is one that is computed."""
-        views, result = super().views(), self.work.result
+        """Return the keyword arguments for the picture: the level is one that is asked for."""
+        views = super().views() | {"narrow": self.page.picture.live.narrow}
+        result = self.work.result
         if isinstance(result, Pruning):
-            asked = views["level"]
-            told = result.levels[result.telling] if asked is None else result.nearest(asked)
-            views["level"] = float(told)
+            views["level"] = self._level(result)
         return views
+
+    def _level(self, result: Pruning) -> float:
+        asked = self.controls["level"].value
+        return float(result.levels[result.telling]) if asked is None else result.nearest(asked)
+
+    def place(self, result: Pruning) -> int:
+        """Return the place of the level shown; of the nearest where it is not computed yet."""
+        return int(np.abs(result.levels - self._level(result)).argmin())
+
+    def missing(self, result: Any) -> float | None:
+        """Return the level of the ring as long as it is not computed."""
+        level = self._level(result)
+        return level if result.waits_for(level) else None
+
+    def preview(self, knobs: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the same for a few images and one level, where images are large."""
+        reported = knobs["images"] if isinstance(knobs["images"], int) else FEW
+        if max(self.subject.images.shape[2:]) <= LARGE or reported <= FEW or knobs["finetune"]:
+            return None
+        few = min(FEW, knobs["calibration_images"])
+        level = self.controls["level"].value or 0.1
+        levels = (min(LEVELS, key=lambda one: abs(one - level)),)
+        return knobs | {"images": FEW, "calibration_images": few, "levels": levels}
 
     def chips(self, result: Any) -> list[Any]:
         """Return what is evaluated, how many predictions changed, and what is shown."""
         if not isinstance(result, Pruning):
             return super().chips(result)
-        level = self.views()["level"]
-        changed = int(result.flipped[0, result.at(level)].sum())
+        level, place = self._level(result), result.place_of(self._level(result))
         done, asked = len(result.levels), len(result.asked)
-        shows = f"shows: {percent(level, 0)} removed, {done} of {asked} levels"
-        chips: list[Any] = [self.subject.name, f"{result.n:,} images", *self.subject.notes]
-        if changed:
+        shown = "the whole network" if place is None else f"{percent(level, 0)} removed"
+        shows = Chip(f"shows: {shown}, {done} of {asked} levels", "shows")
+        if self.is_preview:
+            few = f"≈ preview: {result.n} of {self.knobs()['images']:,} images"
+            return [self.subject.name, *self.subject.notes, Chip(few, "warning")]
+        chips: list[Any] = [self.subject.name, f"{result.n:,} images", *self.subject.notes, shows]
+        changed = 0 if place is None else int(result.flipped[0, place].sum())
+        if changed:  # last: beside a long status there is no room for it
             plural = "s" * (changed > 1)
             chips.append(Chip(f"{changed:,} prediction{plural} changed", "warning"))
-        return [*chips, Chip(shows, "shows" if done == asked else "warning")]
+        return chips
 
     def sure(self, index: int) -> np.ndarray:
         """Return what the whole network says of an image, as probabilities."""

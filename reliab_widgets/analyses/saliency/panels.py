@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import ipywidgets as W
 import numpy as np
+from matplotlib.figure import Figure
 
-from ...core import drawing
 from ...core.wording import percent, typeset
-from ...ui.panels.panel import Panel
-from ...ui.picture import Stage
+from ...ui.panels.panel import Drawn, Panel
 from .result import STEPS, Saliency
 from .values import number, two
 
@@ -22,17 +21,11 @@ PACE = 160
 """Milliseconds from one alpha to the next."""
 
 
-class Drawn(Panel):
+class Part(Drawn):
     """A part of the result that is drawn, whose marks and handles answer."""
 
     part: ClassVar[str] = ""
-    half = True
-
-    def made(self) -> Any:
-        """Return the place of the drawing."""
-        self.figure = drawing.Picture()
-        self.stage = Stage(250, self.choose, self.explorer.work.drag)
-        return self.stage
+    half, height = True, 250
 
     def choose(self, kind: str, key: str) -> None:
         """Answer to a click on a mark."""
@@ -44,17 +37,15 @@ class Drawn(Panel):
     def show(self, result: Saliency) -> None:
         """Draw a result."""
         explorer = self.explorer
-        with drawing.LOCK:
-            views = explorer.views() | {"part": self.part}
-            result.draw(self.figure, pinned=explorer.work.ghost, **views)
-            drawn = drawing.svg(self.figure, f"{explorer.runner.owner}{self.part}", themed=True)
-            handles = drawing.handles(self.figure)
-        self.stage.is_live = explorer.page.picture.is_live
-        free = explorer.settings.within(handles)
-        self.stage.show(drawn, self.question, self.chosen(result), free)
+        views = explorer.views() | {"part": self.part}
+
+        def draw(figure: Figure) -> None:
+            result.draw(figure, pinned=explorer.work.ghost, **views)
+
+        self.paint(draw, self.question, self.chosen(result))
 
 
-class AgreementTable(Drawn):
+class AgreementTable(Part):
     """How far all maps agree, with each other and with their controls."""
 
     name, part = "agreement", "agreement"
@@ -74,7 +65,7 @@ class AgreementTable(Drawn):
         return {"pair": f"{first},{second}"}
 
 
-class Deletion(Drawn):
+class Deletion(Part):
     """The score while credited pixels are replaced."""
 
     name, part = "deletion", "deletion"
@@ -90,7 +81,7 @@ class Deletion(Drawn):
         return W.VBox([row, stage])
 
 
-class Path(Drawn):
+class Path(Part):
     """The way from each baseline to the image, and a handle and a button that walk it."""
 
     name, part = "path", "path"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -137,9 +137,14 @@ class Measured(NamedTuple):
 
 
 def measured(
-    case: Case, levels: np.ndarray, known: dict[Any, Any], executor: Any, tick: Tick
-) -> Iterator[Measured]:
-    """Yield what is measured: the whole network, then one level more each time.
+    case: Case,
+    levels: np.ndarray,
+    known: dict[Any, Any],
+    executor: Any,
+    tick: Tick,
+    show: Callable[[Measured], Any] = lambda _: None,
+) -> Measured:
+    """Return what is measured of the whole network and of those at each level.
 
     Parameters
     ----------
@@ -151,17 +156,22 @@ def measured(
         What is there already; filled.
     executor, tick : optional
         Where to run, and whom to tell how many networks are done.
+    show : callable, optional
+        Given what is there whenever that is more, but not all; may return the level that is wanted
+        next.
     """
     above = levels[1:].tolist()
     series = range(1 + CONTROLS)
     if case.rounds > 1 or case.finetune > 0:
-        steps = [[_Item(control, tuple(above)) for control in series]] * bool(above)
+        steps = [tuple(above)] * bool(above)
     else:
-        steps = [[_Item(control, (x,)) for control in series] for x in _coarse_first(above)]
-    done, total = 0, 1 + sum(map(len, steps))
+        steps = [(level,) for level in _coarse_first(above)]
+    items = {step: [_Item(control, step) for control in series] for step in steps}
+    every = ["dense", *(item for some in items.values() for item in some)]
 
     def beat(*_: int) -> None:
-        tick(done, total)  # so that Cancel need not wait for a whole network
+        # Often, so that Cancel need not wait for a whole network.
+        tick(sum(one in known for one in every), len(every))
 
     beat()
     if "dense" not in known:
@@ -173,8 +183,17 @@ def measured(
         dense = dense._replace(left=_weights(case))
     if "untrained" not in known:
         known["untrained"] = _control(case, dense.logits)
+
+    def there(drawn: int) -> Measured:
+        """Return the levels that are measured with so many random removals."""
+        seen = range(1 + drawn)
+        steps = sorted(step for step, some in items.items() if known.keys() >= {*some[: 1 + drawn]})
+        points = [[one for step in steps for one in known[items[step][k]]] for k in seen]
+        at = [0.0, *(level for step in steps for level in step)]
+        return Measured(np.array(at), dense, points, known["untrained"])
+
     # Seen within seconds, where the first level takes many.
-    yield Measured(levels[:1], dense, [[] for _ in series], known["untrained"])
+    wanted = show(Measured(levels[:1], dense, [[] for _ in series], known["untrained"]))
     if case.rounds == 1 and not case.finetune and case.criterion not in ("magnitude", "random"):
         if "scores" not in known:
             known["scores"] = importance(
@@ -186,27 +205,23 @@ def measured(
                 progress=beat,
             )
         case = replace(case, scores=known["scores"])
-    done = 1
     beat()
     prune = partial(_prune, beat=beat) if executor is None else _prune
-    for step in steps:
-        missing = [item for item in step if item not in known]
-        done += len(step) - len(missing)
-        if not missing:
-            beat()
-            if step is not steps[-1]:
-                continue  # what is known already is shown with what comes next
+    shown = 1
+    while steps:
+        step = next((it for it in steps if wanted in it), steps[0])
+        steps.remove(step)
+        missing = [item for item in items[step] if item not in known]
         parts = stream(prune, case, missing, executor=executor)
         for item, part in zip(missing, parts, strict=True):
             known[item] = part
-            done += 1
             beat()
-        finished = [item for one in steps if known.keys() >= set(one) for item in one]
-        points: list[list[Point]] = [[] for _ in series]
-        for item in sorted(finished):
-            points[item.control] += known[item]
-        above = [level for item in finished if not item.control for level in item.levels]
-        yield Measured(np.array([0.0, *sorted(above)]), dense, points, known["untrained"])
+            if item.control == 1 and shown == 1:
+                wanted = show(there(drawn=1))  # the other draws take twice as long again
+        so_far = there(CONTROLS)
+        if steps and len(so_far.levels) > shown:
+            wanted, shown = show(so_far), len(so_far.levels)
+    return there(CONTROLS)
 
 
 def _coarse_first(levels: list[float]) -> list[float]:

@@ -78,11 +78,11 @@ class Drawn(Panel):
 
     def choose(self, kind: str, key: str) -> None:
         """Answer to a click on a mark; by default as the picture of the widget does."""
-        self.explorer.work.choose(kind, key)
+        self.explorer.page.choose(kind, key)
 
     def drag(self, name: str, value: float) -> None:
         """Answer to a handle that is being moved; by default as the picture of the widget does."""
-        self.explorer.work.drag(name, value)
+        self.explorer.page.drag(name, value)
 
     def paint(
         self, draw: Callable[[Figure], object], words: str, chosen: Mapping[str, Any]
