@@ -461,6 +461,7 @@ def _box() -> str:
         if not weights.shipped(name)
     ]
     text = f"Weights of {len(there)} of {len(RECIPES)} recipes are here: {', '.join(there)}."
+    text += " Further seeds and subsets are in a clone of the repository, not in the wheel."
     if missing:
         text += (
             f"\n\nNot here, and trained by `make zoo MODEL=NAME`, with hours of one core: "
