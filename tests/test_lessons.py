@@ -142,7 +142,7 @@ def test_every_wrong_answer_of_the_kit_is_one_of_an_exercise() -> None:
     assert set(told) <= set(known)
 
 
-@pytest.mark.slow("three widgets, each with its first picture")
+@pytest.mark.slow("four widgets, each with its first picture")
 def test_code_of_the_kit_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     import_module("checks_01").report("ada.json", name="Ada")
@@ -152,5 +152,5 @@ def test_code_of_the_kit_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         exec(block, names := {})
         if "widget" in names:
             names["widget"].close()
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     assert names["reports"][0]["learner"] == "Ada"
