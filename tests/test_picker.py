@@ -28,6 +28,12 @@ def test_it_begins_where_the_model_is_right_but_not_certain(picker: Picker) -> N
     assert picker.value == 2  # 0 and 1 are right with 98 %, 2 with 52 %
 
 
+def test_it_begins_where_the_model_is_right_and_most_certain_if_asked(picker: Picker) -> None:
+    images = torch.tensor([0.02, *GREYS]).view(-1, 1, 1, 1).expand(-1, 1, 2, 2)
+    subject = Subject(Grey(), images, [1, *LABELS])  # the surest of all is wrong
+    assert Picker(subject, certain=True).value == 1
+
+
 def test_steps_go_round(picker: Picker) -> None:
     picker.value = 5
     picker.step(1)

@@ -225,7 +225,7 @@ def test_outcomes_count_answers() -> None:
     confidence = math.exp(2) / (math.exp(2) + math.exp(1) + 1)
     assert table["confidence"].tolist() == pytest.approx([confidence] * 3)
     words = str(result)
-    assert "3 of 4 images get another answer, 1 under random noise" in words
+    assert "3 of 4 predictions change, 1 under random noise" in words
     assert "accuracy from 75.0 % to 25.0 %" in words
 
 
@@ -429,7 +429,7 @@ def test_by_default_a_small_subject_is_examined_whole() -> None:
     result = examine(tiny((0.45,) * 70, (1,) * 70))
     assert (result.knobs["images"], result.n) == (None, 64)
     assert examine(tiny()).n == 2
-    assert " of 2 images get another answer" in str(examine(tiny()))
+    assert " of 2 predictions" in str(examine(tiny()))
 
 
 # --- views ------------------------------------------------------------------------------------

@@ -206,7 +206,7 @@ def test_the_difference_is_amplified_and_says_by_how_much() -> None:
     pictures[1, :, 0] += 2 / 255
     figure = made_up(pictures=pictures).plot(amplify=16)
     assert "What was added, × 16" in texts(figure)
-    assert "at most ±2/255" in texts(figure)
+    assert "at most ±2/255 (0.0078)" in texts(figure)
     image = np.asarray(Attacked.on(figure).slots[1][0].get_array())
     # 0.5 + 16 * 2 / 255 of 255 levels; four pixels are drawn as 75 each.
     assert image.shape == (300, 300, 3)
@@ -446,7 +446,7 @@ def test_channels_are_drawn_on_one_scale_and_the_chosen_one_is_marked() -> None:
     marks = [it for it in Maps.on(figure).titles if it.startswith("channel:")]
     assert marks == [f"channel:{k}" for k in range(8)]
     assert Maps.on(figure).titles["channel:4"] == "channel 4: changed by 8 (rms), by noise 1"
-    images = [np.asarray(image.get_array()) for _, image, _, _ in Maps.on(figure).slots]
+    images = [np.asarray(image.get_array()) for _, (image, _), _, _ in Maps.on(figure).slots]
     assert (images[0][0, 0] != images[1][0, 0]).any()
     assert (images[0][-1, -1] == images[1][-1, -1]).all()
 
@@ -680,10 +680,10 @@ def test_knobs_an_attack_has_not_are_locked(
 def test_a_euclidean_ball_has_sizes_of_its_own(widget: PropagationWidget) -> None:
     widget.set(attack="pgd-l2", epsilon=1.0).wait(LONG)
     assert widget.result.epsilon == 1.0
-    assert widget.controls["epsilon"].options[:2] == (("0.05", 0.05), ("0.1", 0.1))
+    assert widget.controls["epsilon"].options[:2] == (("0.05 (L2)", 0.05), ("0.1 (L2)", 0.1))
     # The step size is a length, too: auto is 2.5 epsilon / steps.
     sizes = widget.controls["step_size"].inner
-    assert sizes.options[:2] == (("0.05", 0.05), ("0.1", 0.1))
+    assert sizes.options[:2] == (("0.05 (L2)", 0.05), ("0.1 (L2)", 0.1))
     assert sizes.value == widget.result.step_size == 0.25
     assert widget.state()["step_size"] is None
     widget.controls["attack"].value = "fgsm"
@@ -1199,3 +1199,29 @@ def test_no_whisper_becomes_a_shout_that_was_loud_or_that_noise_makes_too() -> N
     assert "Noise changes it too" in noisy
     wrong = made_up(distance=distance, logits=np.tile([0.0, 1, 0], (3, 1, 1))).reading()
     assert wrong.startswith("The prediction was wrong before, and stays;")
+
+
+def test_no_class_is_offered_that_the_image_has_already(widget: PropagationWidget) -> None:
+    goal, subject = widget.controls["target"], widget.subject
+    truth = int(subject.labels[widget.controls["image"].value])
+    classes = {it for _, it in goal.options if isinstance(it, int)}
+    assert classes == set(range(len(subject.classes))) - {truth}
+    other = next(n for n, label in enumerate(subject.labels.tolist()) if label != truth)
+    widget.set(image=other).wait(LONG)
+    assert truth in {it for _, it in goal.options}
+    assert int(subject.labels[other]) not in {it for _, it in goal.options}
+
+
+def test_maps_of_channels_have_twins_for_dark_pages() -> None:
+    maps = np.zeros((3, 2, 4, 4))
+    maps[:, 1] = 1.0
+    seen = Channels("conv", np.arange(2), *maps, np.array([1.0, 0.0]), np.zeros(2))
+    figure = Picture()
+    sheet = Maps.on(figure)
+    sheet.show(seen, ["0", "1"], 0, ("", ""))
+    for _, (light, dark), _, _ in sheet.slots:
+        assert (light, dark) in sheet.twins
+        nothing = [np.unique(it.get_array().reshape(-1, 3), axis=0) for it in (light, dark)]
+        assert [len(it) for it in nothing] == [1, 1]
+        assert nothing[0].min() > 240  # white paper
+        assert nothing[1].max() < 64  # black paper

@@ -26,6 +26,9 @@ class Picker(W.HBox):
     ----------
     subject : Subject
         Whose images are chosen from.
+    certain : bool
+        Whether it begins instead with the one, of the first 32, of which the model is right and
+        most certain: where something is to change its mind, that should take some doing.
 
     Examples
     --------
@@ -43,7 +46,7 @@ class Picker(W.HBox):
     description = "image"
     disabled = traitlets.Bool(False, help="Whether the image is given.")
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: Subject, certain: bool = False) -> None:
         self._subject = subject
         self._dice = np.random.default_rng(0)
         self.which = W.Dropdown(
@@ -76,7 +79,7 @@ class Picker(W.HBox):
             traitlets.link((self, name), (box, name))
         for part in (box, *buttons):
             traitlets.dlink((self, "disabled"), (part, "disabled"))
-        self.value = self._first()
+        self.value = self._first(certain)
 
     @traitlets.validate("value")
     def _inside(self, proposal: Any) -> int:
@@ -105,10 +108,10 @@ class Picker(W.HBox):
                 return part[admitted][:1]
         return order[:0]
 
-    def _first(self) -> int:
+    def _first(self, certain: bool) -> int:
         part = np.arange(min(CHUNK, len(self._subject)))
         sure, right = self._look(part)
-        return int(np.argmax(right & (sure < CERTAIN)))
+        return int(np.argmax(right * sure if certain else right & (sure < CERTAIN)))
 
     def _look(self, part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Tell how sure the model is of some images, and whether it is right."""

@@ -127,7 +127,7 @@ class Attacked(Sheet):
         most, size = np.abs(added).max() * 255, np.sqrt(np.mean(added**2)) * 255
         mark.set_text("")
         words.set(fontsize=12, fontweight="normal", color=MUTED)
-        words.set_text(f"at most ±{most:.3g}/255" if most else "nothing")
+        words.set_text(f"at most ±{most:.3g}/255 ({most / 255:.2g})" if most else "nothing")
         self.hover(
             frame,
             f"Attacked minus clean, times {amplify:g}; grey is no change. Largest change "

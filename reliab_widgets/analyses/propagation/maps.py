@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
 from ...core.drawing import short
@@ -20,6 +21,7 @@ from ...core.style import (
     ORANGE_TINT,
     PAPER,
     SIGNED,
+    SIGNED_DARK,
     WIDTH,
     Sheet,
 )
@@ -44,15 +46,12 @@ class Maps(Sheet):
         names = ("Clean", "Attacked", "Same-sized noise")
         for left, name in zip((0, 166, 332), names, strict=True):
             heading = self.heading(left, name, 60)
-            empty = np.zeros((1, 1, 3), np.uint8)
-            box = (left, left + SIDE, 68 + SIDE, 68)
-            image = self.page.imshow(empty, extent=box, interpolation="none")
+            image = self._pair((left, left + SIDE, 68 + SIDE, 68))
             frame = self.page.add_patch(
                 Rectangle((left, 68), SIDE, SIDE, facecolor="#ffffff01", edgecolor=LINES, lw=1)
             )
             self.slots.append((heading, image, frame, self.text(left + 75, 150, ha="center")))
-        bar = SIGNED(np.linspace(0, 1, 150))[None, :, :3]
-        self.page.imshow(bar, extent=(0, SIDE, 233, 226), interpolation="none")
+        _colour(self._pair((0, SIDE, 233, 226)), np.linspace(0, 1, 150)[None])
         self.page.set(xlim=(0, WIDTH), ylim=(self.height, 0), aspect="auto")
         self.scale = [
             self.label(x, 250, ha=side)
@@ -64,6 +63,13 @@ class Maps(Sheet):
         self.text(WIDTH, 60, "□ noise", color=GREY, ha="right", fontweight="bold")
         self.foot = self.label(600, 250)
         self.rows = [self._make_row(80 + 19.5 * k) for k in range(SHOWN)]
+
+    def _pair(self, box: tuple[float, float, float, float]) -> tuple[AxesImage, AxesImage]:
+        """Make a place for pixels, as on a white page and as on a dark one."""
+        empty = np.zeros((1, 1, 3), np.uint8)
+        light, dark = (self.page.imshow(empty, extent=box, interpolation="none") for _ in range(2))
+        self.twin(light, dark)
+        return light, dark
 
     def _make_row(self, y: float) -> tuple[Any, ...]:
         page = self.page
@@ -90,8 +96,7 @@ class Maps(Sheet):
         for (_, image, frame, text), values in zip(self.slots, maps, strict=True):
             shares = 0.5 + values / (2 * most) if most else np.full(values.shape, 0.5)
             by = max(1, SIDE // max(values.shape))
-            colours = (SIGNED(np.clip(shares, 0, 1))[..., :3] * 255).round().astype(np.uint8)
-            image.set_data(colours.repeat(by, axis=0).repeat(by, axis=1))
+            _colour(image, np.clip(shares, 0, 1).repeat(by, axis=0).repeat(by, axis=1))
             alone = values.size == 1
             text.set_text(f"{values.item():.3g}".replace("-", "−") if alone else "")
             dark = alone and abs(values.item()) > 0.6 * most
@@ -128,6 +133,12 @@ class Maps(Sheet):
                 f"{_channel(names[rank])}: changed by {change:.3g} (rms), by noise {control:.3g}"
             )
             self.hover(target, words, f"channel:{rank}")
+
+
+def _colour(pair: tuple[AxesImage, AxesImage], shares: np.ndarray) -> None:
+    """Paint shares of the scale, (H, W) from 0 to 1."""
+    for image, colours in zip(pair, (SIGNED, SIGNED_DARK), strict=True):
+        image.set_data((colours(shares)[..., :3] * 255).round().astype(np.uint8))
 
 
 def _channel(name: str) -> str:

@@ -315,12 +315,12 @@ class Propagation(Result):
             between = f"; 95 % interval {low:.1f}–{high:.1f}" if self.n > 1 else ""
             times = f" ({ratio:.1f} times{between})"
         flips = (self.answers != self.answers[0]).sum(axis=1)
-        images = "correctly classified images" if self.knobs["correct_only"] else "images"
+        whose = " of correctly classified images" if self.knobs["correct_only"] else ""
         accuracy = [percent(self.accuracy(kind)) for kind in ("clean", "adversarial")]
         words = (
             f"{self.subject} under {self.settings()}: the logits move by {moved:.3g} (rms), under "
             f"random noise of the same size by {control:.3g}{times}; {flips[1]:,} of {self.n:,} "
-            f"{images} get another answer, {flips[1 + self.kinds.index('random')]:,} under random "
+            f"predictions{whose} change, {flips[1 + self.kinds.index('random')]:,} under random "
             f"noise; accuracy from {accuracy[0]} to {accuracy[1]}"
         )
         if "undefended" in self.kinds:

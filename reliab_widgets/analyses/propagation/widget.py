@@ -17,7 +17,7 @@ from ...core.subject import Subject, check_subject
 from ...core.wording import grey_levels
 from ...ops.attacks.gradient import NORMS, RANDOM_STARTS
 from ...ops.attacks.knobs import EPSILONS
-from ...ui.controls import AutoBox, Words
+from ...ui.controls import AutoBox, Words, offer
 from ...ui.explorer import Explorer
 from ...ui.panels.epsilon import StepSizes, written
 from ...ui.panels.layers import LayerMark
@@ -134,7 +134,7 @@ it.</li></ul>"""
 
     def __init__(self, subject: Subject, **options: Any) -> None:
         check_subject(subject)
-        self._picker = Picker(subject)
+        self._picker = Picker(subject, certain=True)
         self._norm = "Linf"
         self.pace: float | None = None
         sizes = StepSizes(description="Step size", tooltip="Of one step of the attack")
@@ -143,6 +143,7 @@ it.</li></ul>"""
             "step_size": AutoBox(sizes),
             "layer": LayerMark(subject),
         }
+        self._goals: tuple[tuple[str, Any], ...] = ()
         super().__init__(propagation, subject, controls, **options)
 
     def arrange(self) -> list[W.Widget]:
@@ -184,7 +185,8 @@ it.</li></ul>"""
         return knobs | {"steps": live} if live < knobs["steps"] else None
 
     def adapt(self) -> None:
-        """Offer the epsilons of the attack, and those knobs that it has."""
+        """Offer the epsilons of the attack, those knobs that it has, and goals to be reached."""
+        self._offer_goals()
         attack, size = self.controls["attack"].value, self.controls["step_size"]
         norm = NORMS[attack] or "Linf"
         if norm != self._norm:
@@ -202,6 +204,16 @@ it.</li></ul>"""
                 "knowledge": self.controls["denoiser"].value != "none",
             }
         )
+
+    def _offer_goals(self) -> None:
+        """Offer no class as a goal that one image has already, but for the one that is chosen."""
+        goal = self.controls["target"]
+        self._goals = self._goals or tuple(goal.options)
+        one = self.controls["batch"].value == 1
+        truth = int(self.subject.labels[self.controls["image"].value]) if one else None
+        left = [it for it in self._goals if it[1] != truth or it[1] == goal.value]
+        with self.settings.quiet():
+            offer(goal, left, goal.value)
 
     # ------------------------------------------------------------------ what is shown
     def chips(self, result: Any) -> list[Any]:

@@ -227,7 +227,7 @@ again to the pruned one, on other images than those reported.</li></ul>"""
                 "accuracy": result.accuracy[0],
                 "random removal": result.accuracy[1:].mean(0),
                 "worst class": result.worst[0],
-                "other answers": result.flipped[0].mean(-1),
+                "predictions changed": result.flipped[0].mean(-1),
                 "ECE": result.calibration[f"ece {temperature}"][0],
                 "multiply-adds": result.multiply_adds[0] / result.multiply_adds[0, 0],
             },

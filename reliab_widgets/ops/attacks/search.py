@@ -139,7 +139,7 @@ def smallest_epsilon(
         scale, find each image's epsilon to 9 %: no image is attacked more than seven times.
     steps, restarts, target, denoiser, knowledge, seed
         As for `attack`. An attack succeeds if the network, behind the denoiser if there is one,
-        gives another answer than the label or reaches the target.
+        gives another class than the label or reaches the target.
     images : int or sequence of int, optional
         How many, drawn by ``seed``; or which, by their positions. By default 64, or all there are.
         It may be fewer, where ``target`` or ``correct_only`` leaves no more.

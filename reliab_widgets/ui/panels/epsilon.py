@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import ipywidgets as W
@@ -14,8 +15,8 @@ from ..controls import offer
 
 
 def written(norm: str) -> Callable[[float], str]:
-    """Return what writes an epsilon: in grey levels, or where it is a length as a plain number."""
-    return grey_levels if norm == "Linf" else "{:.3g}".format
+    """Return what writes an epsilon: in grey levels, or where it is a length as that."""
+    return partial(grey_levels, norm=norm)
 
 
 class StepSizes(W.Dropdown):
