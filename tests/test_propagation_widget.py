@@ -464,8 +464,8 @@ def test_the_first_picture_comes_with_its_finding_and_context(widget: Propagatio
     chips = re.findall(r'rw-chip rw-(\w+)">([^<]*)<', html.unescape(widget.page.chips.value))
     assert chips == [
         ("fact", "tiny"),
-        ("fact", "image 1 of 16 · true bright ✓"),
-        ("warning", "prediction changed: bright → dark"),
+        ("fact", "image 1 · true bright ✓"),
+        ("warning", "changed: bright → dark"),
         ("shows", "shows: FGSM 51/255"),
     ]
     assert widget.page.picture.live.alt == typeset(widget.sentence(widget.result))

@@ -37,8 +37,10 @@ class Chip(NamedTuple):
 def chips(facts: list[str] | list[str | Chip]) -> str:
     """Return short facts, each in its own frame."""
     each = (Chip(fact) if isinstance(fact, str) else fact for fact in facts)
+    texts = ((html.escape(typeset(it.text)), it.kind) for it in each)
+    # Where the row is too short, the rest of a chip is told by its title.
     return " ".join(
-        f'<span class="rw-chip rw-{it.kind}">{html.escape(typeset(it.text))}</span>' for it in each
+        f'<span title="{text}" class="rw-chip rw-{kind}">{text}</span>' for text, kind in texts
     )
 
 

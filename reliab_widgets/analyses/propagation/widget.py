@@ -222,12 +222,12 @@ it.</li></ul>"""
             return super().chips(result)
         first, truth = result.index[0], result.classes[result.truth[0]]
         before, after = (said(result, kind)[0] for kind in ("clean", "adversarial"))
-        image = f"image {first} of {len(self.subject):,} · true {truth} "
+        image = f"image {first} · true {truth} "
         image += "✓" if before == truth else f"✗ (predicted {before})"
         if before == after:
-            became: str | Chip = f"prediction stays: {before}"
+            became: str | Chip = f"stays: {before}"
         else:
-            became = Chip(f"prediction changed: {before} → {after}", "warning")
+            became = Chip(f"changed: {before} → {after}", "warning")
         shows = Chip(f"shows: {result.attacked()}", "shows")
         if self.work.is_preview:
             wanted = self.controls["steps"].value
