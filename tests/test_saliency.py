@@ -20,6 +20,7 @@ from reliab_widgets import Subject
 from reliab_widgets.analyses.saliency.compute import saliency
 from reliab_widgets.analyses.saliency.result import FILLS, Saliency
 from reliab_widgets.core.drawing import svg
+from reliab_widgets.ops.attribution.methods import Method
 from reliab_widgets.ops.networks.untrained import untrained
 from reliab_widgets.ops.statistics.agreement import MEASURES
 from tests.models import Blocked, Brightness, Counting, flat_images
@@ -730,3 +731,16 @@ def test_large_images_get_few_fills_and_points() -> None:
     assert size(64) == (FILLS, 17)
     assert size(65) == (("mean",), 9)
     assert size(2) == (FILLS, 5)
+
+
+@pytest.mark.parametrize(
+    ("name", "counted"),
+    [
+        ("ig", "8 steps"),
+        ("smoothgrad", "8 samples"),
+        ("expected-gradients", "8 samples"),
+        ("rise", "50 masks"),
+    ],
+)
+def test_settings_name_what_was_counted(name: str, counted: str) -> None:
+    assert Method(name, steps=8, masks=50).words.split(",")[0] == counted

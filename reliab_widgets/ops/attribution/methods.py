@@ -55,6 +55,8 @@ class Method:
     --------
     >>> Method("occlusion", window=8, stride=4).words
     'window 8, stride 4'
+    >>> Method("smoothgrad", steps=16, noise=0.1).words
+    '16 samples, noise 0.1'
     """
 
     name: str
@@ -75,7 +77,8 @@ class Method:
             return "as given"
         if self.name in ATTENTION:
             return "all blocks"
-        knobs = [_WORDS.get(knob, knob + " {}").format(getattr(self, knob)) for knob in self.knobs]
+        words = _WORDS | ({"steps": "{} samples"} if self.name in DRAWN else {})
+        knobs = [words.get(knob, knob + " {}").format(getattr(self, knob)) for knob in self.knobs]
         return ", ".join(knobs) or "one gradient"
 
     @property
