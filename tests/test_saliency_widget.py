@@ -1117,3 +1117,11 @@ def test_every_control_has_a_name(widget: SaliencyWidget) -> None:
         if hasattr(part, "value") and not isinstance(part, W.HTML | W.IntProgress | W.Box):
             assert part.description or part.tooltip, part
     assert widget.page.picture.live.alt
+
+
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [("ig", "colour: credit in p(cat)"), ("rise", "colour: credit for p(cat), relative")],
+)
+def test_only_what_adds_up_has_the_unit_of_the_score(method: str, words: str) -> None:
+    assert words in texts(made_up(method=method).plot())

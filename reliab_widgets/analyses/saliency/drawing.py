@@ -121,7 +121,9 @@ class Maps(Sheet):
         many = f" · 1 of {len(result.index)}" * (len(result.index) > 1)
         name = short(result.classes[target], 12)
         unit = f"p({name})" if result.score == "probability" else f"{result.score} of {name}"
-        self.unit.set_text(f"colour: credit in {unit}{many}")
+        # Only where a map adds up to the change in the score it is in the unit of the score.
+        of = f"in {unit}" if np.isfinite(result.gaps).all() else f"for {unit}, relative"
+        self.unit.set_text(f"colour: credit {of}{many}")
 
     def _show_cells(
         self,
