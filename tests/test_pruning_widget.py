@@ -5,6 +5,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -88,14 +89,28 @@ def test_picture_has_the_numbers_of_the_level(result: Pruning) -> None:
         written = texts(result, level=float(level))
         assert f"at {level * 100:.0f} % removed" in written
         assert f"{result.accuracy[0, place] * 100:.0f} %" in written
-        if place:
+        if result.hurts(place):
             loser = result.loser(place)
             assert result.classes[loser] in written
             others = len(result.losers(place)) - 1
             assert (f"and {others} more lose most" if others else "loses most") in written
+        if place:
             assert f"{result.accuracy[1:, place].mean() * 100:.0f} %" in written
             drawn = result.accuracy[1:, place] * 100
             assert f"{drawn.min():.0f}–{drawn.max():.0f} % in 5 draws" in written
+
+
+def test_where_no_class_loses_nobody_is_named_as_the_loser(result: Pruning) -> None:
+    last = len(result.levels) - 1
+    logits = result.logits.copy()
+    logits[0, last] = logits[0, 0]  # the pruned network says what the whole one says
+    same = replace(result, logits=logits)
+    for name in ("knobs", "subject"):
+        object.__setattr__(same, name, getattr(result, name))
+    assert not same.hurts(last)
+    written = texts(same, level=float(result.levels[last]))
+    assert not [words for words in written if "most" in words and "lose" in words]
+    assert "random removal" in written
 
 
 def test_marks_say_what_they_are(result: Pruning) -> None:

@@ -176,8 +176,9 @@ class Sweep(Sheet):
         self.at.set_data([here], [accuracy[0, place]])
         self.at_random.set_data([here], [drawn[:, place].mean()])
         self.at_loser.set_data([here], [of_loser[place]])
-        for artist in (self.loser, self.at_loser, self.at_random):
-            artist.set_visible(place > 0)  # where nothing is removed nobody has lost
+        for artist in (self.loser, self.at_loser):
+            artist.set_visible(result.hurts(place))
+        self.at_random.set_visible(place > 0)
         self.at.set_visible(here == levels[place])
         highest = max(result.asked[-1], 0.01)
         self.axes.set_xlim(0, highest)
@@ -219,11 +220,12 @@ class Sweep(Sheet):
         low, high = wilson(result.hit[0, place])
         drawn = accuracy[1:, place]
         told = [(accuracy[0, place], "all images", f"interval {span(low, high, 0)}", BLUE, "bold")]
-        if place:
+        if result.hurts(place):
             name, others = short(result.classes[losers[0]], 14), len(losers) - 1
             most = f"and {others} more lose most" if others else "loses most"
             share = result.class_accuracy[0, place, losers[0]]
             told.append((share, name, most, ORANGE, "bold"))
+        if place:
             ends = f"{span(drawn.min(), drawn.max(), 0)} in {len(drawn)} draws"
             if len(drawn) == 1:
                 ends = "1 draw so far"

@@ -233,6 +233,11 @@ class Pruning(Result):
         """Return the class that loses most at a level, by its place in ``levels``."""
         return self.losers(place)[0]
 
+    def hurts(self, place: int) -> bool:
+        """Tell whether any class loses a whole point at a level."""
+        lost = self.class_accuracy[0, 0] - self.class_accuracy[0, place]
+        return bool(np.rint(100 * np.nanmax(lost)) > 0)
+
     def nearest(self, level: float) -> float:
         """Return the level asked for that is nearest to one, be it computed or not."""
         return min(self.asked, key=lambda one: abs(one - level))
