@@ -271,7 +271,10 @@ def kernel_faults(frame: str | bytes) -> list[str]:
     (count,) = struct.unpack_from("<Q", frame)
     starts = struct.unpack_from(f"<{count}Q", frame, 8)
     parts = [frame[a:b] for a, b in pairwise(starts)]
-    header, content = json.loads(parts[1]), json.loads(parts[4])
+    try:
+        header, content = json.loads(parts[1]), json.loads(parts[4])
+    except json.JSONDecodeError:  # a kernel that ends writes from several threads at once
+        return [f"unreadable message of the kernel: {parts}"]
     if header["msg_type"] == "error":
         return [f"kernel: {content['ename']}: {content['evalue']}"]
     # JupyterLab asks each new kernel for widgets, before ipywidgets is loaded there.
