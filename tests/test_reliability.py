@@ -351,3 +351,9 @@ def test_the_curve_in_parts_is_the_curve_at_once(
     parts = rw.reliability(subject, label=label)
     np.testing.assert_allclose(parts.curve_nll, whole.curve_nll, rtol=1e-12)
     np.testing.assert_allclose(parts.curve_ece, whole.curve_ece, rtol=1e-12)
+
+
+def test_few_images_are_not_judged() -> None:
+    said = str(rw.reliability(drawn(2, 0, sharpness=1)))
+    assert "n = 2: too few to judge calibration" in said
+    assert "confident by" not in said

@@ -119,8 +119,8 @@ class Diagram(Sheet):
         self.heading(RIGHT, "Sharpen or soften every confidence: temperature T", 126)
         self.label(RIGHT, 146, "log loss")
         axes.set_xscale("log")
-        axes.set(yticks=[])
         axes.yaxis.grid(False)
+        axes.tick_params(axis="y", pad=-2, labelsize=11)
         axes.spines["bottom"].set(lw=4, color=LINES)
         axes.xaxis.set_major_locator(FixedLocator([0.2, 0.5, 1, 2, 4, 10]))
         axes.xaxis.set_minor_locator(NullLocator())
@@ -260,6 +260,8 @@ class Diagram(Sheet):
         self.curve_axes.set_xlim(low, high)
         least, most = loss.min(), min(loss.max(), 3 * loss.min() + 0.05)
         self.curve_axes.set_ylim(least - 0.12 * (most - least), most)
+        ticks = [least, (least + most) / 2]
+        self.curve_axes.set_yticks(ticks, [f"{it:.2f}" for it in ticks])
         dragged = result.method in ("none", "temperature")
         self.point.set_data([here], [np.interp(np.log(here), np.log(known), result.curve_nll)])
         self.here.set_xdata([here])

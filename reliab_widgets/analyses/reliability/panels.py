@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as W
 import numpy as np
 import torch
 
 from ...core.drawing import short
+from ...core.engine import Cancelled
 from ...core.wording import percent
+from ...ops.calibration.calibrators import Temperature
 from ...ops.calibration.metrics import METRICS, NAMES, value
 from ...ops.corruptions import severities
-from ...ui import words
+from ...ui import words, worker
 from ...ui.gallery import Framed
 from ...ui.panels.images import Images
 from ...ui.panels.panel import Panel
 from .result import Reliability
+
+if TYPE_CHECKING:
+    from ...ui.explorer import Explorer
+
+SOON = 0.1
+"""Seconds after which measuring goes on when something else came first."""
 
 
 class Members(Images):
@@ -128,37 +136,90 @@ class Corruptions(Panel):
     question = "Does the promise hold when the images get worse?"
 
     def made(self) -> Any:
-        """Return a button that begins, and a table."""
-        self._table = W.HTML()
-        begin = self.button("Measure", "Evaluate every corruption; takes a while", self._measure)
-        return W.VBox([begin, self._table])
+        """Return a button that begins or stops, and a table."""
+        self._asked: list[str] = []
+        self._rows: dict[str, Reliability] = {}
+        self._of: dict[str, Any] = {}  # the settings of the rows
+        self._table = W.HTML("Every corruption is a pass over all images; fitted on clean ones.")
+        self._begin = self.button("Measure", "Evaluate every corruption, or stop", self._toggle)
+        return W.VBox([self._begin, self._table])
 
     def show(self, result: Reliability) -> None:
-        """Say what will be measured; what was measured stays, with what it was measured of."""
-        if not self._table.value:
-            self._table.value = "Every corruption is a pass over all images; fitted on clean ones."
+        """Let the rows follow the settings: logits that were measured once are kept."""
+        if self._asked:
+            self._later(0)
 
-    def _measure(self) -> None:
+    def _toggle(self) -> None:
+        if self._missing():
+            self._asked = list(self._rows)
+            self._tell()
+        else:
+            self._asked = [name for _, name in self.explorer.controls["corruption"].options]
+            self.explorer.aside(self.name, lambda: self._later(0), lambda _: None)
+
+    def _later(self, seconds: float) -> None:
+        """Measure when nothing else is to be done; called on the worker."""
+        worker.put_off((self.explorer.runner.owner, self.name), self._measure, seconds)
+
+    def _missing(self) -> list[str]:
+        return [name for name in self._asked if name not in self._rows]
+
+    def _measure(self, job: worker.Job) -> None:
         explorer, knobs = self.explorer, self.explorer.knobs()
-        names = [name for _, name in explorer.controls["corruption"].options]
+        if self._of != (of := knobs | {"corruption": None}):
+            self._rows, self._of = {}, of
 
-        def measure(progress: Any) -> list[Reliability]:
-            return explorer.work.compute_each(progress, knobs, "corruption", names)
+        def check(*_: int) -> None:
+            job.check()
+            if not self._missing():  # stopped
+                raise Cancelled
 
-        def show(results: list[Reliability]) -> None:
-            rows = [
-                [
-                    str(result.knobs["corruption"]),
-                    *(percent(result.metric(name)) for name in ("accuracy", "confidence", "ece")),
-                    percent(result.ece_floor),
-                ]
-                for result in results
+        try:
+            while missing := self._missing():
+                self._tell()
+                result = explorer.work.compute(check, knobs | {"corruption": missing[0]})
+                self._rows[missing[0]] = result
+        except Cancelled:
+            if not job.cancelled:
+                self._later(SOON)  # somebody else came first
+                return
+            self._asked = list(self._rows)
+        except Exception as error:
+            self._asked = list(self._rows)
+            explorer.page.show_error(error)
+        self._tell()
+
+    def _tell(self) -> None:
+        """Show the rows that there are, and of how many."""
+        missing, most = self._missing(), len(self.explorer.controls["corruption"].options)
+        done = len(self._rows)
+        self._begin.description = "Stop" if missing else "Measure"
+        state = "measuring" if missing else "stopped" if done < most else "measured"
+        told = f"{state}: {done} of {most}"
+        if not self._rows:
+            self._table.value = told
+            return
+        rows = [
+            [
+                name,
+                *(percent(result.metric(it)) for it in ("accuracy", "confidence", "ece")),
+                percent(result.ece_floor),
             ]
-            head = ["images", "is right", "says", "ECE", "ECE of a perfect model"]
-            n, method = results[0].n, results[0].method
-            self._table.value = f"{n:,} images, repair: {method}{words.cells(head, rows)}"
+            for name, result in self._rows.items()
+        ]
+        head = ["images", "is right", "says", "ECE", "ECE of a perfect model"]
+        one = next(iter(self._rows.values()))
+        self._table.value = f"{told} · {one.n:,} images, {repair(self.explorer, one)}{words.cells(head, rows)}"
 
-        explorer.runner.run(measure, show)
+
+def repair(explorer: Explorer, result: Reliability) -> str:
+    """Say in the words of the controls how the confidences were calibrated."""
+    calibrator = result.calibrator
+    if not isinstance(calibrator, Temperature):
+        names = explorer.words["method"].options
+        return "no repair" if result.method == "none" else names.get(result.method, result.method)
+    how = "fitted" if result.n_fitted else "set by hand"
+    return f"T = {calibrator.temperature:.2f} {how}"
 
 
 def _points(gap: float) -> str:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
+FEW = 50
+"""Images below which calibration is not judged."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Reliability(Result):
@@ -185,7 +188,9 @@ class Reliability(Result):
         gap = says - right
         words = f"it says {percent(says)} on average and {what} {percent(right)} of the time"
         topic = "" if what == "is right" else f" about {self.label}"
-        if abs(gap) < 0.005:
+        if self.n < FEW or self.metric("ece", "before") <= self.ece_floor:
+            start = f"{self.subject}: {words}"
+        elif abs(gap) < 0.005:
             start = f"{self.subject} keeps its promise{topic} on average: {words}"
         else:
             side = "over" if gap > 0 else "under"
@@ -195,6 +200,11 @@ class Reliability(Result):
         corrupted = self.knobs["corruption"]
         where = f"{self.n:,} images" + ("" if corrupted == "clean" else f", {corrupted}")
         control = f"Control: a perfectly calibrated model would show {percent(self.ece_floor)}"
+        if self.n < FEW:
+            control = (
+                f"n = {self.n}: too few to judge calibration; a perfectly calibrated model would "
+                f"show an ECE of {percent(self.ece_floor)} at this n"
+            )
         if self.method == "none":
             return f"{start}. ECE {percent(self.metric('ece'))} ({sure}; {where}). {control}."
         change = self.metric("accuracy") - self.metric("accuracy", "before")

@@ -10,7 +10,7 @@ from ...ui.controls import Words
 from ...ui.explorer import Explorer
 from ...ui.words import Chip
 from .compute import reliability
-from .panels import Corruptions, Members, Numbers, PerClass
+from .panels import Corruptions, Members, Numbers, PerClass, repair
 from .result import Reliability
 
 
@@ -106,13 +106,16 @@ calibrated model shows by chance.</li>
         """Return which images are evaluated and what is shown of them."""
         if not isinstance(result, Reliability):
             return super().chips(result)
-        shows = f"shows: {result.knobs['corruption']} images, {_repair(result)}"
+        shows = f"shows: {result.knobs['corruption']} images, {repair(self, result)}"
         return [self.subject.name, result.split, Chip(shows, "shows")]
 
     def sentence(self, result: Any) -> str:
         """Return the finding, and what must be known of the model and the repair."""
         notes = (*self.subject.notes, *result.calibrator.notes)
-        return " ".join((super().sentence(result), *(f"Note: {note}." for note in notes)))
+        said = [super().sentence(result)]
+        if isinstance(result, Reliability):
+            said.append(f"Chosen bin {result.describe(self.chosen(result)['bin'])}.")
+        return " ".join((*said, *(f"Note: {note}." for note in notes)))
 
     def shown(self, result: Any) -> None:
         """Remember the temperature that was fitted, so that a hand can be compared with it."""
@@ -124,11 +127,3 @@ calibrated model shows by chance.</li>
                 self.controls["bin"].value = None
             self.controls["calibration_images"].resolve(result.n_fitted or None)
 
-
-def _repair(result: Reliability) -> str:
-    calibrator = result.calibrator
-    if not isinstance(calibrator, Temperature):
-        names = ReliabilityWidget.words["method"].options
-        return "no repair" if result.method == "none" else names.get(result.method, result.method)
-    how = "fitted" if result.n_fitted else "set by hand"
-    return f"T = {calibrator.temperature:.2f} {how}"
