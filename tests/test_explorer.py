@@ -152,9 +152,10 @@ def test_the_first_picture_comes_by_itself(widget: ReliabilityWidget) -> None:
     result = widget.result
     page = shown(widget)
     assert "<svg" in page
-    assert widget.page.picture.live.alt == typeset(str(result))
+    chosen = typeset(f"Chosen bin {result.describe(result.costliest)}.")
+    assert widget.page.picture.live.alt == f"{typeset(str(result))} {chosen}"
     said = re.sub("<[^>]+>", "", widget.page.readout.value)
-    assert words.html.unescape(said) == typeset(str(result))
+    assert words.html.unescape(said) == widget.page.picture.live.alt
     assert "ready" in widget.runner.status.value
     assert result.subject in widget.page.chips.value
 
@@ -672,6 +673,37 @@ def test_corruptions_are_measured_when_asked_for() -> None:
     share = typeset(f"{clean.metric('accuracy') * 100:.1f} %")
     assert f"<td>clean</td><td>{share}</td>" in table.value
     assert widget.state() == widget.start
+
+
+def test_rows_of_corruptions_follow_the_settings() -> None:
+    widget = ReliabilityWidget(SUBJECT, panels=("corruptions",))
+    widget.wait(LONG)
+    begin, table = widget.page.opened[-1].box.children[1].children
+    begin.click()
+    widget.wait(LONG)
+    assert (begin.description, table.value[:19]) == ("Measure", "measured: 16 of 16 ")
+    widget.set(temperature=2.0).wait(LONG)
+    softer = rw.reliability(SUBJECT, method="temperature", temperature=2.0, corruption="noise 1")
+    share = typeset(f"{softer.metric('ece') * 100:.1f} %")
+    assert table.value.startswith("measured: 16 of 16 · 240 images, T = 2.00 set by hand")
+    assert f"<td>{share}</td>" in table.value.split("noise 1")[1].split("</tr>")[0]
+
+
+def test_measuring_corruptions_can_be_stopped_and_goes_on() -> None:
+    widget = ReliabilityWidget(SUBJECT, panels=("corruptions",))
+    widget.wait(LONG)
+    begin, table = widget.page.opened[-1].box.children[1].children
+    before = table.value
+    begin.click()
+    begin.click()
+    widget.wait(LONG)
+    assert begin.description == "Measure"
+    assert table.value.startswith("stopped: ")
+    assert table.value.count("<tr>") < 16
+    assert before != table.value
+    begin.click()
+    widget.wait(LONG)
+    assert table.value.startswith("measured: 16 of 16 ")
 
 
 @pytest.mark.parametrize("panels", ["numbers", 3, ("nambers",)])

@@ -357,3 +357,13 @@ def test_few_images_are_not_judged() -> None:
     said = str(rw.reliability(drawn(2, 0, sharpness=1)))
     assert "n = 2: too few to judge calibration" in said
     assert "confident by" not in said
+
+
+def test_a_narrow_page_has_a_picture_of_its_own(subject: Subject) -> None:
+    result = rw.reliability(subject)
+    wide, narrow = (result.plot(narrow=it) for it in (False, True))
+    assert [72 * it for it in narrow.get_size_inches()] == [640, 366]
+    texts = [{it.get_text() for it in figure.findobj(Text)} for figure in (wide, narrow)]
+    shorter = {it for it in texts[1] if it.startswith(("drag", "Sharpen", "sharpen"))}
+    assert texts[1] - shorter <= texts[0]
+    assert len(texts[0] - texts[1]) == len(shorter) == 2

@@ -37,10 +37,10 @@ STEP = np.log(10) / 100
 """By how much the logarithm of a temperature moves at least."""
 USUAL = (0.5, 4.0)
 """Temperatures that are shown; all of them, where one lies outside."""
-RIGHT = 480
-"""Where the right half begins."""
-INSET, SPAN = 10, 380
-"""Where the axis of temperatures begins there, and how long it is: a ring fits at its ends."""
+INSET = 10
+"""Where the axis of temperatures begins in its half: a ring fits at its ends."""
+LEFT = 44
+"""Where the diagram begins."""
 BEHIND = {"facecolor": PAPER, "alpha": 0.85, "pad": 1, "lw": 0}
 """What stands behind words that lie on data."""
 ROOM = 30
@@ -51,13 +51,20 @@ class Diagram(Sheet):
     """Reliability diagram and its counts on the left, four numbers and NLL(T) on the right."""
 
     height = 338
+    wide, high = 396, 208  # the diagram
+    right = 480  # where the right half begins
+    curve_at, span = 152, 380  # the curve of the loss, and how long its axis is
+    places = ((480, 38, "left"), (566, 38, "left"), (710, 38, "left"), (WIDTH, 38, "right"))
+    sharpen = "Sharpen or soften every confidence: temperature T"
+    drag = "drag the handle; the predictions stay, only confidences change"
+    no_drag = "this repair has no T; choose another one to drag it"
 
     def __init__(self, figure: Figure) -> None:
         super().__init__(figure)
-        self._make_diagram(self.chart(44, 30, 396, 208))
-        self._make_counts(self.chart(44, 244, 396, 40))
+        self._make_diagram(self.chart(LEFT, 30, self.wide, self.high))
+        self._make_counts(self.chart(LEFT, self.high + 36, self.wide, 40))
         self._make_numbers()
-        self._make_curve(self.chart(RIGHT + INSET, 152, SPAN, 86))
+        self._make_curve(self.chart(self.right + INSET, self.curve_at, self.span, 86))
 
     def _make_diagram(self, axes: Axes) -> None:
         self.title = self.heading(0)
@@ -90,7 +97,7 @@ class Diagram(Sheet):
         (self.outside,) = axes.plot([], [], color=ORANGE, marker="D", ms=10, zorder=3, **edge)
         self.keys = [self.text(56, y, bbox=BEHIND) for y in (48, 67, 86)]
         self.nobody = [self.label(0, y, ha="center") for y in (128, 145)]
-        self.legend = self.label(242, 334, ha="center")
+        self.legend = self.label(self.middle, self.high + 126, ha="center")
         self.axes = axes
         self.targets: list[Rectangle] = []
 
@@ -98,26 +105,27 @@ class Diagram(Sheet):
         axes.set(xlim=(0, 1), yticks=[], xticks=[0, 0.25, 0.5, 0.75, 1])
         axes.set_xticklabels(["0", "25", "50", "75", typeset("100 %")])
         axes.spines["bottom"].set_visible(False)
-        self.axis = self.label(242, 317, ha="center")
+        self.axis = self.label(self.middle, self.high + 109, ha="center")
         self.counts = PolyCollection([], lw=0)
         axes.add_collection(self.counts)
         self.numbers = [axes.text(0, 0, "", fontsize=11, color=BLUE, ha="center") for _ in range(3)]
         self.count_axes = axes
 
     def _make_numbers(self) -> None:
-        self.heading(RIGHT, "In four numbers")
-        places = ((RIGHT, "left"), (RIGHT + 86, "left"), (RIGHT + 230, "left"), (WIDTH, "right"))
+        self.heading(self.right, "In four numbers")
         names = ("accuracy", "calibration error (ECE)", "log loss (NLL)", "images")
         self.values, self.intervals = [], []
-        for (x, side), name in zip(places, names, strict=True):
-            self.label(x, 38, name, ha=side)
-            self.values.append(self.text(x, 62, fontsize=20, fontweight="bold", ha=side))
-            self.intervals.append(self.label(x, 80, ha=side))
-        self.floor = self.label(RIGHT + 86, 97, fontweight="bold")
+        for (x, y, side), name in zip(self.places, names, strict=True):
+            self.label(x, y, name, ha=side)
+            self.values.append(self.text(x, y + 24, fontsize=20, fontweight="bold", ha=side))
+            self.intervals.append(self.label(x, y + 42, ha=side))
+        x, y, side = self.places[1]
+        self.floor = self.label(x, y + 59, ha=side, fontweight="bold")
 
     def _make_curve(self, axes: Axes) -> None:
-        self.heading(RIGHT, "Sharpen or soften every confidence: temperature T", 126)
-        self.label(RIGHT, 146, "log loss")
+        top, right = self.curve_at, self.right
+        self.heading(right, self.sharpen, top - 26)
+        self.label(right, top - 6, "log loss")
         axes.set_xscale("log")
         axes.yaxis.grid(False)
         axes.tick_params(axis="y", pad=-2, labelsize=11)
@@ -133,15 +141,21 @@ class Diagram(Sheet):
         (self.point,) = axes.plot([], [], "o", ms=8, color=BLUE, mec=PAPER, mew=1, zorder=4)
         (self.here,) = axes.plot([1], [0], "o", ms=18, mfc=PAPER, mec=BLUE, mew=2.2, **foot)
         self.here.set_zorder(5)
-        self.told = [self.label(0, y, ha="center") for y in (168, 184)]
+        self.told = [self.label(0, y, ha="center") for y in (top + 16, top + 32)]
         style: dict[str, Any] = {"facecolor": PAPER, "alpha": 0.004, "lw": 0, "zorder": 9}
-        self.fit = Rectangle((0, 154), 110, 36, **style)
+        self.fit = Rectangle((0, top + 2), 110, 36, **style)
         self.page.add_patch(self.fit)
-        self.label(RIGHT, 284, "sharper")
-        self.label(WIDTH, 284, "softer", ha="right")
-        self.at = self.text(0, 284, ha="center", color=BLUE, fontweight="bold", fontsize=13)
-        self.hint = self.label(RIGHT, 306)
+        self.label(right, top + 132, "sharper")
+        self.label(self.width, top + 132, "softer", ha="right")
+        bold: dict[str, Any] = {"color": BLUE, "fontweight": "bold", "fontsize": 13}
+        self.at = self.text(0, top + 132, ha="center", **bold)
+        self.hint = self.label(right, top + 154)
         self.curve_axes = axes
+
+    @property
+    def middle(self) -> float:
+        """Where the middle of the diagram is."""
+        return LEFT + self.wide / 2
 
     def show(
         self,
@@ -187,7 +201,7 @@ class Diagram(Sheet):
         for text, (colour, words) in zip(self.keys, [*keys, *[(INK, "")] * 3], strict=False):
             text.set(color=colour, text=words, fontweight="bold" if colour == ORANGE else "normal")
         level = percent(result.knobs["interval"], 0)
-        self.legend.set_text(f"grey boxes: where a perfect model’s points lie, {level} of the time")
+        self.legend.set_text(f"grey boxes: a perfect model’s points, {level} of the time")
         while len(self.targets) < len(bins.count):
             # Almost transparent, because what is not painted cannot be pointed at.
             patch = Rectangle((0, 0), 0, 1, facecolor=PAPER, alpha=0.004, lw=0, zorder=9)
@@ -205,7 +219,7 @@ class Diagram(Sheet):
         until = bins.low[filled[0]]
         self.empty.set_verts([[(0, 0), (until, 0), (until, 1), (0, 1)]])
         for text, words in zip(self.nobody, ("no images", "this unsure"), strict=True):
-            text.set(x=44 + 396 * until / 2, text=words if until > 0.22 else "")
+            text.set(x=LEFT + self.wide * until / 2, text=words if until > 0.22 else "")
 
     def _show_counts(self, result: Reliability, selected: int) -> None:
         bins = result.after
@@ -218,7 +232,7 @@ class Diagram(Sheet):
         taken: list[int] = []
         for b in told:
             apart = [abs(bins.low[b] + bins.high[b] - bins.low[a] - bins.high[a]) for a in taken]
-            if bins.count[b] and all(396 * far / 2 > ROOM for far in apart):
+            if bins.count[b] and all(self.wide * far / 2 > ROOM for far in apart):
                 taken.append(b)
         for text in self.numbers:
             text.set_text("")
@@ -265,16 +279,12 @@ class Diagram(Sheet):
         dragged = result.method in ("none", "temperature")
         self.point.set_data([here], [np.interp(np.log(here), np.log(known), result.curve_nll)])
         self.here.set_xdata([here])
-        across = RIGHT + INSET + SPAN * np.log(here / low) / np.log(high / low)
-        self.at.set(x=min(max(across, RIGHT + 84), RIGHT + 316), text=f"T = {here:.2f}")
+        across = self.right + INSET + self.span * np.log(here / low) / np.log(high / low)
+        self.at.set(x=min(max(across, self.right + 84), self.width - 84), text=f"T = {here:.2f}")
         self.one.set_visible(abs(np.log(here)) > 0.05)
         for artist in (self.here, self.at, self.point):
             artist.set_visible(dragged)
-        self.hint.set_text(
-            "drag the handle; the predictions stay, only confidences change"
-            if dragged
-            else "this repair has no T; choose another one to drag it"
-        )
+        self.hint.set_text(self.drag if dragged else self.no_drag)
         self._show_best(best, t[loss.argmin()], low, high, result)
         handle = Handle(self.curve_axes, low, high, here, STEP, log=True)
         self.handle(self.here, "temperature", f"temperature T = {here:.2f}", handle)
@@ -289,13 +299,26 @@ class Diagram(Sheet):
             self.best.set_data([best], [0.06])
             words = ("best T on other", f"images: {best:.2f}")
         where = min(max(least if best is None else best, low), high)
-        x = RIGHT + INSET + SPAN * np.log(where / low) / np.log(high / low)
-        x = min(max(x, RIGHT + 56), WIDTH - 56)
+        x = self.right + INSET + self.span * np.log(where / low) / np.log(high / low)
+        x = min(max(x, self.right + 56), self.width - 56)
         taken = bool(result.n_fitted) and result.method == "temperature"
         for text, word in zip(self.told, words, strict=True):
             text.set(x=x, text=word, color=MUTED if taken else BLUE)
         self.fit.set_x(x - 55)
         self.hover(self.fit, "fit T on other images than those evaluated", "method:temperature")
+
+
+class Narrow(Diagram):
+    """The same on a narrow page, with the four numbers in two rows."""
+
+    width, height = 640, 366
+    wide, high = 300, 236
+    right = 388
+    curve_at, span = 208, 232
+    places = ((388, 38, "left"), (388, 98, "left"), (536, 98, "left"), (536, 38, "left"))
+    sharpen = "Sharpen or soften: temperature T"
+    drag = "drag: no prediction changes"
+    no_drag = "this repair has no T"
 
 
 def _box(bins: Bins, number: int, low: float, high: float) -> list[tuple[float, float]]:

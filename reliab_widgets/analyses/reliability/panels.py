@@ -142,7 +142,7 @@ class Corruptions(Panel):
         self._of: dict[str, Any] = {}  # the settings of the rows
         self._table = W.HTML("Every corruption is a pass over all images; fitted on clean ones.")
         self._begin = self.button("Measure", "Evaluate every corruption, or stop", self._toggle)
-        return W.VBox([self._begin, self._table])
+        return W.VBox([self._begin, self._table], layout=W.Layout(align_items="flex-start"))
 
     def show(self, result: Reliability) -> None:
         """Let the rows follow the settings: logits that were measured once are kept."""
@@ -209,7 +209,8 @@ class Corruptions(Panel):
         ]
         head = ["images", "is right", "says", "ECE", "ECE of a perfect model"]
         one = next(iter(self._rows.values()))
-        self._table.value = f"{told} · {one.n:,} images, {repair(self.explorer, one)}{words.cells(head, rows)}"
+        told += f" · {one.n:,} images, {repair(self.explorer, one)}"
+        self._table.value = told + words.cells(head, rows)
 
 
 def repair(explorer: Explorer, result: Reliability) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import numpy as np
 
 from ...core.fields import Array
-from ...core.knobs import Auto, Kind, Real, Text, Whole
+from ...core.knobs import Auto, Flag, Kind, Real, Text, Whole
 from ...core.result import Result
 from ...core.wording import percent, span
 from ...ops.calibration.bins import Bins
@@ -250,6 +250,7 @@ class Reliability(Result):
         pinned: Reliability | None = None,
         bin: Annotated[int | None, Auto(Whole(0, lambda r: len(r.after.count) - 1))] = None,
         best: Annotated[float | None, Auto(Real(above=0))] = None,
+        narrow: Annotated[bool, Flag()] = False,
     ) -> None:
         """Draw the diagram, the counts, four numbers and the loss over temperatures.
 
@@ -263,9 +264,12 @@ class Reliability(Result):
             The bin to mark; by default the costliest.
         best : float, optional
             The temperature fitted on other images; by default the one of this result, if any.
+        narrow : bool
+            Whether it is 640 pixels wide instead of 880.
         """
-        from .drawing import Diagram
+        from .drawing import Diagram, Narrow
 
         if best is None and self.n_fitted and isinstance(self.calibrator, Temperature):
             best = self.calibrator.temperature
-        Diagram.on(figure).show(self, pinned, self.costliest if bin is None else bin, best)
+        chosen = self.costliest if bin is None else bin
+        (Narrow if narrow else Diagram).on(figure).show(self, pinned, chosen, best)

@@ -93,7 +93,8 @@ calibrated model shows by chance.</li>
 
     def views(self) -> dict[str, Any]:
         """Return the keyword arguments for the picture: a bin that it has, the T once fitted."""
-        views, result = super().views(), self.work.result
+        views = super().views() | {"narrow": self.page.picture.live.narrow}
+        result = self.work.result
         if result is not None and (views["bin"] or 0) >= len(result.after.count):
             views["bin"] = None
         return views if self._best is None else views | {"best": self._best}
@@ -126,4 +127,3 @@ calibrated model shows by chance.</li>
             if (self.controls["bin"].value or 0) >= len(result.after.count):
                 self.controls["bin"].value = None
             self.controls["calibration_images"].resolve(result.n_fitted or None)
-
