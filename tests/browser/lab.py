@@ -45,6 +45,8 @@ CUT = """it => [...it.querySelectorAll('.widget-label, .widget-readout, .rw-stri
   .filter(part => part.checkVisibility() && part.scrollWidth > part.clientWidth)
   .map(part => `${part.textContent}: ${part.scrollWidth} > ${part.clientWidth}`)"""
 SECOND = 1000  # milliseconds, as Playwright counts
+# What must come is waited for longer than on a machine of one's own; how soon is another question.
+expect.set_options(timeout=20 * SECOND)
 KERNELS = "@jupyterlab/apputils-extension:kernels-settings"
 
 
