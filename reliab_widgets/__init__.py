@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from . import widgets as widgets
     from . import zoo as zoo
     from .analyses import *  # noqa: F403
+    from .cards import card as card
     from .core import knobs as knobs
     from .core.engine import Cache as Cache
     from .core.engine import Cancelled as Cancelled
@@ -46,6 +47,7 @@ _HOMES = {
     "untrained": "ops.networks.untrained",
     "tuned": "ops.networks.tuning",
     "demo": "zoo",
+    "card": "cards",
 }
 for _word, _name in ANALYSES.items():
     _HOMES[_word] = f"analyses.{_word}.compute"

@@ -82,6 +82,7 @@ LAYERS: list[tuple[str, list[str]]] = [
     ("ui", []),
     ("ui.*", [*CORE, *OPS, *UI]),
     ("widgets", ["analyses", "analyses.*.widget"]),
+    ("cards", CORE),
     ("zoo", [*CORE, *OPS, "zoo.*"]),
     ("zoo.*", [*CORE, *OPS, "zoo", "zoo.*"]),
 ]

@@ -85,6 +85,12 @@ def test_one_word_names_it_all(word: str, analysis: Callable[..., Result], resul
     assert issubclass(getattr(rw.widgets, f"{ANALYSES[word]}Widget"), rw.Explorer)
 
 
+def test_it_has_a_place_on_the_card(result: Result, tmp_path: Path) -> None:
+    assert re.search(r"image \d|\d images|\d reported", result.examined)
+    page = rw.card(result, tmp_path / "card.html").read_text()
+    assert result.examined in page
+
+
 @pytest.mark.parametrize("given", [Brightness(), None, "resnet20"])
 @pytest.mark.parametrize("name", [*ANALYSES, "attack", "smallest_epsilon", "untrained", "oracle"])
 def test_what_is_no_subject_is_refused(name: str, given: Any) -> None:

@@ -67,6 +67,30 @@ def write(path: Path, header: dict[str, Any], arrays: Mapping[str, np.ndarray]) 
     """
     text = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
     members: dict[str, Any] = {**arrays, HEADER: text}
+    with replacing(path) as file:
+        np.savez_compressed(file, **members)
+        with zipfile.ZipFile(file) as made:
+            bomb = _grown(made.infolist())
+        if bomb:  # what would be refused is kept as it is
+            file.seek(0)
+            file.truncate()
+            np.savez(file, **members)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Give a file to write, which takes its place when all is written, or never.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with replacing(Path(folder) / "new" / "a.txt") as file:
+    ...         file.write(b"all")
+    ...     (Path(folder) / "new" / "a.txt").read_text()
+    3
+    'all'
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path.parent)
     # Written beside its final place and then renamed: a full disk or a killed kernel leaves the
@@ -74,13 +98,7 @@ def write(path: Path, header: dict[str, Any], arrays: Mapping[str, np.ndarray]) 
     part, file = _part(path.parent)
     try:
         with file:
-            np.savez_compressed(file, **members)
-            with zipfile.ZipFile(file) as made:
-                bomb = _grown(made.infolist())
-            if bomb:  # what would be refused is kept as it is
-                file.seek(0)
-                file.truncate()
-                np.savez(file, **members)
+            yield file
         os.replace(part, path)
     except BaseException:
         part.unlink(missing_ok=True)

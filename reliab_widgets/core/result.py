@@ -144,6 +144,11 @@ class Result(Record):
     needs: ClassVar[Mapping[str, Kind]] = MappingProxyType({})
     """The knobs that its methods ask for, by name, and what their plain values are."""
 
+    @property
+    def examined(self) -> str:
+        """Say which images it is about, and what was fitted on which others."""
+        return ""
+
     def beside(self, other: Result) -> str:
         """Return what another result is called beside this one: "pinned", or its network."""
         return "pinned" if other.subject == self.subject else other.subject

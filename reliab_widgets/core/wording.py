@@ -101,6 +101,17 @@ def shape(size: Iterable[int]) -> str:
     return " x ".join(map(str, size))
 
 
+def images(numbers: Any) -> str:
+    """Name one image by its number, and of several how many they are.
+
+    Examples
+    --------
+    >>> images([15]), images(range(2000))
+    ('image 15', '2,000 images')
+    """
+    return f"image {numbers[0]}" if len(numbers) == 1 else f"{len(numbers):,} images"
+
+
 def percent(share: float, digits: int = 1) -> str:
     """Return a share of 1 in per cent, to one decimal or as many as are asked for."""
     return f"{share * 100:.{digits}f} %"

@@ -11,7 +11,7 @@ import numpy as np
 from ...core.fields import Array
 from ...core.knobs import Auto, Choice, Flag, Kind, Real, Text, Whole
 from ...core.result import Record, Result
-from ...core.wording import grey_levels, nearest, percent, problem
+from ...core.wording import grey_levels, images, nearest, percent, problem
 from ...ops.calibration.metrics import softmax
 from ...ops.features.plan import Plan
 from .sentences import (
@@ -113,6 +113,11 @@ class Propagation(Result):
     trajectory: Annotated[np.ndarray, Array("T n K")]
     pictures: Annotated[np.ndarray, Array("R+1 C H W", least=0, most=1)]
     notes: tuple[str, ...]
+
+    @property
+    def examined(self) -> str:
+        """Say which images it is about."""
+        return images(self.index)
 
     @property
     def branches(self) -> np.ndarray:

@@ -128,6 +128,11 @@ class Pruning(Result):
     robust: Annotated[np.ndarray, Array("L A", least=0, most=1)]
     notes: tuple[str, ...]
 
+    @property
+    def examined(self) -> str:
+        """Say which images it is about, and what was fitted on which others."""
+        return self.split
+
     def remember(self, subject: Subject, tuned: Sequence[Subject | None] | None) -> None:
         """Let `variant` find the networks here: they are no fields, neither saved nor compared.
 

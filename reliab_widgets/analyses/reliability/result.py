@@ -92,6 +92,11 @@ class Reliability(Result):
     curve_ece: Annotated[np.ndarray, Array("C", least=0, most=1)]
 
     @property
+    def examined(self) -> str:
+        """Say which images it is about, and what was fitted on which others."""
+        return self.split
+
+    @property
     def label(self) -> str:
         """Whose confidence is judged: ``"top"``, ``"all"`` or the name of a class."""
         return str(self.knobs["label"])

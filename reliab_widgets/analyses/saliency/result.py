@@ -11,7 +11,7 @@ import numpy as np
 from ...core.fields import Array
 from ...core.knobs import Auto, Choice, Flag, Kind, Real, Several, Text, Whole
 from ...core.result import Result
-from ...core.wording import percent
+from ...core.wording import images, percent
 from ...ops.attribution.palette import hex_code
 from ...ops.statistics.agreement import MEASURES, kendall, spearman
 from . import sentences
@@ -157,6 +157,11 @@ class Saliency(Result):
     convergence_size: Annotated[np.ndarray, Array("Z", int, least=1, rising=True)]
     convergence: Annotated[np.ndarray, Array("n B Z", least=-1, most=1, nan=True)]
     notes: tuple[str, ...]
+
+    @property
+    def examined(self) -> str:
+        """Say which images it is about."""
+        return images(self.index)
 
     @property
     def method(self) -> str:
