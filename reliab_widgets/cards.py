@@ -85,10 +85,7 @@ def card(
     ...     path.name, path.read_text().count("<figure")
     ('card.html', 1)
     """
-    path = Path(Place().check("path", path, None))
-    if path.suffix.lower() not in (".html", ".htm"):
-        fix = f"Pass path={str(path.with_suffix('.html'))!r}"
-        raise ValueError(problem("a card is a page", f"got path={str(path)!r}", fix))
+    path = check_path(path)
     told = _checked(results)
     page = _page(told, Text().check("summary", summary, None)).encode()
     try:
@@ -98,6 +95,21 @@ def card(
         fix = "Pass path= in a folder that you may write to; the results are as they were"
         seen = f"got {error.strerror or error} for {str(path)!r}"
         raise OSError(problem("the card cannot be written", seen, fix)) from error
+    return path
+
+
+def check_path(path: str | os.PathLike[str]) -> Path:
+    """Refuse a path that is not that of a page.
+
+    Examples
+    --------
+    >>> check_path("card.html").name
+    'card.html'
+    """
+    path = Path(Place().check("path", path, None))
+    if path.suffix.lower() not in (".html", ".htm"):
+        fix = f"Pass path={str(path.with_suffix('.html'))!r}"
+        raise ValueError(problem("a card is a page", f"got path={str(path)!r}", fix))
     return path
 
 

@@ -83,6 +83,9 @@ LAYERS: list[tuple[str, list[str]]] = [
     ("ui.*", [*CORE, *OPS, *UI]),
     ("widgets", ["analyses", "analyses.*.widget"]),
     ("cards", CORE),
+    ("cli", ["__init__", "cli.*"]),
+    ("cli.*", [*CORE, "__init__", "analyses", "cards", "zoo"]),
+    ("__main__", ["cli"]),
     ("zoo", [*CORE, *OPS, "zoo.*"]),
     ("zoo.*", [*CORE, *OPS, "zoo", "zoo.*"]),
 ]

@@ -1,6 +1,8 @@
 """The analyses: one folder, one function and one result each, named by one word."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 ANALYSES = {
     "saliency": "Saliency",
@@ -19,3 +21,14 @@ if TYPE_CHECKING:  # for editors; what runs is loaded when it is first used
     from .reliability.compute import reliability as reliability
     from .saliency.compute import Saliency as Saliency
     from .saliency.compute import saliency as saliency
+
+
+def function(word: str) -> Callable[..., Any]:
+    """Return the function of an analysis, by its word.
+
+    Examples
+    --------
+    >>> function("reliability").__name__
+    'reliability'
+    """
+    return getattr(import_module(f".{word}.compute", __name__), word)
