@@ -32,8 +32,8 @@ from .ties import is_joint
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-_PART = 64  # units that are removed, before progress is told, or so many passes of copies:
-_PASSES = 8
+_PART = 64  # units that are removed before progress is told, or the most passes of copies
+_PASSES = 4, 20  # the fewest and the most of copies: to remember what comes before costs another
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,7 +198,7 @@ def oracle(
     needed = sum(subject.network.trace(subject.images[:1]).values())
     batch = max(1, min(BATCH, memory_budget(subject.device) // max(1, 3 * needed)))
     spans = [(start, start + batch) for start in range(0, len(subject), batch)]
-    size = max(_PART, _PASSES * (batch // len(subject)))
+    size = max(_PART, _PASSES[1] * (batch // len(subject)))
     parts = [tuple(some[at : at + size]) for some in chosen for at in range(0, len(some), size)]
     items = [(start, stop, part) for start, stop in spans for part in parts]
     with naming(image=(subject, range(len(subject)))):
@@ -265,7 +265,7 @@ def _without(case: _Case, item: tuple[int, int, tuple[int, ...]]) -> tuple[np.nd
         if is_joint(modules.get(scale.name)) and np.isin(scale.units, units).any()
     }
     replay = _Replay(subject.on(subject.network.copied(shared=True)), readers)
-    passes = math.ceil(len(units) / max(1, case.batch // len(subject)))
+    passes = max(_PASSES[0], math.ceil(len(units) / max(1, case.batch // len(subject))))
     copies = math.ceil(len(units) / passes)
     with threads(1), torch.inference_mode(False), torch.no_grad():
         try:
