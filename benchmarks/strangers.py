@@ -92,7 +92,8 @@ def made(row: str) -> tuple[nn.Module, int]:
         for module in model.train().modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.momentum = 1.0
-        model(torch.rand(64, 3, side, side))  # of fewer, some variances would be next to nothing
+        # Of fewer, some variances would be next to nothing; large images have more places.
+        model(torch.rand(64 if side < 100 else N, 3, side, side))
     return model.eval(), side
 
 
