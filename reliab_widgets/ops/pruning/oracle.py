@@ -153,7 +153,7 @@ def oracle(
 
     It is exact, and slow: half a pass of all images for each unit. What runs before the first layer
     that reads a unit is computed once for some of its group, and where there are few images, a pass
-    takes copies of them, each without another unit.
+    takes copies of them, each without another unit. Of a large network take some: ``units=16``.
 
     Parameters
     ----------
