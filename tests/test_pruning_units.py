@@ -456,6 +456,29 @@ def test_oracle_is_exact_where_modules_work_in_place() -> None:
     assert np.abs(change).max() > 1e-3
 
 
+def test_the_oracle_of_few_images_takes_many_units_in_one_pass() -> None:
+    rows: list[int] = []
+
+    class Wide(Chain):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv1, self.bn1 = nn.Conv2d(2, 40, 3), nn.BatchNorm2d(40)
+            self.conv2 = nn.Conv2d(40, 4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            rows.append(len(x))
+            return super().forward(x)
+
+    subject = random_subject(Wide(), n=BATCH)
+    whole = rw.oracle(subject, layers=["conv1"])
+    subject = subject[:3]
+    rows.clear()
+    few = rw.oracle(subject, layers=["conv1"])
+    np.testing.assert_allclose(few.change, whole.change[:3], atol=1e-5)
+    assert len(rows) < 10
+    assert sum(rows) < 2 * few.change.size
+
+
 def test_a_sample_of_the_oracle_is_a_part_of_it() -> None:
     subject = random_subject(Chain())
     whole = rw.oracle(subject)

@@ -196,7 +196,7 @@ def _joint(now: list[_Pass], units: Tensor) -> Callable[[nn.Module, Any, Any], A
         if not now or now[0].scale is None:
             return None
         x = inputs[0]
-        return normed(module, x, _factors(now[0].scale, x, units, _axis(module, x)))
+        return normed(module, x, _factors(now[0].scale, x, units, channel_axis(module, x)))
 
     return hook
 
@@ -219,7 +219,7 @@ def normed(module: Any, x: Tensor, open: Tensor) -> Tensor:
     >>> normed(norm, x, torch.tensor([1, 0, 1])).detach()[:, [0, 2]].round()
     tensor([[-1.,  1.]])
     """
-    axis = _axis(module, x)
+    axis = channel_axis(module, x)
     shape = [1] * x.ndim
     shape[axis] = x.shape[axis]
     open = open.view(shape) if open.ndim == 1 else open
@@ -234,8 +234,18 @@ def normed(module: Any, x: Tensor, open: Tensor) -> Tensor:
     return x if bias is None else x + bias.view(shape)
 
 
-def _axis(module: Any, x: Tensor) -> int:
-    """Return where a norm's channels lie: last, or first in some that permute them."""
+def channel_axis(module: Any, x: Tensor) -> int:
+    """Return where a layer reads its channels: last, or first in convolutions and some norms.
+
+    Examples
+    --------
+    >>> channel_axis(nn.Linear(3, 2), torch.zeros(1, 5, 3))
+    -1
+    """
+    if isinstance(module, nn.Conv2d):
+        return 1
+    if not is_joint(module):
+        return -1
     own = type(module).forward not in (nn.LayerNorm.forward, nn.RMSNorm.forward)
     width = module.normalized_shape[0]
     return 1 if own and x.ndim == 4 and x.shape[1] == width != x.shape[-1] else -1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from ...core.analysis import checked
 from ...core.batching import leaves, memory_budget, threads
-from ...core.engine import Progress, sweep
+from ...core.engine import Progress, pulse, sweep
 from ...core.fields import Array
 from ...core.knobs import Auto, Choice, Seed, Several, Text, Whole
 from ...core.result import Record
@@ -22,7 +23,7 @@ from ...core.selection import naming
 from ...core.subject import Subject
 from ...core.wording import problem
 from ..statistics.agreement import spearman
-from .gates import normed
+from .gates import channel_axis, normed
 from .importance import BATCH
 from .plain import plain_attention
 from .structure import Structure, structure
@@ -31,7 +32,8 @@ from .ties import is_joint
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-_PART = 64  # units that are removed one after the other, before progress is told
+_PART = 64  # units that are removed before progress is told, or the most passes of copies
+_PASSES = 4, 20  # the fewest and the most of copies: to remember what comes before costs another
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +152,8 @@ def oracle(
     """Remove each unit alone and measure the loss: the truth that importance scores estimate.
 
     It is exact, and slow: half a pass of all images for each unit. What runs before the first layer
-    that reads a unit is computed once for some of its group.
+    that reads a unit is computed once for some of its group, and where there are few images, a pass
+    takes copies of them, each without another unit. Of a large network take some: ``units=16``.
 
     Parameters
     ----------
@@ -195,10 +198,12 @@ def oracle(
     needed = sum(subject.network.trace(subject.images[:1]).values())
     batch = max(1, min(BATCH, memory_budget(subject.device) // max(1, 3 * needed)))
     spans = [(start, start + batch) for start in range(0, len(subject), batch)]
-    parts = [tuple(some[at : at + _PART]) for some in chosen for at in range(0, len(some), _PART)]
+    size = max(_PART, _PASSES[1] * (batch // len(subject)))
+    parts = [tuple(some[at : at + size]) for some in chosen for at in range(0, len(some), size)]
     items = [(start, stop, part) for start, stop in spans for part in parts]
     with naming(image=(subject, range(len(subject)))):
-        losses = sweep(_without, _Case(whole, found), items, executor=executor, progress=progress)
+        case = _Case(whole, found, batch)
+        losses = sweep(_without, case, items, executor=executor, progress=progress)
     rows = [losses[i : i + len(parts)] for i in range(0, len(losses), len(parts))]
     loss = np.concatenate([row[0][0] for row in rows])
     without = np.concatenate([np.concatenate([part[1] for part in row], 1) for row in rows])
@@ -241,6 +246,7 @@ def _grouped(found: Structure, layers: Sequence[str] | None) -> dict[int, np.nda
 class _Case:
     subject: Subject
     found: Structure
+    batch: int
 
 
 def _without(case: _Case, item: tuple[int, int, tuple[int, ...]]) -> tuple[np.ndarray, np.ndarray]:
@@ -258,24 +264,36 @@ def _without(case: _Case, item: tuple[int, int, tuple[int, ...]]) -> tuple[np.nd
         for scale in found.scales
         if is_joint(modules.get(scale.name)) and np.isin(scale.units, units).any()
     }
-    replay = _Replay(subject.on(subject.network.copied(shared=True)), set(readers))
+    replay = _Replay(subject.on(subject.network.copied(shared=True)), readers)
+    passes = max(_PASSES[0], math.ceil(len(units) / max(1, case.batch // len(subject))))
+    copies = math.ceil(len(units) / passes)
     with threads(1), torch.inference_mode(False), torch.no_grad():
-        whole = cross_entropy(replay.record(subject.images), labels, reduction="none")
-        losses = [
-            cross_entropy(
-                replay.silence({n: np.flatnonzero(i == unit) for n, i in readers.items()}),
-                labels,
-                reduction="none",
-            )
-            for unit in units
-        ]
-    return whole.double().cpu().numpy(), torch.stack(losses, 1).double().cpu().numpy()
+        try:
+            logits = replay.record(subject.images, copies)
+        except _Mixed:
+            copies = 1
+            logits = replay.record(subject.images, copies)
+        whole = cross_entropy(logits, labels, reduction="none")
+        losses = []
+        for at in range(0, len(units), copies):
+            logits = replay.silence(np.resize(units[at : at + copies], copies))
+            losses.append(cross_entropy(logits, labels.repeat(copies), reduction="none"))
+            pulse()
+    without = torch.cat(losses).view(-1, len(subject))[: len(units)].T
+    return whole.double().cpu().numpy(), without.double().cpu().numpy()
+
+
+class _Mixed(Exception):
+    """A layer reads rows of which one cannot tell to which copy of the images they belong."""
 
 
 class _Replay:
-    """A network that answers from memory up to the first layer that reads what is changed."""
+    """A network that answers from memory up to the first layer that reads what is changed.
 
-    def __init__(self, subject: Subject, readers: set[str]) -> None:
+    It is told, for each layer that reads, which unit each of its inputs is a channel of.
+    """
+
+    def __init__(self, subject: Subject, readers: dict[str, np.ndarray]) -> None:
         self.network = subject.network
         self._leaves: dict[str, Any] = leaves(self.network.model)
         for module in self._leaves.values():
@@ -283,12 +301,13 @@ class _Replay:
             module.register_forward_pre_hook(lambda module, inputs: None)
         self._readers = readers
         self._images = torch.empty(0)
+        self._copies = 1
         self._calls: list[Any] = []
         self._changed: set[int] = set()
 
-    def record(self, images: Tensor) -> Tensor:
-        """Pass the images, keep what every module gives, and return the logits."""
-        self._images = images
+    def record(self, images: Tensor, copies: int) -> Tensor:
+        """Pass copies of the images, keep what every module gives, and return the logits of one."""
+        self._images, self._copies = images.repeat(copies, 1, 1, 1), copies
         kept: list[tuple[str, Any, int]] = []
 
         def call(name: str, forward: Callable[..., Any], *inputs: Any, **options: Any) -> Any:
@@ -310,7 +329,9 @@ class _Replay:
 
             def keep(name: str, forward: Callable[..., Any], *inputs: Any, **options: Any) -> Any:
                 nonlocal met
-                met = met or name in self._readers  # what comes later is computed anew
+                if name in self._readers:
+                    met = True  # what comes later is computed anew
+                    self._check(inputs[0] if inputs else options["input"])
                 output = forward(*inputs, **options)
                 if not met:
                     changes = len(kept) in self._changed
@@ -318,13 +339,26 @@ class _Replay:
                 return output
 
         with self._answering(keep):
-            logits = self.network.logits(images)
+            logits = self.network.logits(self._images)
         self._calls = [output for _, output, _ in kept]
-        return logits
+        return logits[: len(images)]
 
-    def silence(self, channels: dict[str, np.ndarray]) -> Tensor:
-        """Return the logits of the same images when layers cannot read some channels."""
+    def _check(self, x: Tensor) -> None:
+        """Refuse rows of which the first are not those of the first copy, and so on."""
+        if len(x) % self._copies:
+            raise _Mixed
+        first, *others = x.chunk(self._copies)
+        close = 1e-5 * float(first.abs().max())
+        if any(not torch.allclose(first, other, rtol=0, atol=close) for other in others):
+            raise _Mixed
+
+    def silence(self, units: np.ndarray) -> Tensor:
+        """Return the logits of each copy when no layer can read one unit, each copy its own."""
         place = -1
+        gone = {
+            name: torch.from_numpy(units[:, None] == inputs).to(self._images.device)
+            for name, inputs in self._readers.items()
+        }
 
         def call(name: str, forward: Callable[..., Any], *inputs: Any, **options: Any) -> Any:
             nonlocal place
@@ -332,16 +366,18 @@ class _Replay:
             if place < len(self._calls):
                 known = self._calls[place]
                 return known.clone() if place in self._changed else known
-            if len(gone := channels.get(name, ())):
+            if name in gone:
                 x = inputs[0] if inputs else options.pop("input")
                 module = self._leaves[name]
+                axis = channel_axis(module, x)
+                rows = 1 if self._copies == 1 else len(x)
+                closed = gone[name].repeat_interleave(rows // self._copies or 1, 0)
+                shape = [rows, *[1] * (x.ndim - 1)]
+                shape[axis] = x.shape[axis]
+                closed = closed.view(shape)
                 if is_joint(module):
-                    open = torch.ones(module.normalized_shape, device=x.device)
-                    open[gone] = 0
-                    return normed(module, x, open)
-                x = x.clone()
-                (x if isinstance(module, nn.Conv2d) else x.movedim(-1, 1))[:, gone] = 0
-                inputs = (x, *inputs[1:])
+                    return normed(module, x, (~closed).float())
+                inputs = (x.masked_fill(closed, 0), *inputs[1:])
             return forward(*inputs, **options)
 
         with self._answering(call):
