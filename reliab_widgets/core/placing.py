@@ -7,10 +7,55 @@ from itertools import pairwise
 
 import numpy as np
 
-STEP = 5.0
+STEP = 8.0
 """Pixels between two places of a line that are looked at."""
 NEAR, FAR = 5.0, 14.0
 """Pixels to its own line, and to others, beyond which a name stands no better."""
+
+
+LETTER, HIGH = 7.4, 13.0
+"""Pixels that a letter of a name takes at most on the average, and a line of letters."""
+
+
+def names_beside(
+    lines: Sequence[tuple[np.ndarray, str]], box: tuple[float, float, float, float]
+) -> list[tuple[float, float] | None]:
+    """Return where the name of each line stands: none on another, none on the foot of the chart.
+
+    Parameters
+    ----------
+    lines : sequence of (numpy.ndarray, str)
+        Each ``(N, 2)`` corners in pixels, NaN where it is interrupted, and what it is called.
+    box : (float, float, float, float)
+        Left, top, width and height of the chart.
+
+    Returns
+    -------
+    list
+        Middles, and None for what is no line: fewer than two corners.
+
+    Examples
+    --------
+    >>> flat = np.array([[0, 50], [100.0, 50]])
+    >>> (_, high), (_, low) = names_beside([(flat - [0, 9], "a"), (flat, "b")], (0, 0, 100, 99))
+    >>> high < 41 and low > 50
+    True
+    """
+    left, top, wide, high = box
+    room = (left, top - 4, left + wide, top + high - 3)
+    taken = [np.array([[left, top + high], [left + wide, top + high]])]
+    places: list[tuple[float, float] | None] = []
+    for number, (line, name) in enumerate(lines):
+        if np.isfinite(line).all(1).sum() < 2:
+            places.append(None)
+            continue
+        others = [other for k, (other, _) in enumerate(lines) if k != number]
+        size = (LETTER * len(name), HIGH)
+        x, y = beside(line, size, [*others, *taken], room)
+        ends = [x - size[0] / 2, x + size[0] / 2]
+        taken += [np.array([[ends[0], at], [ends[1], at]]) for at in (y - 6, y, y + 6)]
+        places.append((x, y))
+    return places
 
 
 def beside(

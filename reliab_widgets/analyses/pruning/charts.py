@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from ...core.placing import beside
+from ...core.placing import names_beside
 from ...core.style import BLUE, GREY, INK, MUTED, PANEL, PAPER, Sheet
 from ...core.wording import percent, typeset
 from ...ops.calibration.bins import binned
@@ -87,22 +87,16 @@ class Confidences(Sheet):
     ) -> None:
         """Write beside each line which temperature it is of."""
         left, y, wide, high = ERRORS
-        paths = {
-            name: np.stack([left + wide * across, y + high * (1 - ece / top)], axis=1)
-            for name, ece in lines.items()
-        }
-        taken = [np.array([[left, y + high], [left + wide, y + high]])]
-        for name in sorted(paths, key=lambda it: it != mine):
-            if np.isfinite(paths[name]).all(1).sum() < 2:
-                continue
-            size = (7.0 * len(CALLED[name]), 13.0)
-            others = [path for other, path in paths.items() if other != name]
-            room = (left, y - 4, left + wide, y + high - 3)
-            x, at = beside(paths[name], size, [*others, *taken], room)
-            ends = [x - size[0] / 2, x + size[0] / 2]
-            taken += [np.array([[ends[0], it], [ends[1], it]]) for it in (at - 6, at, at + 6)]
-            style: dict[str, Any] = {"ha": "center", "va": "center", "bbox": BEHIND}
-            self.text(x, at, CALLED[name], color=BLUE if name == mine else GREY, **style)
+        order = sorted(lines, key=lambda it: it != mine)
+        paths = [
+            np.stack([left + wide * across, y + high * (1 - lines[name] / top)], axis=1)
+            for name in order
+        ]
+        called = [(path, CALLED[name]) for path, name in zip(paths, order, strict=True)]
+        for name, place in zip(order, names_beside(called, ERRORS), strict=True):
+            if place is not None:
+                style: dict[str, Any] = {"ha": "center", "va": "center", "bbox": BEHIND}
+                self.text(*place, CALLED[name], color=BLUE if name == mine else GREY, **style)
 
     def _show_diagram(
         self, result: Pruning, place: int, temperature: str, image: int | None

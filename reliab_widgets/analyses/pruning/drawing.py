@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from ...core.drawing import Handle, short
-from ...core.placing import beside
+from ...core.placing import names_beside
 from ...core.style import (
     BLUE,
     BLUE_TINT,
@@ -104,6 +104,8 @@ class Sweep(Sheet):
         x = self.list_at
         self.listed = [(self.text(x, 0), self.text(x + 44, 0)) for _ in range(4)]
         self.level = self.label(x, 38)
+        self.named: tuple[Any, ...] = ()
+        self.places: list[tuple[float, float] | None] = []
         behind = {"facecolor": PAPER, "alpha": 0.92, "lw": 0, "pad": 1}
         self.called = [
             self.text(0, 0, ha="center", va="center", color=colour, fontweight=weight, bbox=behind)
@@ -217,26 +219,21 @@ class Sweep(Sheet):
     def _call_lines(self, highest: float, name: str) -> None:
         """Write beside each line what it is, away from the others."""
         left, top, wide, high = self.curve
-        lines = {}
-        for line in (self.accuracy, self.random, self.loser):
-            if line.get_visible():
-                x, y = np.asarray(line.get_xdata()) / highest, 1 - np.asarray(line.get_ydata())
-                lines[line] = np.stack([left + wide * x, top + high * y], axis=1)
-        foot = np.array([[left, top + high], [left + wide, top + high]])
-        room = (left, top - 4, left + wide, top + high - 3)
-        taken = [foot]
         told = (self.accuracy, "all images"), (self.random, "random"), (self.loser, name)
+        lines = []
         for text, (line, words) in zip(self.called, told, strict=True):
-            text.set_text("")
-            if line not in lines or np.isfinite(lines[line]).all(1).sum() < 2:
-                continue
-            size = (7.4 * len(words), 13.0)
-            others = [it for key, it in lines.items() if key is not line]
-            x, y = beside(lines[line], size, [*others, *taken], room)
-            text.set(text=words, x=x, y=y)
-            ends = [x - size[0] / 2, x + size[0] / 2]
-            taken += [np.array([[ends[0], at], [ends[1], at]]) for at in (y - 6, y, y + 6)]
+            text.set_text(words)
+            across, up = (np.asarray(it, float) for it in line.get_data())
+            if not line.get_visible():
+                up = np.full(len(up), np.nan)
+            places = [left + wide * across / highest, top + high * (1 - up)]
+            lines.append((np.stack(places, axis=1), words))
         self.called[2].set_color(self.loser.get_color())
+        what = (name, *(line.tobytes() for line, _ in lines))
+        if what != self.named:  # else another level of the same lines, whose names stay
+            self.named, self.places = what, names_beside(lines, self.curve)
+        for text, place in zip(self.called, self.places, strict=True):
+            text.set(position=place or (0, 0), visible=place is not None)
 
     def _show_columns(self, result: Pruning) -> None:
         """Let every level be pointed at, and chosen, in its column."""
