@@ -129,5 +129,5 @@ class Confidences(Sheet):
         axes.set(xlim=(0, 1), ylim=(0, 1), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
         for set_labels in (axes.set_xticklabels, axes.set_yticklabels):
             set_labels(["0", "50", typeset("100 %")])
-        self.title.set_text("How often it is right, by how sure it says it is")
+        self.title.set_text("How often it is right, by its confidence")
         self.below.set_text(f"confidence, {CALLED[temperature]}; ○ whole, ● pruned")
