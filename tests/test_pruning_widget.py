@@ -209,7 +209,7 @@ def test_a_pin_is_a_ghost(subject: Subject, result: Pruning) -> None:
     other = rw.pruning(subject, levels=(0.3,), criterion="weight")
     assert "pinned" in texts(result, pinned=other)
     assert "pinned" not in texts(result)
-    assert other.against(result).startswith("Against the pin (criterion taylor, levels ")
+    assert other.against(result).startswith("Against the pin (criterion taylor), at 30 %: ")
 
 
 def test_a_pin_says_what_differs_at_the_level_of_the_ring(

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from .result import Pruning
 
 
+DECIDING = ("criterion", "scope", "rounds", "protect", "calibration_images", "finetune", "seed")
+"""The knobs that decide which network stands at a level."""
+
+
 def summary(result: Pruning) -> str:
     """Say in one sentence what the level that tells most costs."""
     place = result.telling
@@ -177,15 +181,17 @@ def against(result: Pruning, pinned: Pruning, level: float | None = None) -> str
     if np.array_equal(result.index, pinned.index):
         answers = (it.logits[0, k].argmax(-1) for it, k in ((result, here), (pinned, there)))
         said += f"; {np.not_equal(*answers).sum():,} of {result.n:,} predictions differ"
+    else:
+        said += f"; the pin is of {pinned.n:,} other test images"
     return f"{result.versus(pinned)}{_apart(result, pinned)}, at {percent(level, 0)}: {said}."
 
 
 def _apart(result: Pruning, pinned: Pruning) -> str:
     """Say with which settings a pinned result was made, where these are others."""
     other = [
-        f"{name.replace('_', ' ')} {value}"
+        f"{name.replace('_', ' ')} {'by default' if value is None else value}"
         for name, value in pinned.knobs.items()
-        if value != result.knobs.get(name)
+        if name in DECIDING and value != result.knobs.get(name)
     ]
     return f" ({', '.join(other)})" if other else ""
 
