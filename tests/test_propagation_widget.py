@@ -915,7 +915,7 @@ def test_after_cancel_controls_and_code_are_those_of_the_picture(
     widget.wait(LONG)
     assert widget.state() == before
     assert widget.code_shown() == code
-    assert 'rw-warning">cancelled: shows FGSM 51/255' in widget.page.chips.value
+    assert 'rw-shows">shows: FGSM 51/255' in widget.page.chips.value  # it is complete
     button(widget, "Resume").click()
     assert widget.wait(LONG).index.tolist() == [3]
     assert widget.state()["image"] == 3

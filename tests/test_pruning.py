@@ -471,7 +471,8 @@ def test_sentences(result: Pruning) -> None:
         result, 0.3
     )
     told = float(result.levels[result.telling])
-    assert result.against(result) == f"Against the pin, at {told * 100:.0f} %: no difference."
+    same = "The pin is this same sweep: change a setting to compare with it."
+    assert result.against(result) == same
     assert result.reading() == result.reading(level=told)
     assert "Control: random removal leaves " in result.reading(level=0.3)
     assert result.reading(level=0.0).startswith("Nothing is removed: ")
@@ -481,9 +482,12 @@ def test_a_pin_is_compared_at_the_chosen_level(subject: Subject, result: Pruning
     other = rw.pruning(subject, criterion="random", levels=(0.15, 0.6), images=30)
     mine, pinned = (f"{one.accuracy[0, one.at(0.15)] * 100:.1f} %" for one in (result, other))
     said = result.against(other, level=0.15)
-    assert said.startswith("Against the pin, at 15 %: ")
-    assert said.endswith("no difference." if mine == pinned else f"{mine} instead of {pinned}.")
-    assert result.against(other, level=0.0) == "Against the pin, at 0 %: no difference."
+    assert said.startswith("Against the pin (criterion random, calibration images by default), at ")
+    assert (
+        f"the same accuracy, {mine}" if mine == pinned else f"{mine} instead of {pinned}"
+    ) in said
+    differ = (result.logits[0, 1].argmax(1) != other.logits[0, 1].argmax(1)).sum()
+    assert said.endswith(f"; {differ} of 30 predictions differ.")
     assert result.against(other, level=0.3) == "Against the pin: it has no 30 %."
     told = result.levels[result.telling] * 100
     shared = f"at {told:.0f} %: " if told in (15, 60) else f"it has no {told:.0f} %."

@@ -209,7 +209,68 @@ def test_a_pin_is_a_ghost(subject: Subject, result: Pruning) -> None:
     other = rw.pruning(subject, levels=(0.3,), criterion="weight")
     assert "pinned" in texts(result, pinned=other)
     assert "pinned" not in texts(result)
-    assert other.against(result).startswith("Against the pin, at 30 %: ")
+    assert other.against(result).startswith("Against the pin (criterion taylor), at 30 %: ")
+
+
+def test_a_pin_says_what_differs_at_the_level_of_the_ring(
+    subject: Subject, result: Pruning
+) -> None:
+    other = rw.pruning(subject, levels=(0.15, 0.3, 0.6), criterion="weight")
+    for place, level in enumerate(result.levels):
+        said = other.against(result, level=float(level))
+        mine, pinned = (it.accuracy[0, place] * 100 for it in (other, result))
+        assert said.startswith(f"Against the pin (criterion taylor), at {level * 100:.0f} %: ")
+        assert f"{mine:.1f} %" in said
+        assert mine == pinned or f"{mine:.1f} % instead of {pinned:.1f} %" in said
+        differ = (other.logits[0, place].argmax(1) != result.logits[0, place].argmax(1)).sum()
+        assert f"; {differ} of 40 predictions differ." in said
+    assert "this same sweep" in result.against(result, level=0.3)
+
+
+def test_only_levels_that_are_neighbours_are_joined(subject: Subject) -> None:
+    grown: list[Pruning] = []
+    rw.pruning(subject, levels=(0.1, 0.2, 0.4, 0.8), partial=grown.append)
+    (some,) = [it for it in grown if it.levels.tolist() == [0.0, 0.1, 0.8]]
+    drawing: Any = some.plot(level=0.1)._drawing  # type: ignore[attr-defined]
+    for line in (drawing.accuracy, drawing.random):
+        assert np.isnan(line.get_ydata()).tolist() == [False, False, True, True, False]
+        np.testing.assert_array_equal(line.get_xdata(), some.asked)
+    assert [np.ptp(it.vertices[:, 0]) for it in drawing.band.get_paths()] == [0.1, 0.0]
+
+
+def test_lines_have_their_names_beside_them(result: Pruning) -> None:
+    place = 3
+    drawing: Any = result.plot(level=0.6)._drawing  # type: ignore[attr-defined]
+    names = [text.get_text() for text in drawing.called]
+    assert names == ["all images", "random", result.classes[result.loser(place)]]
+    boxes = [(*text.get_position(), 7.4 * len(text.get_text()) / 2) for text in drawing.called]
+    for k, (x, y, half) in enumerate(boxes):
+        for a, b, other in boxes[:k]:
+            assert abs(y - b) > 12 or abs(x - a) > half + other
+
+
+def test_a_class_that_is_chosen_shows_its_curve_and_its_numbers(result: Pruning) -> None:
+    for payer, name in enumerate(result.classes):
+        drawing: Any = result.plot(level=0.3, payer=payer)._drawing  # type: ignore[attr-defined]
+        curve = result.class_accuracy[0, :, payer]
+        np.testing.assert_array_equal(drawing.loser.get_ydata(), curve)
+        assert drawing.called[2].get_text() == name
+        said = result.reading(level=0.3, payer=payer).replace("\u202f", " ")
+        count = (result.truth == payer).sum()
+        assert f" {name}, {count} test images: {curve[0] * 100:.0f} % right before, " in said
+        assert f"{curve[2] * 100:.0f} % after (" in said
+        assert "95 % interval " in said
+
+
+def test_the_control_says_of_how_many_draws_it_is(subject: Subject) -> None:
+    grown: list[Pruning] = []
+    rw.pruning(subject, levels=(0.3,), partial=grown.append)
+    one, all_five = grown[1], rw.pruning(subject, levels=(0.3,))
+    for result, words in ((one, "(1 draw so far)"), (all_five, "(mean of 5 draws)")):
+        assert words in result.reading(level=0.3)
+        assert words in " ".join(titles(result, level=0.3))
+    assert any("1 random draw\u00a0" in it for it in texts(one, level=0.3))
+    assert any("5 random draws\u00a0" in it for it in texts(all_five, level=0.3))
 
 
 def test_the_same_figure_follows_the_level(result: Pruning) -> None:
@@ -411,7 +472,9 @@ def test_another_setting_keeps_the_level(
     assert widget.state()["criterion"] == "taylor"
     assert widget.work.result is before
     assert ring(widget) == 0.4
-    assert "cancelled: shows 40 % removed" in widget.page.chips.value.replace("\u202f", " ")
+    chips = widget.page.chips.value.replace("\u202f", " ")
+    assert "shows: 40 % removed, 11 of 11 levels" in chips  # a complete picture
+    assert "cancelled" not in chips
     paused, go_on = held(monkeypatch, 2)
     button(widget, "Resume").click()
     assert paused.wait(60)
@@ -460,7 +523,7 @@ def test_large_images_are_seen_by_a_few_first(monkeypatch: pytest.MonkeyPatch) -
         few, many = ([it for it in shown if it[0] == n] for n in (8, 40))
         assert shown == few + many
         assert few[-1][1] == [0.0, 0.1]
-        assert all("≈ preview: 8 of 40 images" in it[2] for it in few)
+        assert all("≈ preview: 8 of 40 test images" in it[2] for it in few)
         # It stays until the level of the ring is there.
         assert many[0][1] == [0.0, 0.1]
         assert "preview" not in many[0][2]
@@ -571,11 +634,11 @@ def test_a_pin_is_compared_at_the_level_of_the_slider(widget: PruningWidget) -> 
     button(widget, "Pin").click()
     widget.set(criterion="random", level=0.2).wait(60)
     said = widget.result.against(pinned, level=0.2)
-    assert said.startswith("Against the pin, at 20 %: ")
+    assert said.startswith("Against the pin (criterion taylor), at 20 %: ")
     assert said in readout(widget)
     widget.controls["level"].value = 0.5
     widget.wait(60)
-    assert "Against the pin, at 50 %: " in readout(widget)
+    assert "Against the pin (criterion taylor), at 50 %: " in readout(widget)
 
 
 def test_a_folder_of_results_serves_the_widget(

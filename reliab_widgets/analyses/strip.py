@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 LETTER = 7.0
 """Pixels that a letter takes at most, on the average."""
+APART = 12
+"""Pixels between what stands below two stages: with less it reads as one."""
 BELOW = 34
 """Pixels below its line that a strip needs."""
 
@@ -169,7 +171,7 @@ class Strip:
             bold = LETTER * (1.08 if heavy == "bold" else 0.92) * len(words)
             both = bold + (5 + LETTER * 0.92 * len(detail) if detail else 0)
             low, high = middle - both / 2, middle + both / 2
-            if both > room or any(low < b + 4 and high > a - 4 for a, b in taken):
+            if both + APART > room or any(low < b + APART and high > a - APART for a, b in taken):
                 return write(middle, words, "", room) if detail else None
             taken.append((low, high))
             colour = INK if heavy == "bold" else MUTED

@@ -154,6 +154,9 @@ def call(word: str, subject: Subject, knobs: dict[str, Knob], values: dict[str, 
     )
 
 
-def arguments(subject: Subject, knobs: dict[str, Knob], values: dict[str, Any]) -> list[str]:
-    """Write knobs as arguments of a call; what has no short text is named like its knob."""
-    return [f"{n}={knobs[n].kind.text(n, value, subject)}" for n, value in values.items()]
+def arguments(about: Any, knobs: Mapping[str, Knob], values: dict[str, Any]) -> list[str]:
+    """Write knobs as arguments of a call; what has no short text is named like its knob.
+
+    ``about`` is the Subject, or the Result whose views the knobs are.
+    """
+    return [f"{n}={knobs[n].kind.text(n, value, about)}" for n, value in values.items()]

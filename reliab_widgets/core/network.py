@@ -388,8 +388,13 @@ class Network:
         """Whether the logits can be differentiated with respect to the images."""
         return not self.blocked
 
-    def check_gradients(self) -> None:
+    def check_gradients(self, why: str = "reliability works without") -> None:
         """Refuse what needs gradients where there are none.
+
+        Parameters
+        ----------
+        why : str
+            What they are needed for, or what works without.
 
         Raises
         ------
@@ -398,7 +403,7 @@ class Network:
         """
         if self.blocked:
             happened = f"gradients are blocked inside {type(self.model).__name__}.forward"
-            fix = "Remove what blocks them from model=; reliability works without"
+            fix = f"Remove what blocks them from model=; {why}"
             raise ValueError(problem(happened, self.blocked, fix))
 
     # --- identity -----------------------------------------------------------------------------

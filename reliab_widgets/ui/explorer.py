@@ -178,7 +178,9 @@ class Explorer(Special, W.VBox):
 
     def code_shown(self) -> str:
         """Return Python text for what is shown, not for what is being computed."""
-        return export.code_of(self.analysis, self.subject, self.work.result, self.knobs())
+        result = self.work.result
+        views = self.views() if isinstance(result, Result) else {}
+        return export.code_of(self.analysis, self.subject, result, self.knobs(), views)
 
     def cancel(self) -> None:
         """Stop what runs; the last complete picture stays."""

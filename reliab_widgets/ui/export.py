@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from .. import __version__
 from ..core import drawing
+from ..core.analysis import arguments
 from ..core.result import Result
 from ..core.subject import Subject
 from ..core.wording import named, problem
@@ -94,17 +95,40 @@ def passport(
     ).encode()
 
 
-def code_of(analysis: Any, subject: Subject, result: Any, knobs: dict[str, Any]) -> str:
-    """Return Python text that computes what is shown, without a widget."""
+def code_of(
+    analysis: Any, subject: Subject, result: Any, knobs: dict[str, Any], views: dict[str, Any]
+) -> str:
+    """Return Python text that computes what is shown, without a widget.
+
+    Parameters
+    ----------
+    analysis : callable
+        What was called.
+    subject : Subject
+        What was examined.
+    result : object
+        What it gave.
+    knobs, views : dict
+        How it was called, and what is seen of the result.
+    """
     if isinstance(result, Result) and result.source:
+        kinds = type(result).views
+        seen = {n: it for n, it in views.items() if n in kinds and it != kinds[n].default}
         ending = 'result  # or its table, result.to_frame(), or result.plot().savefig("a.svg")'
+        if seen:
+            ending = (
+                f"shown = dict({', '.join(arguments(result, kinds, seen))})\n"
+                "print(result.reading(**shown))\n"
+                "result.plot(**shown)  # or its table, result.to_frame(); a file, "
+                'result.plot(**shown).savefig("a.svg")'
+            )
         return f"{result.code().rstrip()}\n{ending}\n"
     word = named(analysis)
     word = word if word.isidentifier() else "analysis"
-    arguments = "".join(f", {name}={value!r}" for name, value in knobs.items())
+    given = "".join(f", {name}={value!r}" for name, value in knobs.items())
     return (
         f"import reliab_widgets as rw\n\nsubject = {subject.code}\n"
-        f"result = {word}(subject{arguments})\n"
+        f"result = {word}(subject{given})\n"
     )
 
 

@@ -64,6 +64,7 @@ class Page:
         self.panels = [kind(explorer) for kind in explorer.panels]
         button = self.button
         self.pin = button("Pin", "Keep this picture as a ghost to compare with", explorer.work.pin)
+        self.pin.layout.width = "54px"  # enough for "Unpin": what stands beside it stays there
         self._actions = [
             self.pin,
             button("Reset", "Go back to the settings at the start", explorer.work.reset),
@@ -134,6 +135,7 @@ class Page:
         for part in [*parts[:2], parts[6], self.files]:
             part.add_class("rw-row")
         parts[1].add_class("rw-context")
+        parts[6].add_class("rw-actions")
         parts[4].add_class("rw-stage")
         return parts
 

@@ -21,7 +21,9 @@ def strip(thumbnails: list[str]) -> str:
     return f'<div class="rw-strip">{"".join(thumbnails)}</div>'
 
 
-def thumbnail(image: np.ndarray, caption: str, title: str, side: int = LARGE) -> str:
+def thumbnail(
+    image: np.ndarray, caption: str, title: str, side: int = LARGE, below: str = ""
+) -> str:
     """Return one image with a caption below and a title when pointed at.
 
     Parameters
@@ -32,6 +34,8 @@ def thumbnail(image: np.ndarray, caption: str, title: str, side: int = LARGE) ->
         Text; the caption may hold line breaks.
     side : int
         Height on the page in pixels.
+    below : str
+        HTML between image and caption, see `bar`.
     """
     stream = io.BytesIO()
     Image.fromarray(rgb(image)).save(stream, "PNG")
@@ -39,7 +43,27 @@ def thumbnail(image: np.ndarray, caption: str, title: str, side: int = LARGE) ->
     lines = "<br>".join(html.escape(line) for line in caption.split("\n"))
     words = html.escape(title)
     drawn = f'<img src="{uri}" alt="{words}" height="{side}">'
-    return f'<figure title="{words}">{drawn}<figcaption>{lines}</figcaption></figure>'
+    return f'<figure title="{words}">{drawn}{below}<figcaption>{lines}</figcaption></figure>'
+
+
+def bar(limit: float, side: int = LARGE) -> str:
+    """Return what the colours of `coloured` mean, as HTML; nothing where all are that of 0.
+
+    Examples
+    --------
+    >>> "<span>−0.25</span><span>0</span><span>+0.25</span>" in bar(0.25)
+    True
+    """
+    if not limit > 0:
+        return ""
+    colours = coloured(np.linspace(-limit, limit, 9)[None], limit)[:, 0].T
+    stops = ", ".join("rgb({} {} {})".format(*np.rint(255 * it).astype(int)) for it in colours)
+    ends = "".join(f"<span>{it}</span>" for it in (f"−{limit:.2g}", "0", f"+{limit:.2g}"))
+    return (
+        f'<div style="width: {side}px; margin-top: 4px"><div style="height: 6px; '
+        f'background: linear-gradient(to right, {stops})"></div>'
+        f'<div style="display: flex; justify-content: space-between">{ends}</div></div>'
+    )
 
 
 def coloured(values: np.ndarray, limit: float) -> np.ndarray:

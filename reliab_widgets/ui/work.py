@@ -59,7 +59,7 @@ class Work:
         self._pin_next = False
         self.shown_state: dict[str, Any] = {}
         self._less: dict[str, Any] = {}
-        self._stopped = False
+        self._stopped = self._partial = False
         self._doing: tuple[dict[str, Any], dict[str, Any] | None] = {}, None
         self._growing = False
 
@@ -117,6 +117,7 @@ class Work:
             if not known:
                 explorer.runner.say("○ computing")
             result = self.compute(ticks, knobs if rough is None else rough)
+            self._growing = False
             if job.cancelled:  # an analysis that does not watch ran to its end
                 raise Cancelled
             if rough is None and self._pin_next:
@@ -147,6 +148,7 @@ class Work:
     def take(self, result: Any, state: dict[str, Any], preview: bool = False) -> None:
         """Show a new result, which belongs to these settings."""
         self.error, self.result, self.is_preview = None, result, preview
+        self._partial = preview or self._growing
         self.shown_state = dict(state)
         self.paint()
 
@@ -213,7 +215,7 @@ class Work:
 
     def stopped(self) -> None:
         """Let the controls go back to what is shown; Resume asks again for what was asked."""
-        explorer = self._explorer
+        explorer, self._growing = self._explorer, False
         if self.result is None:
             return
         shown = {
@@ -240,7 +242,7 @@ class Work:
         if not any(map(_shows, chips)):
             said_so = "cancelled" if self._stopped else shown and f"picture: {shown}"
             chips = [*chips, Chip(said_so, "warning")] if said_so else chips
-        elif self._stopped:
+        elif self._stopped and self._partial:
             chips = [_cancelled(it) if _shows(it) else it for it in chips]
         elif shown:  # it says already what the picture shows: not what the controls say
             chips = [it._replace(kind="warning") if isinstance(it, Chip) else it for it in chips]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from ...core.style import BLUE, GREY, INK, MUTED, PAPER, Sheet
+from ...core.placing import names_beside
+from ...core.style import BLUE, GREY, INK, MUTED, PANEL, PAPER, Sheet
 from ...core.wording import percent, typeset
 from ...ops.calibration.bins import binned
 from ...ops.pruning.measures import BINS, TEMPERATURES
@@ -21,6 +22,10 @@ CALLED = {
     "refitted": "T fitted again",
 }
 """How the temperatures are called."""
+ERRORS = (44, 28, 300, 160)
+"""Left, top, width and height of the axes of the errors, in pixels."""
+BEHIND = {"facecolor": PANEL, "alpha": 0.92, "lw": 0, "pad": 1}
+"""Behind a name that lies on something."""
 
 
 class Confidences(Sheet):
@@ -31,33 +36,42 @@ class Confidences(Sheet):
     def __init__(self, figure: Figure) -> None:
         super().__init__(figure)
         self.heading(0, "Calibration error (ECE) over what is removed")
-        self.errors = self.chart(44, 28, 300, 160)
+        self.errors = self.chart(*ERRORS)
         self.errors.spines["bottom"].set_color(MUTED)
-        self.title = self.heading(548)
-        self.diagram = self.chart(584, 28, 240, 160)
+        self.title = self.heading(560)
+        self.diagram = self.chart(596, 28, 230, 160)
         self.below = self.label(704, 226, ha="center")
 
     def show(self, result: Pruning, place: int, temperature: str, image: int | None) -> None:
         """Draw a level of ``result`` under one of the temperatures."""
-        axes, levels = self.errors, result.levels
+        axes, levels, asked = self.errors, result.levels, np.array(result.asked)
         most = 0.05
         ends: list[tuple[float, str, bool | None]] = []
+        lines: dict[str, np.ndarray] = {}
         for name in TEMPERATURES:
             ece = result.calibration[f"ece {name}"][0]
             mine = name == temperature
             style: dict[str, Any] = {"color": BLUE, "lw": 2.2, "marker": "o", "ms": 6}
             if not mine:
-                style = {"color": GREY, "lw": 1.4, "ls": {"raw": "--"}.get(name, "-")}
-            axes.plot(levels, ece, mec=PAPER, **style)
+                style = {
+                    "color": GREY,
+                    "lw": 1.4,
+                    "ls": {"raw": "--"}.get(name, "-"),
+                    "marker": ".",
+                }
+            axes.plot(asked, result.spread(ece), mec=PAPER, **style)
             ends.append((float(ece[place]), CALLED[name], mine))
             most = max(most, ece.max())
+            lines[name] = result.spread(ece)
         drawn = result.calibration[f"ece {temperature}"][1:, place].mean()
         axes.plot([levels[place]], [drawn], "s", ms=8, mfc=PAPER, mec=GREY, mew=1.6)
         axes.axvline(levels[place], color=BLUE, lw=1.4)
         top = np.ceil(most * 20) / 20
-        axes.set(xlim=(0, max(levels[-1], 0.01)), ylim=(0, top), yticks=[0, top / 2, top])
+        axes.set(xlim=(0, max(asked[-1], 0.01)), ylim=(0, top), yticks=[0, top / 2, top])
         axes.set_yticklabels([f"{50 * top * k:g}" for k in (0, 1)] + [typeset(f"{100 * top:g} %")])
-        ticks = np.linspace(0, max(levels[-1], 0.01), 5)
+        highest = max(asked[-1], 0.01)
+        self._call_lines(lines, asked / highest, top, temperature)
+        ticks = np.linspace(0, highest, 5)
         axes.set_xticks(ticks, [typeset(f"{100 * tick:.0f} %") for tick in ticks])
         self.label(356, 42, f"at {percent(levels[place], 0)} removed")
         told = sorted([*ends, (float(drawn), "random removal", None)], key=lambda it: -it[0])
@@ -67,6 +81,22 @@ class Confidences(Sheet):
             self.text(356, y, percent(error), color=colour, fontweight="bold")
             self.text(412, y, words, color=colour, fontweight=weight)
         self._show_diagram(result, place, temperature, image)
+
+    def _call_lines(
+        self, lines: dict[str, np.ndarray], across: np.ndarray, top: float, mine: str
+    ) -> None:
+        """Write beside each line which temperature it is of."""
+        left, y, wide, high = ERRORS
+        order = sorted(lines, key=lambda it: it != mine)
+        paths = [
+            np.stack([left + wide * across, y + high * (1 - lines[name] / top)], axis=1)
+            for name in order
+        ]
+        called = [(path, CALLED[name]) for path, name in zip(paths, order, strict=True)]
+        for name, place in zip(order, names_beside(called, ERRORS), strict=True):
+            if place is not None:
+                style: dict[str, Any] = {"ha": "center", "va": "center", "bbox": BEHIND}
+                self.text(*place, CALLED[name], color=BLUE if name == mine else GREY, **style)
 
     def _show_diagram(
         self, result: Pruning, place: int, temperature: str, image: int | None
@@ -99,5 +129,5 @@ class Confidences(Sheet):
         axes.set(xlim=(0, 1), ylim=(0, 1), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
         for set_labels in (axes.set_xticklabels, axes.set_yticklabels):
             set_labels(["0", "50", typeset("100 %")])
-        self.title.set_text("How often it is right, by how sure it says it is")
+        self.title.set_text("How often it is right, by its confidence")
         self.below.set_text(f"confidence, {CALLED[temperature]}; ○ whole, ● pruned")

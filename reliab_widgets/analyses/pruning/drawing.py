@@ -12,6 +12,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from ...core.drawing import Handle, short
+from ...core.placing import names_beside
 from ...core.style import (
     BLUE,
     BLUE_TINT,
@@ -86,10 +87,11 @@ class Sweep(Sheet):
         axes.add_collection(self.ranges)
         edge: dict[str, Any] = {"mec": PAPER, "mew": 1, "clip_on": False}
         ring: dict[str, Any] = {"mfc": PAPER, "mec": GREY, "mew": 1.6, "ls": "", "clip_on": False}
-        (self.random,) = axes.plot([], [], ":", color=GREY, lw=2)
+        (self.random,) = axes.plot([], [], ":", color=GREY, lw=2, marker="s", ms=4, mfc=PAPER)
         (self.ghost,) = axes.plot([], [], color=INK, lw=1.2, marker="o", ms=6, mfc="none")
         (self.loser,) = axes.plot([], [], "--", color=ORANGE, lw=2.2, marker="D", ms=5, **edge)
         (self.accuracy,) = axes.plot([], [], color=BLUE, lw=2.2, marker="o", ms=6, **edge)
+        self.loser.set_zorder(2.6)  # not under the axis
         self.line = axes.axvline(0, color=BLUE, lw=1.6, zorder=2.5)
         (self.at_random,) = axes.plot([], [], marker="s", ms=9, **ring)
         (self.at_loser,) = axes.plot([], [], "D", color=ORANGE, ms=10, zorder=4, **edge)
@@ -102,12 +104,19 @@ class Sweep(Sheet):
         x = self.list_at
         self.listed = [(self.text(x, 0), self.text(x + 44, 0)) for _ in range(4)]
         self.level = self.label(x, 38)
+        self.named: tuple[Any, ...] = ()
+        self.places: list[tuple[float, float] | None] = []
+        behind = {"facecolor": PAPER, "alpha": 0.92, "lw": 0, "pad": 1}
+        self.called = [
+            self.text(0, 0, ha="center", va="center", color=colour, fontweight=weight, bbox=behind)
+            for colour, weight in ((BLUE, "bold"), (GREY, "normal"), (ORANGE, "bold"))
+        ]
         self.axes = axes
 
     def _make_payers(self) -> None:
         (left, top), (low, high) = self.payers, self.ends
         self.paid = self.heading(left, y=top + 14)
-        self.label(self.width, top + 14, "points", ha="right")
+        self.label(self.width, top + 14, "change, points", ha="right")
         self.rows = [top + 30 + 16.3 * k for k in range(SHOWN)]
         self.tint = Rectangle((left, 0), self.width - left, 16, color=BLUE_TINT, lw=0, zorder=-2)
         self.page.add_patch(self.tint)
@@ -125,6 +134,7 @@ class Sweep(Sheet):
         self.points = [self.text(self.width, 0, ha="right") for _ in self.rows]
         for x, words in ((low, "0"), ((low + high) / 2, "50"), (high, "100 %")):
             self.label(x, top + 200, typeset(words), ha="center")
+        self.label(low - 10, top + 200, "accuracy", ha="right")
         self.legend = self.label(left, top + 217)
         self.targets = []
         for y in self.rows:
@@ -144,7 +154,7 @@ class Sweep(Sheet):
     ) -> None:
         """Move every artist to a level of ``result``, which may not be computed yet."""
         place = result.place_of(level)
-        self._show_curve(result, pinned, level, place or 0)
+        self._show_curve(result, pinned, level, place or 0, payer)
         if place is None:
             self._write_list(level, [])
             done, asked = len(result.levels), len(result.asked)
@@ -153,31 +163,41 @@ class Sweep(Sheet):
                 self.label(self.list_at, 60 + 19 * k, it) for k, it in enumerate(words)
             ]
         else:
-            self._show_list(result, pinned, place)
+            self._show_list(result, pinned, place, payer)
         self._show_payers(result, level, place, payer)
         self._show_layers(result, place, layer)
 
-    def _show_curve(self, result: Pruning, pinned: Pruning | None, here: float, place: int) -> None:
-        levels, accuracy, loser = result.levels, result.accuracy, result.loser(place)
-        of_loser = result.class_accuracy[0, :, loser]
+    def _show_curve(
+        self,
+        result: Pruning,
+        pinned: Pruning | None,
+        here: float,
+        place: int,
+        payer: int | None,
+    ) -> None:
+        levels, accuracy, asked = result.levels, result.accuracy, result.asked
+        one = result.loser(place) if payer is None else payer
+        of_one = result.class_accuracy[0, :, one]
         drawn = accuracy[1:]
-        self.accuracy.set_data(levels, accuracy[0])
-        self.loser.set_data(levels, of_loser)
-        self.random.set_data(levels, drawn.mean(0))
-        self.band.set_data(levels, drawn.min(0), drawn.max(0))
+        self.accuracy.set_data(asked, result.spread(accuracy[0]))
+        self.loser.set_data(asked, result.spread(of_one))
+        self.random.set_data(asked, result.spread(drawn.mean(0)))
+        self.band.set_data(asked, result.spread(drawn.min(0)), result.spread(drawn.max(0)))
         ends = [wilson(hit) for hit in result.hit[0]]
         self.ranges.set_segments(
             [[(x, low), (x, high)] for x, (low, high) in zip(levels, ends, strict=True)]
         )
         self.ghost.set_data([], [])
         if pinned is not None:
-            self.ghost.set_data(pinned.levels, pinned.accuracy[0])
+            self.ghost.set_data(pinned.asked, pinned.spread(pinned.accuracy[0]))
         self.line.set_xdata([here, here])
         self.at.set_data([here], [accuracy[0, place]])
         self.at_random.set_data([here], [drawn[:, place].mean()])
-        self.at_loser.set_data([here], [of_loser[place]])
+        self.at_loser.set_data([here], [of_one[place]])
         for artist in (self.loser, self.at_loser):
-            artist.set_visible(result.hurts(place))
+            artist.set_visible(payer is not None or result.hurts(place))
+            artist.set_color(ORANGE if result.pays(one, place) else INK)
+            artist.set_markeredgecolor(PAPER)
         self.at_random.set_visible(place > 0)
         self.at.set_visible(here == levels[place])
         highest = max(result.asked[-1], 0.01)
@@ -194,6 +214,26 @@ class Sweep(Sheet):
         handle = Handle(self.axes, 0, highest, here, stops=result.asked)
         self.handle(self.here, "level", f"share removed: {percent(here, 0)}", handle)
         self._show_columns(result)
+        self._call_lines(highest, short(result.classes[one], 14))
+
+    def _call_lines(self, highest: float, name: str) -> None:
+        """Write beside each line what it is, away from the others."""
+        left, top, wide, high = self.curve
+        told = (self.accuracy, "all images"), (self.random, "random"), (self.loser, name)
+        lines = []
+        for text, (line, words) in zip(self.called, told, strict=True):
+            text.set_text(words)
+            across, up = (np.asarray(it, float) for it in line.get_data())
+            if not line.get_visible():
+                up = np.full(len(up), np.nan)
+            places = [left + wide * across / highest, top + high * (1 - up)]
+            lines.append((np.stack(places, axis=1), words))
+        self.called[2].set_color(self.loser.get_color())
+        what = (name, *(line.tobytes() for line, _ in lines))
+        if what != self.named:  # else another level of the same lines, whose names stay
+            self.named, self.places = what, names_beside(lines, self.curve)
+        for text, place in zip(self.called, self.places, strict=True):
+            text.set(position=place or (0, 0), visible=place is not None)
 
     def _show_columns(self, result: Pruning) -> None:
         """Let every level be pointed at, and chosen, in its column."""
@@ -214,13 +254,21 @@ class Sweep(Sheet):
                 f"level:{levels[place]:.6g}",
             )
 
-    def _show_list(self, result: Pruning, pinned: Pruning | None, place: int) -> None:
+    def _show_list(
+        self, result: Pruning, pinned: Pruning | None, place: int, payer: int | None
+    ) -> None:
         """Write what stands at the level, in the order of the marks."""
         accuracy, losers = result.accuracy, result.losers(place)
-        low, high = wilson(result.hit[0, place])
+        interval = f"95 % CI {span(*wilson(result.hit[0, place]), 0)}"
         drawn = accuracy[1:, place]
-        told = [(accuracy[0, place], "all images", f"interval {span(low, high, 0)}", BLUE, "bold")]
-        if result.hurts(place):
+        told = [(accuracy[0, place], "all images", interval, BLUE, "bold")]
+        if payer is not None:
+            hits = result.hit[0, place][result.truth == payer]
+            more = f"n = {len(hits)}, CI {span(*wilson(hits), 0)}" if len(hits) else "no images"
+            colour = ORANGE if result.pays(payer, place) else INK
+            share = hits.mean() if len(hits) else np.nan
+            told.append((share, short(result.classes[payer], 14), more, colour, "bold"))
+        elif result.hurts(place):
             name, others = short(result.classes[losers[0]], 14), len(losers) - 1
             most = f"and {others} more lose most" if others else "loses most"
             share = result.class_accuracy[0, place, losers[0]]
@@ -261,7 +309,6 @@ class Sweep(Sheet):
         counts = np.bincount(result.truth, minlength=len(result.classes))
         change = after - before
         order = [k for k in np.argsort(np.nan_to_num(change), kind="stable") if counts[k]]
-        average = result.accuracy[0, place] - result.accuracy[0, 0]
         left_out = max(len(order) - SHOWN, 0)
         order = order[:SHOWN]
         low, high = self.ends
@@ -270,8 +317,7 @@ class Sweep(Sheet):
         def across(share: Any) -> Any:
             return low + (high - low) * share
 
-        # Orange: who loses more than the average does, by more than a point.
-        pays = [change[k] < min(average, 0) - 0.01 for k in order]
+        pays = [result.pays(k, place) for k in order]
         when = "not computed yet" if known is None else f"at {percent(level, 0)}"
         self.paid.set_text(f"Who pays for it, {when}")
         self.guides.set_segments([[(low, y), (high, y)] for y in rows])
@@ -314,11 +360,12 @@ class Sweep(Sheet):
         if payer in order:
             self.tint.set_y(rows[order.index(payer)] - 8)
         few = sorted(counts[order].tolist())
-        each = f"{few[0]:,}" + f"–{few[-1]:,}" * (few[-1] > few[0])
-        more = f"; {left_out} classes lose less" if left_out else ""
-        self.legend.set_text(
-            "\u00a0\u00a0 ".join(("○ whole", "●◆ pruned", "□ random", f"{each} images each{more}"))
-        )
+        each = f"n = {few[0]:,}" + f"–{few[-1]:,}" * (few[-1] > few[0])
+        every = f", {len(order)} of {len(order) + left_out:,} classes" if left_out else " each"
+        count = len(result.logits) - 1
+        mean = f"□ {count} random draw{'s' * (count > 1)}"
+        told = ("○ whole", "●◆ pruned", mean, each + every)
+        self.legend.set_text("\u00a0\u00a0 ".join(told))
 
     def _show_layers(self, result: Pruning, known: int | None, layer: str | None) -> None:
         place = known or 0

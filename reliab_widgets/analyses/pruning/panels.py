@@ -14,6 +14,7 @@ from ...core import drawing
 from ...core.engine import Recent
 from ...core.subject import Subject
 from ...core.wording import percent, signed, typeset
+from ...ops.calibration.metrics import softmax
 from ...ops.networks.untrained import untrained
 from ...ops.pruning.sweep import explanation
 from ...ops.statistics.agreement import spearman
@@ -116,7 +117,7 @@ class Calibration(Panel):
             svg = drawing.svg(figure, f"rw{id(self):x}", themed=True)
         ece = {it: percent(result.calibration[f"ece {it}"][0, place]) for it in TEMPERATURES}
         said = (
-            f"Expected calibration error of {result.n:,} images at "
+            f"Expected calibration error of {result.n:,} test images at "
             f"{percent(result.levels[place], 0)} removed: {ece['raw']} without a temperature, "
             f"{ece['old']} with that of the whole network, {ece['refitted']} fitted again."
         )
@@ -150,7 +151,9 @@ class Size(Panel):
                 ]
             )
         guess = np.bincount(result.truth).max() / result.n
-        notes = [f"Always naming the largest class is right on {percent(guess)} of the images."]
+        notes = [
+            f"Always naming the largest class is right on {percent(guess)} of the test images."
+        ]
         if np.isfinite(result.seconds_cut[place]):
             whole, cut = (1000 * result.seconds_cut[k] for k in (0, place))
             notes.append(f"One image of 32 takes {cut:.2f} ms instead of {whole:.2f} ms.")
@@ -159,6 +162,13 @@ class Size(Panel):
         head = ["", "whole", gone, "left", "left at random"]
         said = html.escape(typeset(" ".join(notes)))
         self.body.value = f"{words.cells(head, rows)}<div>{said}</div>"
+
+
+class Seen(NamedTuple):
+    """What a network sees in an image: its map, and its probabilities of all classes."""
+
+    values: np.ndarray
+    probabilities: np.ndarray
 
 
 class Asked(NamedTuple):
@@ -222,7 +232,7 @@ class Explanation(Panel):
         for key, network in zip(self._keys(asked).values(), networks, strict=True):
             known = self._maps.pop(key, None)
             if known is None:
-                known = explanation(network(), asked.image, asked.target)
+                known = _seen(network(), asked.image, asked.target)
             self._maps[key] = known  # the newest, so that the next one does not drive it out
 
     def _keys(self, asked: Asked) -> dict[str, tuple[Any, ...]]:
@@ -236,26 +246,43 @@ class Explanation(Panel):
             "untrained (control)": ("untrained", result.knobs["seed"], asked.image),
         }
 
-    def _strip(self, asked: Asked, maps: dict[str, np.ndarray]) -> str:
+    def _strip(self, asked: Asked, maps: dict[str, Seen]) -> str:
         subject, image = self.explorer.subject, asked.image
         name = subject.classes[asked.target]
-        agreed = spearman(np.stack(list(maps.values())))[0]
+        agreed = spearman(np.stack([it.values for it in maps.values()]))[0]
         pixels = subject.images[image].numpy()
         strip = [thumbnails.thumbnail(pixels, f"image {image}\nwhy {name}", f"image {image}")]
-        for row, (network, values) in enumerate(maps.items()):
+        for row, (network, (values, probabilities)) in enumerate(maps.items()):
             # One pixel in fifty may be off the scale: a few are far above all others.
             size = float(np.quantile(np.abs(values), 0.98))
             said = _agreement(agreed[row]) if row else "compared with this one"
             colours = thumbnails.coloured(values, size)
-            title = f"image {image}, why {name}: {network}, {said}"
+            sure = _answer(subject.classes, probabilities, asked.target)
+            title = f"image {image}, why {name}: {network}, says {sure}, {said}"
             if not np.ptp(values):
                 title += "; flat: no pixel changes what is left"
-            strip.append(thumbnails.thumbnail(colours, f"{network}\n{said}", title))
+            below, caption = thumbnails.bar(size), f"{network}\nsays {sure}\n{said}"
+            strip.append(thumbnails.thumbnail(colours, caption, title, below=below))
         said = (
-            "Integrated gradients. Blue supports the class, orange opposes it; each map has its "
-            "own scale, up to the 98 % quantile. ρ: Spearman's rank correlation over the pixels."
+            f"Integrated gradients of the logit of {name}, which the whole network predicts. Blue "
+            "supports it, orange opposes it; each map has its own scale, in logits a pixel, up to "
+            "the 98 % quantile. ρ: Spearman's rank correlation over the pixels."
         )
         return f"{thumbnails.strip(strip)}<div class='rw-muted'>{typeset(said)}</div>"
+
+
+def _seen(network: Subject, image: int, target: int) -> Seen:
+    """Explain a network's logit of a class, and say how sure it is of all of them."""
+    logits = network.predict(network.images[image : image + 1])
+    return Seen(explanation(network, image, target), softmax(logits.cpu().numpy())[0])
+
+
+def _answer(classes: tuple[str, ...], probabilities: np.ndarray, target: int) -> str:
+    """Write what a network predicts, and how sure it is of the class that is explained."""
+    told = dict.fromkeys((int(probabilities.argmax()), target))
+    return ", ".join(
+        f"{drawing.short(classes[k], 12)} {percent(probabilities[k], 0)}" for k in told
+    )
 
 
 def _agreement(rho: float) -> str:

@@ -243,6 +243,22 @@ class Pruning(Result):
         lost = self.class_accuracy[0, 0] - self.class_accuracy[0, place]
         return bool(np.rint(100 * np.nanmax(lost)) > 0)
 
+    def pays(self, number: int, place: int) -> bool:
+        """Tell whether a class loses more than the average does, by more than a point."""
+        change = self.class_accuracy[0, place, number] - self.class_accuracy[0, 0, number]
+        average = self.accuracy[0, place] - self.accuracy[0, 0]
+        return bool(change < min(average, 0) - 0.01)
+
+    def spread(self, values: np.ndarray) -> np.ndarray:
+        """Return values of ``levels`` at all levels asked for, NaN where they are not computed.
+
+        A line through them joins neighbours only: between others nothing was measured.
+        """
+        asked = np.array(self.asked)
+        there = np.full(len(asked), np.nan)
+        there[np.abs(asked[:, None] - self.levels).argmin(0)] = values
+        return there
+
     def nearest(self, level: float) -> float:
         """Return the level asked for that is nearest to one, be it computed or not."""
         return min(self.asked, key=lambda one: abs(one - level))
@@ -419,9 +435,9 @@ class Pruning(Result):
     def __str__(self) -> str:
         return sentences.summary(self)
 
-    def reading(self, *, level: float | None = None, **views: Any) -> str:
+    def reading(self, *, level: float | None = None, payer: int | None = None, **views: Any) -> str:
         """Say what a level costs, and whom; by default the one that tells most."""
-        return sentences.reading(self, level)
+        return sentences.reading(self, level, payer)
 
     def against(self, pinned: Result, *, level: float | None = None, **views: Any) -> str:
         """Say how this differs from a pinned result, by default at the highest level they share."""

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from .result import Pruning
 
 
+DECIDING = ("criterion", "scope", "rounds", "protect", "calibration_images", "finetune", "seed")
+"""The knobs that decide which network stands at a level."""
+
+
 def summary(result: Pruning) -> str:
     """Say in one sentence what the level that tells most costs."""
     place = result.telling
@@ -42,12 +46,18 @@ def of_level(result: Pruning, level: float) -> str:
     change = result.class_accuracy[0, place, losers[0]] - result.class_accuracy[0, 0, losers[0]]
     return (
         f"{share}, {named(result, losers)} {_points(change * 100)}; "
-        f"random removal {percent(result.accuracy[1:, place].mean())}"
+        f"random removal {percent(result.accuracy[1:, place].mean())} ({draws(result)})"
     )
 
 
-def reading(result: Pruning, level: float | None = None) -> str:
-    """Say what a level costs, and whom; by default the one that tells most."""
+def draws(result: Pruning) -> str:
+    """Say of how many random removals a number of the control is."""
+    count = len(result.logits) - 1
+    return f"mean of {count} draws" if count > 1 else "1 draw so far"
+
+
+def reading(result: Pruning, level: float | None = None, payer: int | None = None) -> str:
+    """Say what a level costs, and whom, or one class; by default the level that tells most."""
     done, asked = len(result.levels), len(result.asked)
     if level is not None and result.waits_for(level):
         return (
@@ -61,10 +71,12 @@ def reading(result: Pruning, level: float | None = None) -> str:
     drawn = result.accuracy[1:, place]
     changed = int(result.flipped[0, place].sum())
     ranked = result.split.rpartition(" on ")[2].split(" ")[0]
+    chosen = "" if payer is None else f" {of_class(result, payer, place)}."
     return (
-        f"{_finding(result, place)}. Control: random removal leaves "
-        f"{percent(drawn.mean())} instead of {percent(result.accuracy[0, place])}. "
-        f"{changed:,} of {result.n:,} predictions changed. Ranked on {ranked} other images."
+        f"{_finding(result, place)}.{chosen} Control: random removal leaves "
+        f"{percent(drawn.mean())} ({draws(result)}) instead of "
+        f"{percent(result.accuracy[0, place])}. The prediction changed on {changed:,} of "
+        f"{result.n:,} test images; ranked on {ranked} others."
     )
 
 
@@ -72,7 +84,9 @@ def _whole(result: Pruning) -> str:
     """Say how good the whole network is."""
     accuracy = result.class_accuracy[0, 0]
     weakest = result.largest(1 - accuracy)
-    said = f"{result.subject} is right on {percent(result.accuracy[0, 0])} of {result.n:,} images"
+    said = (
+        f"{result.subject} is right on {percent(result.accuracy[0, 0])} of {result.n:,} test images"
+    )
     if len(weakest) == np.isfinite(accuracy).sum():
         return said
     return f"{said}, least on {named(result, weakest)} ({percent(accuracy[weakest[0]])})"
@@ -120,11 +134,16 @@ def of_class(result: Pruning, number: int, place: int) -> str:
     """Say what a level does to the images of a class, with intervals of 95 %."""
     mine = result.truth == number
     before, after = (result.hit[0, where, mine] for where in (0, place))
+    name = result.classes[number]
+    if not mine.any():
+        return f"{name}: no test images"
     drawn = result.class_accuracy[1:, place, number].mean()
+    change = round((after.mean() - before.mean()) * 100)
+    points = f"{signed(change, 0)} points" if change else "no change"
     return (
-        f"{result.classes[number]}, {mine.sum():,} images: {percent(before.mean(), 0)} "
-        f"({span(*wilson(before), digits=0)}) before, {percent(after.mean(), 0)} "
-        f"({span(*wilson(after), digits=0)}) after, {percent(drawn, 0)} after random removal"
+        f"{name}, {mine.sum():,} test images: {percent(before.mean(), 0)} right before, "
+        f"{percent(after.mean(), 0)} after ({points}; 95 % interval "
+        f"{span(*wilson(after), digits=0)}), {percent(drawn, 0)} after random removal"
     )
 
 
@@ -136,7 +155,7 @@ def of_layer(result: Pruning, layer: str, place: int) -> str:
     what = "weights" if result.criterion == "magnitude" else "filters"
     return (
         f"{layer}: {whole - left:,} of {whole:,} {what} removed "
-        f"({percent(1 - left / whole, 0)}), at random {percent(drawn, 0)}"
+        f"({percent(1 - left / whole, 0)}), at random {percent(drawn, 0)} ({draws(result)})"
     )
 
 
@@ -145,13 +164,36 @@ def against(result: Pruning, pinned: Pruning, level: float | None = None) -> str
     level = float(result.levels[result.telling]) if level is None else level
     if result.waits_for(level):
         return ""
-    there = pinned.place_of(level)
+    there, here = pinned.place_of(level), result.at(level)
     if there is None:
         return f"{result.versus(pinned)}: it has no {percent(level, 0)}."
-    mine, other = result.accuracy[0, result.at(level)], pinned.accuracy[0, there]
-    difference = f"{percent(mine)} instead of {percent(other)}"
-    text = "no difference" if mine == other else f"accuracy {difference}"
-    return f"{result.versus(pinned)}, at {percent(level, 0)}: {text}."
+    if (pinned.fingerprint, pinned.knobs) == (result.fingerprint, result.knobs):
+        return "The pin is this same sweep: change a setting to compare with it."
+    mine, other = result.accuracy[0, here], pinned.accuracy[0, there]
+    said = f"accuracy {percent(mine)} instead of {percent(other)} ({_points(100 * (mine - other))})"
+    if mine == other:
+        said = f"the same accuracy, {percent(mine)}"
+    before, after = pinned.class_accuracy[0, there], result.class_accuracy[0, here]
+    if (gaps := np.nan_to_num(np.abs(after - before))).max() >= 0.01:
+        k = int(gaps.argmax())
+        shares = f"{percent(after[k], 0)} instead of {percent(before[k], 0)}"
+        said += f", most for {result.classes[k]}: {shares}"
+    if np.array_equal(result.index, pinned.index):
+        answers = (it.logits[0, k].argmax(-1) for it, k in ((result, here), (pinned, there)))
+        said += f"; {np.not_equal(*answers).sum():,} of {result.n:,} predictions differ"
+    else:
+        said += f"; the pin is of {pinned.n:,} other test images"
+    return f"{result.versus(pinned)}{_apart(result, pinned)}, at {percent(level, 0)}: {said}."
+
+
+def _apart(result: Pruning, pinned: Pruning) -> str:
+    """Say with which settings a pinned result was made, where these are others."""
+    other = [
+        f"{name.replace('_', ' ')} {'by default' if value is None else value}"
+        for name, value in pinned.knobs.items()
+        if name in DECIDING and value != result.knobs.get(name)
+    ]
+    return f" ({', '.join(other)})" if other else ""
 
 
 def _points(change: float) -> str:

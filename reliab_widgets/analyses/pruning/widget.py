@@ -60,13 +60,14 @@ class PruningWidget(Explorer):
     question = "What does the average hide when the network gets thin?"
     height = 356
     about = """<ul>
-<li><b>Accuracy</b>: <b>blue circles</b>: all images, with 95 % intervals. <b>Orange, dashed</b>:
-the class that loses most at the share you look at. <b>Grey, dotted</b>: the control, as many
-removed at random, five times; the band is their range. <b>Hollow circles</b>: what you pinned.
-<b>Drag the ring</b>, or click a share.</li>
+<li><b>Accuracy</b>: <b>blue circles</b>: all test images, those that filters are not ranked on,
+with their 95 % intervals (CI). <b>Orange, dashed</b>: the class that loses most at the share you
+look at, or the one that you chose. Only levels that are neighbours are joined. <b>Grey, dotted</b>:
+the control, as many removed at random, five times; the band is their range. <b>Hollow
+circles</b>: what you pinned. <b>Drag the ring</b>, or click a share.</li>
 <li><b>Who pays</b>: each class before (hollow) and after (filled); the square is random removal.
-Orange: it loses more than the average. <b>Click a class</b> to see its images in the panel
-“changed images”.</li>
+Orange: it loses more than the average. <b>Click a class</b> for its numbers and its curve, and its
+images in the panel “changed images”.</li>
 <li><b>Where the filters went</b>: the layers in a row, arcs are ways around them. Some filters can
 only go together, some not at all. <b>Click a layer</b> to read its numbers; “Protect” then offers
 it.</li>
@@ -198,9 +199,14 @@ again to the pruned one, on other images than those reported.</li></ul>"""
         shown = "the whole network" if place is None else f"{percent(level, 0)} removed"
         shows = Chip(f"shows: {shown}, {done} of {asked} levels", "shows")
         if self.is_preview:
-            few = f"≈ preview: {result.n} of {self.knobs()['images']:,} images"
+            few = f"≈ preview: {result.n} of {self.knobs()['images']:,} test images"
             return [self.subject.name, *self.subject.notes, Chip(few, "warning")]
-        chips: list[Any] = [self.subject.name, f"{result.n:,} images", *self.subject.notes, shows]
+        chips: list[Any] = [
+            self.subject.name,
+            f"{result.n:,} test images",
+            *self.subject.notes,
+            shows,
+        ]
         changed = 0 if place is None else int(result.flipped[0, place].sum())
         if changed:  # last: beside a long status there is no room for it
             plural = "s" * (changed > 1)

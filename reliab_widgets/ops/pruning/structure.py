@@ -44,6 +44,7 @@ _FOUND: WeakKeyDictionary[Network, dict[tuple[int, ...], Structure]] = WeakKeyDi
 _CLOSE = 1e-5  # logits of the masked and of the cut network, relative to the largest
 _ROUNDED = 1e-4  # the same where it cannot be tried in float64
 _FAR = 1e-2  # no rounding
+NEEDED = "which filters go together is found by gradients, whatever ranks them"
 _ODD = "cutting its filters gives other logits than silencing them"
 _TRIED = 2  # images for which they are compared
 _HEADS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "nhead", "heads")
@@ -236,7 +237,7 @@ def structure(subject: Subject) -> Structure:
 
 def _find(subject: Subject) -> Structure:
     network = subject.network
-    network.check_gradients()  # without them it cannot be seen what belongs together
+    network.check_gradients(NEEDED)
     image = subject.images[:1]
     # Hooks on the original would see passes of other threads.
     bare = network.copied(plain_weights, shared=True)

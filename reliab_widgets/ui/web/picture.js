@@ -143,6 +143,15 @@ function render({ model, el }) {
     }, 2000);
   }
 
+  // Marks in a row or a column are compared: what is told of one stands above all of them.
+  function topOf(element) {
+    const box = element.getBoundingClientRect();
+    const same = (it, ...sides) => sides.every((side) => Math.abs(it[side] - box[side]) < 1);
+    const boxes = all(element.dataset.kind).map((it) => it.getBoundingClientRect());
+    const beside = boxes.filter((it) => same(it, "left", "right") || same(it, "top", "bottom"));
+    return beside.length > 2 ? Math.min(...beside.map((it) => it.top)) : undefined;
+  }
+
   function show(element, at) {
     const name = element?.dataset.tip;
     tip.hidden = !name;
@@ -152,8 +161,9 @@ function render({ model, el }) {
     const [box, edge] = [at ?? element.getBoundingClientRect(), el.getBoundingClientRect()];
     const left = box.x + (box.width ?? 0) / 2 - edge.x;
     tip.style.left = `${Math.min(Math.max(left - tip.offsetWidth / 2, 0), edge.width - tip.offsetWidth)}px`;
-    const above = box.y - edge.y - tip.offsetHeight - 6;
-    tip.style.top = `${above > 0 ? above : box.y - edge.y + (box.height ?? 16) + 6}px`;
+    const top = topOf(element);
+    const above = (top ?? box.y) - edge.y - tip.offsetHeight - 6;
+    tip.style.top = `${top !== undefined || above > 0 ? above : box.y - edge.y + (box.height ?? 16) + 6}px`;
   }
 
   const on = {
