@@ -17,8 +17,8 @@ from ..core.result import Result
 from ..core.wording import problem
 from . import worker
 from .settings import said
+from .shown import Shown, told
 from .static import StaticCopy
-from .words import Chip
 
 if TYPE_CHECKING:
     from ..core.subject import Subject
@@ -44,7 +44,6 @@ class Work:
         self, explorer: Explorer, cache: Cache, executor: Any, against: Subject | None = None
     ) -> None:
         self._against = against
-        self._other: Any = None  # what the analysis gives for it
         self._explorer, self.cache, self.executor = explorer, cache, executor
         takes = inspect.signature(explorer.analysis).parameters
         handed = {"executor": executor, "partial": self._grown}
@@ -52,22 +51,31 @@ class Work:
         self._watched = "progress" in takes
         self.figure = drawing.Picture()
         self.copy = StaticCopy(explorer)
-        self.result: Any = None
+        self.shown = Shown()
+        self._complete: Shown | None = None  # the last one that is no preview
         self.error: Exception | None = None
         self.pinned: Any = None
-        self.is_preview = False
         self._pin_next = False
-        self.shown_state: dict[str, Any] = {}
-        self._less: dict[str, Any] = {}
         self._stopped = False
         self._doing: tuple[dict[str, Any], dict[str, Any] | None] = {}, None
         self._growing = False
 
-    # ------------------------------------------------------------------ computing
+    @property
+    def result(self) -> Any:
+        """What is shown; None before the first picture."""
+        return self.shown.result
+
+    @property
+    def is_preview(self) -> bool:
+        """Whether what is shown is a preview."""
+        return self.shown.is_preview
+
     @property
     def ghost(self) -> Any:
         """What is shown behind: a pinned result, or that of the other network."""
-        return self._other if self.pinned is None else self.pinned
+        return self.shown.other if self.pinned is None else self.pinned
+
+    # ------------------------------------------------------------------ computing
 
     def compute(self, progress: Any, knobs: dict[str, Any], subject: Subject | None = None) -> Any:
         """Return what the analysis gives, remembered or computed; also for another subject."""
@@ -121,11 +129,10 @@ class Work:
                 raise Cancelled
             if rough is None and self._pin_next:
                 self.pinned, self._pin_next = result, False
-            self._other = None
             self._show(result, state, rough)
             if rough is None and self._against is not None:
                 explorer.runner.say(f"○ computing {self._against.name}")
-                self._other = self.compute(ticks, knobs, self._against)
+                self.shown.other = self.compute(ticks, knobs, self._against)
                 self.paint()
         except Cancelled:
             if not job.due or job.cancelled:
@@ -144,18 +151,15 @@ class Work:
         explorer.runner.ready(max(begun, job.due), rough is not None)
 
     # ------------------------------------------------------------------ painting
-    def take(self, result: Any, state: dict[str, Any], preview: bool = False) -> None:
-        """Show a new result, which belongs to these settings."""
-        self.error, self.result, self.is_preview = None, result, preview
-        self.shown_state = dict(state)
-        self.paint()
-
     def _show(
         self, result: Any, state: dict[str, Any], rough: dict[str, Any] | None = None
     ) -> None:
         """Show a result of these settings, or of rougher ones."""
-        self._less = {n: it for n, it in (rough or {}).items() if n in state and it != state[n]}
-        self.take(result, state, rough is not None)
+        less = {n: it for n, it in (rough or {}).items() if n in state and it != state[n]}
+        self.error, self.shown = None, Shown(result, dict(state), less, rough is not None)
+        if rough is None:
+            self._complete = self.shown
+        self.paint()
 
     def _grown(self, result: Any) -> Any:
         """Show a result that has less in it than the last one; return what it wants next."""
@@ -191,7 +195,7 @@ class Work:
                 content, sentence = f"<pre>{html.escape(sentence)}</pre>", ""
         if isinstance(result, Result) and self.ghost is not None and not self.is_preview:
             sentence = f"{sentence} {result.against(self.ghost, **views)}"
-        self.shown_state |= views
+        self.shown.state |= views
         if drawn:
             chosen = explorer.chosen(result) if explorer.marks else {}
             explorer.page.picture.show(drawn, sentence or explorer.question, chosen, **where)
@@ -212,17 +216,21 @@ class Work:
             self.settled()
 
     def stopped(self) -> None:
-        """Let the controls go back to what is shown; Resume asks again for what was asked."""
+        """Go back to the last complete picture, and let the controls say what is shown.
+
+        Resume asks again for what was asked.
+        """
         explorer = self._explorer
         if self.result is None:
             return
-        shown = {
-            n: it for n, it in (self.shown_state | self._less).items() if n in explorer.controls
-        }
+        before, self.shown = self.shown, (self.is_preview and self._complete) or self.shown
+        shown = {n: it for n, it in self.shown.settings.items() if n in explorer.controls}
         self._stopped = True
         if shown != explorer.state():
             explorer.settings.assign(shown)
             explorer.adapt()
+        if before is not self.shown:
+            self.repaint()
 
     def failed(self, error: BaseException | None) -> None:
         """Show an error, or none."""
@@ -235,16 +243,8 @@ class Work:
     def settled(self) -> None:
         """Say in a chip what the picture shows where that is not what the controls say."""
         explorer = self._explorer
-        shown = said(self.shown_state, explorer.state(), explorer.controls)
-        chips = explorer.chips(self.result)
-        if not any(map(_shows, chips)):
-            said_so = "cancelled" if self._stopped else shown and f"picture: {shown}"
-            chips = [*chips, Chip(said_so, "warning")] if said_so else chips
-        elif self._stopped:
-            chips = [_cancelled(it) if _shows(it) else it for it in chips]
-        elif shown:  # it says already what the picture shows: not what the controls say
-            chips = [it._replace(kind="warning") if isinstance(it, Chip) else it for it in chips]
-        explorer.page.show_chips(chips)
+        differs = said(self.shown.state, explorer.state(), explorer.controls)
+        explorer.page.show_chips(told(explorer.chips(self.result), differs, self._stopped))
 
     # ------------------------------------------------------------------ buttons
     def pin(self) -> None:
@@ -290,11 +290,3 @@ def under(subject: Subject, against: Subject) -> Subject:
         fix = f"Pass against= as a Subject with the classes of {subject.name}"
         raise ValueError(problem("only networks with the same classes are compared", seen, fix))
     return subject.on(against.network, name=against.name, code=against.code)
-
-
-def _cancelled(chip: Chip) -> Chip:
-    return Chip(f"cancelled: {chip.text.replace(': ', ' ', 1)}", "warning")
-
-
-def _shows(chip: Any) -> bool:
-    return isinstance(chip, Chip) and chip.kind == "shows"
