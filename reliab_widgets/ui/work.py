@@ -73,7 +73,11 @@ class Work:
     @property
     def ghost(self) -> Any:
         """What is shown behind: a pinned result, or that of the other network."""
-        return self.shown.other if self.pinned is None else self.pinned
+        return self._kept(self.shown.other) if self.pinned is None else self.pinned
+
+    def _kept(self, result: Any) -> Any:
+        """Return what of a result the picture shows: another pair of maps is not what was seen."""
+        return result.kept(**self._explorer.views()) if isinstance(result, Result) else result
 
     # ------------------------------------------------------------------ computing
 
@@ -121,15 +125,17 @@ class Work:
         try:
             known = job.due or self.cache.has(explorer.analysis, explorer.subject, **knobs)
             rough = None if known else explorer.preview(knobs)
-            ticks, self._doing = explorer.runner.ticks(job), (state, rough)
+            less = None if rough is None else _less(rough, knobs, state)
+            ticks, self._doing = explorer.runner.ticks(job), (state, less)
             if not known:
                 explorer.runner.say("○ computing")
             result = self.compute(ticks, knobs if rough is None else rough)
             if job.cancelled:  # an analysis that does not watch ran to its end
                 raise Cancelled
+            self._show(result, state, less)
             if rough is None and self._pin_next:
-                self.pinned, self._pin_next = result, False
-            self._show(result, state, rough)
+                self.pinned, self._pin_next = self._kept(result), False
+                self.paint()
             if rough is None and self._against is not None:
                 explorer.runner.say(f"○ computing {self._against.name}")
                 self.shown.other = self.compute(ticks, knobs, self._against)
@@ -151,13 +157,10 @@ class Work:
         explorer.runner.ready(max(begun, job.due), rough is not None)
 
     # ------------------------------------------------------------------ painting
-    def _show(
-        self, result: Any, state: dict[str, Any], rough: dict[str, Any] | None = None
-    ) -> None:
-        """Show a result of these settings, or of rougher ones."""
-        less = {n: it for n, it in (rough or {}).items() if n in state and it != state[n]}
-        self.error, self.shown = None, Shown(result, dict(state), less, rough is not None)
-        if rough is None:
+    def _show(self, result: Any, state: dict[str, Any], less: dict[str, Any] | None = None) -> None:
+        """Show a result of these settings, or of some rougher ones."""
+        self.error, self.shown = None, Shown(result, dict(state), less or {}, less is not None)
+        if less is None:
             self._complete = self.shown
         self.paint()
 
@@ -254,7 +257,7 @@ class Work:
         elif self.is_preview or self.result is None:
             self._pin_next = True
         else:
-            self.pinned = self.result
+            self.pinned = self._kept(self.result)
         self._explorer.page.show_pin(self.pinned is not None or self._pin_next)
         if self.result is not None:
             self._explorer.repaint()
@@ -290,3 +293,9 @@ def under(subject: Subject, against: Subject) -> Subject:
         fix = f"Pass against= as a Subject with the classes of {subject.name}"
         raise ValueError(problem("only networks with the same classes are compared", seen, fix))
     return subject.on(against.network, name=against.name, code=against.code)
+
+
+def _less(rough: dict[str, Any], knobs: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
+    """Return in which settings a preview is rougher, of those that a control says as they are."""
+    same = {name for name, value in knobs.items() if name in state and state[name] == value}
+    return {name: value for name, value in rough.items() if name in same and value != state[name]}
