@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import inspect
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
@@ -91,9 +91,17 @@ class Work:
         return self.cache(explorer.analysis, subject or explorer.subject, **handed, **knobs)
 
     def compute_each(
-        self, progress: Any, knobs: dict[str, Any], name: str, values: Iterable[Any]
+        self,
+        progress: Any,
+        knobs: dict[str, Any],
+        name: str,
+        values: Iterable[Any],
+        found: Callable[[Any, Any], object] = lambda value, result: None,
     ) -> list[Any]:
-        """Return what the analysis gives for each value of a knob; progress counts values."""
+        """Return what the analysis gives for each value of a knob; progress counts values.
+
+        ``found(value, result)`` is told of each at once: what was computed before Cancel is kept.
+        """
         results: list[Any] = []
         for value in (values := tuple(values)):
             # Cancel comes between the batches of each.
@@ -101,6 +109,7 @@ class Work:
                 progress(done, len(values))
 
             results.append(self.compute(tick, knobs | {name: value}))
+            found(value, results[-1])
         return results
 
     def refresh(self) -> None:
