@@ -827,7 +827,7 @@ def test_a_sweep_is_stopped_and_resumed(
     monkeypatch.setattr(running, "SHOW_AFTER", 0.0)
     monkeypatch.setattr(running, "EVERY", 0.0)
     panel(widget, "ε sweep")
-    before = widget.page.picture.live.svg
+    before = widget.page.picture.live.alt
     computed: list[float] = []
     halt = [5]
     sweep = compute.sweep
@@ -844,7 +844,7 @@ def test_a_sweep_is_stopped_and_resumed(
     widget.wait(LONG)
     reached = re.search(r"stopped at (\d+) of 13", widget.runner.status.value)
     assert reached
-    assert widget.page.picture.live.svg == before
+    assert widget.page.picture.live.alt == before
     drawn = own_panels.Sizes.on(panel(widget, "ε sweep").figure)
     there = len(drawn.attack.get_xdata())  # what it has is drawn, and said to be not all
     assert there > 1
