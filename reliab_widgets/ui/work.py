@@ -73,11 +73,7 @@ class Work:
     @property
     def ghost(self) -> Any:
         """What is shown behind: a pinned result, or that of the other network."""
-        return self._kept(self.shown.other) if self.pinned is None else self.pinned
-
-    def _kept(self, result: Any) -> Any:
-        """Return what of a result the picture shows: another pair of maps is not what was seen."""
-        return result.kept(**self._explorer.views()) if isinstance(result, Result) else result
+        return _kept(self.shown.other, self._explorer) if self.pinned is None else self.pinned
 
     # ------------------------------------------------------------------ computing
 
@@ -143,7 +139,7 @@ class Work:
                 raise Cancelled
             self._show(result, state, less)
             if rough is None and self._pin_next:
-                self.pinned, self._pin_next = self._kept(result), False
+                self.pinned, self._pin_next = _kept(result, explorer), False
                 self.paint()
             if rough is None and self._against is not None:
                 explorer.runner.say(f"○ computing {self._against.name}")
@@ -201,10 +197,8 @@ class Work:
                 where = {"handles": free, "grids": drawing.grids(self.figure)}
             elif isinstance(result, Figure):
                 drawn, sentence = drawing.svg(result, explorer.runner.owner), ""
-            elif hasattr(result, "_repr_html_"):
-                content, sentence = result._repr_html_(), ""
             else:
-                content, sentence = f"<pre>{html.escape(sentence)}</pre>", ""
+                content, sentence = _written(result, sentence), ""
         if isinstance(result, Result) and self.ghost is not None and not self.is_preview:
             sentence = f"{sentence} {result.against(self.ghost, **views)}"
         self.shown.state |= views
@@ -266,7 +260,7 @@ class Work:
         elif self.is_preview or self.result is None:
             self._pin_next = True
         else:
-            self.pinned = self._kept(self.result)
+            self.pinned = _kept(self.result, self._explorer)
         self._explorer.page.show_pin(self.pinned is not None or self._pin_next)
         if self.result is not None:
             self._explorer.repaint()
@@ -308,3 +302,15 @@ def _less(rough: dict[str, Any], knobs: dict[str, Any], state: dict[str, Any]) -
     """Return in which settings a preview is rougher, of those that a control says as they are."""
     same = {name for name, value in knobs.items() if name in state and state[name] == value}
     return {name: value for name, value in rough.items() if name in same and value != state[name]}
+
+
+def _kept(result: Any, explorer: Explorer) -> Any:
+    """Return what of a result the picture shows: another pair of maps is not what was seen."""
+    return result.kept(**explorer.views()) if isinstance(result, Result) else result
+
+
+def _written(result: Any, sentence: str) -> str:
+    """Return what stands on the page for a result that is no drawing."""
+    if hasattr(result, "_repr_html_"):
+        return str(result._repr_html_())
+    return f"<pre>{html.escape(sentence)}</pre>"
