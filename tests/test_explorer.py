@@ -814,7 +814,7 @@ def test_its_code_gives_the_same_numbers(widget: ReliabilityWidget) -> None:
     exec(widget.page.code.value, names)
     assert_same(names["result"], widget.result)
     widget.set(bins=9).wait(LONG)  # an open box follows what is shown
-    assert widget.page.code.value == widget.code_shown()
+    assert widget.page.code.value == widget.work.code()
     assert "bins=9" in widget.page.code.value
     button(widget, "Code").click()
     assert widget.page.code.layout.display == "none"

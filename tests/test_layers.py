@@ -279,6 +279,7 @@ def test_a_chain_has_no_arcs_and_every_layer_its_own_place() -> None:
     assert drawn.place.tolist() == [1, 2, 3]
     assert len(drawn.arcs) == 0
     assert [stage.title for stage in drawn.stages] == ["stage 1", "1"]
+    assert drawn.stages is drawn.stages  # every layer of a picture asks for them
 
 
 def test_squeeze_and_excitation_multiplies_what_went_around_it() -> None:

@@ -133,11 +133,32 @@ def test_a_refinement_can_be_cancelled_and_resumed(
     until(lambda: "refining · 1 of 2" in explorer.runner.status.value)
     assert "rw-stale" not in explorer.page.picture._dom_classes
     button(explorer, "Cancel").click()
-    assert explorer.wait(LONG) == "1.3"
+    assert explorer.wait(LONG) == "0.67"  # the last complete picture, not the preview
+    assert not explorer.is_preview
+    assert "<pre>0.67</pre>" in shown(explorer)
+    assert explorer.state() == {"k": 2}
+    assert "(subject, k=2)" in explorer.code()
+    assert "cancelled" in explorer.page.chips.value
     assert "stopped at 1 of 2" in explorer.runner.status.value
     analysis.open.set()
     button(explorer, "Resume").click()
     assert explorer.wait(LONG) == "1.33"
+
+
+def test_cancel_in_a_rest_brings_the_last_complete_picture_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("reliab_widgets.ui.running.REST", 0.01)
+    explorer, _ = refining()
+    monkeypatch.setattr("reliab_widgets.ui.running.REST", LONG)
+    for k in (3, 4):
+        explorer.controls["k"].value = k
+        until(lambda k=k: f"<pre>{k / 3:.1f}</pre>" in shown(explorer))
+    explorer.cancel()
+    assert explorer.wait(LONG) == "0.67"
+    assert "<pre>0.67</pre>" in shown(explorer)
+    assert explorer.state() == {"k": 2}
+    assert "stopped; nothing is lost" in explorer.runner.status.value
 
 
 def test_a_closed_widget_refines_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

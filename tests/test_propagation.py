@@ -333,6 +333,9 @@ def test_other_notes() -> None:
     assert examine(subject, denoiser=torch.round).notes == ()
     notes = examine(subject, target="dark", images=[0, 1]).notes
     assert notes == ("images of the class dark are left out: they are at the target already",)
+    dark = subject.classes.index("dark")
+    other = int((subject.labels != dark).nonzero()[0])
+    assert examine(subject, target="dark", images=[other]).notes == ()  # none was asked for
 
 
 # --- channels ---------------------------------------------------------------------------------

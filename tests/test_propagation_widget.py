@@ -382,6 +382,26 @@ def test_words_never_overlap(layers: int, view: str) -> None:
     assert [it.get_text() for it, box in zip(written, boxes, strict=True) if box.x1 > width] == []
 
 
+@pytest.mark.parametrize("denoiser", [False, True])
+@pytest.mark.parametrize("view", ["ratio", "distance", "steps"])
+def test_a_narrow_page_has_a_drawing_whose_words_fit(denoiser: bool, view: str) -> None:
+    result = made_up(denoiser=denoiser, classes=("automobile", "ship", "horse"))
+    figure = result.plot(narrow=True, view=view)
+    figure.dpi = 72
+    figure.draw_without_rendering()
+    drawing = figure._drawing  # type: ignore[attr-defined]
+    assert drawing.width == 640
+    boxes = []
+    for text in drawing.page.texts:
+        if text.get_text() and text.get_visible():
+            boxes.append(text.get_window_extent())
+            assert boxes[-1].x0 >= -1, text.get_text()
+            assert boxes[-1].x1 <= drawing.width + 4, text.get_text()
+            assert text.get_fontsize() >= 12  # and drawn as large as it says
+    for one, other in combinations(boxes, 2):
+        assert not one.padded(-2).overlaps(other.padded(-2))
+
+
 def test_a_pinned_result_is_drawn_at_the_layers_of_the_same_name() -> None:
     result, pinned = made_up(layers=4), made_up(layers=9, seed=1)
     line = Attacked.on(result.plot(pinned=pinned)).course.lines["pinned"]
@@ -409,6 +429,13 @@ def test_classes_and_layers_may_have_any_name(name: str) -> None:
     words = " ".join(titles(result.plot(layer=name)))
     assert f"true class is {name}" in words
     assert f"{name}, convolution, 8 maps of 32 × 32: " in words
+
+
+def test_where_nothing_was_attacked_the_axis_has_noise_and_nothing() -> None:
+    figure = propagation(flat(), images=[0], attack="none").plot()
+    axes = Attacked.on(figure).course.axes
+    assert axes.get_ylim() == pytest.approx((0, 1.1))
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["0×", "0.5×", "1×"]
 
 
 def test_a_layer_is_described_in_words() -> None:
@@ -800,7 +827,7 @@ def test_a_sweep_is_stopped_and_resumed(
     monkeypatch.setattr(running, "SHOW_AFTER", 0.0)
     monkeypatch.setattr(running, "EVERY", 0.0)
     panel(widget, "ε sweep")
-    before = widget.page.picture.live.svg
+    before = widget.page.picture.live.alt
     computed: list[float] = []
     halt = [5]
     sweep = compute.sweep
@@ -817,8 +844,12 @@ def test_a_sweep_is_stopped_and_resumed(
     widget.wait(LONG)
     reached = re.search(r"stopped at (\d+) of 13", widget.runner.status.value)
     assert reached
-    assert widget.page.picture.live.svg == before
-    assert not found_words(widget)
+    assert widget.page.picture.live.alt == before
+    drawn = own_panels.Sizes.on(panel(widget, "ε sweep").figure)
+    there = len(drawn.attack.get_xdata())  # what it has is drawn, and said to be not all
+    assert there > 1
+    assert f"Stopped: {there} of 13 sizes." in found_words(widget)
+    assert drawn.notes[2].get_text() == f"{13 - there} of 13 sizes not computed"
     halt[0] = -1
     counted: list[str] = []
     widget.runner.status.observe(lambda change: counted.append(change["new"]), "value")
@@ -907,14 +938,14 @@ def test_after_cancel_controls_and_code_are_those_of_the_picture(
         return sweep(*args, **how)
 
     monkeypatch.setattr(compute, "sweep", waiting)
-    before, code = widget.state(), widget.code_shown()
+    before, code = widget.state(), widget.work.code()
     widget.controls["image"].value = 3
     assert at_work.wait(LONG)
     widget.cancel()
     go_on.set()
     widget.wait(LONG)
     assert widget.state() == before
-    assert widget.code_shown() == code
+    assert widget.work.code() == code
     assert 'rw-shows">shows: FGSM 51/255' in widget.page.chips.value  # it is complete
     button(widget, "Resume").click()
     assert widget.wait(LONG).index.tolist() == [3]

@@ -19,6 +19,7 @@ import reliab_widgets as rw
 from reliab_widgets import Subject
 from reliab_widgets.analyses.saliency.compute import saliency
 from reliab_widgets.analyses.saliency.result import FILLS, Saliency
+from reliab_widgets.analyses.saliency.sentences import word
 from reliab_widgets.core.drawing import svg
 from reliab_widgets.ops.attribution.methods import Method
 from reliab_widgets.ops.networks.untrained import untrained
@@ -443,7 +444,7 @@ def test_the_sentence_has_the_finding_and_its_controls(result: Saliency) -> None
         f"an untrained network's map is unrelated ({furthest:z.2f})".replace("-", "−") in sentence
     )
     again = whole.ceiling()[[a, b]].min()
-    assert re.search(rf"half the steps give .* map \({again:.2f}\)", sentence)
+    assert re.search(rf"half the steps give a map that agrees \({again:.2f}\)", sentence)
     assert "The maps add up within 0.0 % and 0.0 %." in sentence
 
 
@@ -527,14 +528,50 @@ def test_the_summary_has_a_row_for_each_baseline(result: Saliency) -> None:
     assert table.loc["mean", "untrained, absolute"] == result.control("absolute")[2]
 
 
-def test_a_pin_is_compared_map_by_map() -> None:
+def test_a_pin_is_compared_map_by_map(result: Saliency) -> None:
     examined = textured()
     one = saliency(examined, method="occlusion", **QUICK)
     other = saliency(examined, method="rise", **QUICK)
     assert one.against(one) == "Against the pin: no difference."
     said = one.against(other)
     value = spearmanr(one.maps[0, 1].ravel(), other.maps[0, 1].ravel()).statistic
-    assert f"the map against white agrees {value:.2f}".replace("-", "−") in said
+    assert f"the maps against white {word(value)} ({value:.2f})".replace("-", "−") in said
+    # A pin is of two maps: others that were computed with them were not seen.
+    four = replace(result, gap=0 * result.gap)
+    kept = four.kept(pair=(2, 0))
+    assert kept.baselines == ("mean", "black")
+    assert kept.between_baselines()[0, 1] == four.between_baselines()[2, 0]
+    np.testing.assert_array_equal(kept.maps[0, 1], four.maps[0, 0])
+    np.testing.assert_array_equal(kept.control(), four.control()[[2, 0]])
+    mine, its = four.between_baselines()[0, 1], four.between_baselines()[2, 0]
+    said = f"Against the pin (mean and black): ρ = {mine:.2f} instead of {its:.2f}."
+    assert four.against(kept) == said.replace("-", "−")
+    assert "(mean and black, RISE)" in one.against(
+        saliency(examined, method="rise", baselines=("black", "mean"), **QUICK).only(1, 0)
+    )
+    bare = saliency(examined, method="gradient", **QUICK)
+    assert "nothing to compare, it has other “nothings”" in bare.against(one)
+
+
+def test_one_scale_of_words_is_said_of_maps_and_of_controls(result: Saliency) -> None:
+    total = result.agreement.shape[-1]
+    whole = replace(result, gap=0 * result.gap, convergence=1 + 0 * result.convergence)
+    for value, plural, single in (
+        (0.71, "agree", "agrees"),
+        (0.69, "agree only in part", "agrees only in part"),
+        (0.21, "agree only in part", "agrees only in part"),
+        (0.19, "are unrelated", "is unrelated"),
+        (-0.19, "are unrelated", "is unrelated"),
+        (-0.21, "contradict each other", "contradicts it"),
+    ):
+        agreement = np.full_like(result.agreement, value)
+        agreement[..., np.arange(total), np.arange(total)] = 1
+        agreed = replace(whole, agreement=agreement)
+        said = f"({value:.2f})".replace("-", "−")
+        rho = f"(ρ = {said[1:]}"
+        assert f"The two maps {plural} {rho}" in agreed.reading()
+        assert f"an untrained network's map {single} {said}" in agreed.reading()
+        assert f"the untrained network {plural} {rho}" in agreed.reading(versus="untrained")
 
 
 def test_notes_say_where_a_mean_is_from(subject: Subject) -> None:

@@ -820,6 +820,9 @@ def test_a_preview_of_a_large_image_has_no_controls_yet() -> None:
     rough = saliency(subject, **widget.preview(knobs | {"method": "occlusion"}))
     assert (rough.hyper, rough.fills) == (("window 24, stride 24",), ())
     assert not rough.untrained.size
+    knobs = widget.set(first="mean", second="black").knobs()  # of four only the two that are shown
+    assert widget.preview(knobs)["baselines"] == ("mean", "black")
+    knobs = widget.set(first="black", second="white").knobs()
     assert "an untrained network follows" in rough.reading(preview=True)
     assert "no untrained network was asked for" in rough.reading()
     rough = saliency(subject, **widget.preview(knobs))

@@ -204,6 +204,10 @@ class Result(Record):
         """Say in a sentence what the picture shows, as the views of `draw` choose it."""
         return str(self)
 
+    def kept(self, **views: Any) -> Self:
+        """Return what of it is kept when the picture with these views is pinned."""
+        return self
+
     def against(self, pinned: Result, **views: Any) -> str:
         """Say in a sentence how this differs from ``pinned``, a result of the same analysis."""
         return ""

@@ -174,13 +174,7 @@ class Explorer(Special, W.VBox):
     def code(self) -> str:
         """Return Python text that computes `result`, without a widget."""
         self.wait()
-        return self.code_shown()
-
-    def code_shown(self) -> str:
-        """Return Python text for what is shown, not for what is being computed."""
-        result = self.work.result
-        views = self.views() if isinstance(result, Result) else {}
-        return export.code_of(self.analysis, self.subject, result, self.knobs(), views)
+        return self.work.code()
 
     def cancel(self) -> None:
         """Stop what runs; the last complete picture stays."""

@@ -209,7 +209,7 @@ class Page:
     def _fill_code(self) -> None:
         if self.code.layout.display != "none":
             empty = self._explorer.work.result is None
-            self.code.value = "" if empty else self._explorer.code_shown()
+            self.code.value = "" if empty else self._explorer.work.code()
 
     def toggle_help(self) -> None:
         """Show or hide what marks mean, with the numbers of the picture."""

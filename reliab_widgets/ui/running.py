@@ -152,5 +152,7 @@ class Runner:
                 self._stopped()
 
     def cancel(self) -> None:
-        """Stop what runs."""
-        worker.cancel(self.owner)
+        """Stop what runs, and what waits for a rest of input."""
+        waited = worker.waits(self.owner)
+        if not worker.cancel(self.owner) and waited and not self.closed:
+            self._stopped()

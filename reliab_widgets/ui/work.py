@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import inspect
 import time
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
@@ -15,10 +14,10 @@ from ..core.engine import Cache, Cancelled
 from ..core.knobs import AnotherSubject
 from ..core.result import Result
 from ..core.wording import problem
-from . import worker
+from . import export, worker
 from .settings import said
+from .shown import Shown, told
 from .static import StaticCopy
-from .words import Chip
 
 if TYPE_CHECKING:
     from ..core.subject import Subject
@@ -44,7 +43,6 @@ class Work:
         self, explorer: Explorer, cache: Cache, executor: Any, against: Subject | None = None
     ) -> None:
         self._against = against
-        self._other: Any = None  # what the analysis gives for it
         self._explorer, self.cache, self.executor = explorer, cache, executor
         takes = inspect.signature(explorer.analysis).parameters
         handed = {"executor": executor, "partial": self._grown}
@@ -52,23 +50,31 @@ class Work:
         self._watched = "progress" in takes
         self.figure = drawing.Picture()
         self.copy = StaticCopy(explorer)
-        self.result: Any = None
+        self.shown = Shown()
+        self._complete: Shown | None = None  # the last one that is no preview
         self.error: Exception | None = None
         self.pinned: Any = None
-        self.is_preview = False
         self._pin_next = False
-        self.shown_state: dict[str, Any] = {}
-        self._less: dict[str, Any] = {}
-        self._stopped = self._partial = False
+        self._stopped = False
         self._doing: tuple[dict[str, Any], dict[str, Any] | None] = {}, None
         self._growing = False
 
-    # ------------------------------------------------------------------ computing
+    @property
+    def result(self) -> Any:
+        """What is shown; None before the first picture."""
+        return self.shown.result
+
+    @property
+    def is_preview(self) -> bool:
+        """Whether what is shown is a preview."""
+        return self.shown.is_preview
+
     @property
     def ghost(self) -> Any:
         """What is shown behind: a pinned result, or that of the other network."""
-        return self._other if self.pinned is None else self.pinned
+        return _kept(self.shown.other, self._explorer) if self.pinned is None else self.pinned
 
+    # ------------------------------------------------------------------ computing
     def compute(self, progress: Any, knobs: dict[str, Any], subject: Subject | None = None) -> Any:
         """Return what the analysis gives, remembered or computed; also for another subject."""
         watched = {"progress": progress} if self._watched else {}
@@ -77,19 +83,6 @@ class Work:
         if subject is not None:
             handed.pop("partial", None)  # what grows is shown as one's own
         return self.cache(explorer.analysis, subject or explorer.subject, **handed, **knobs)
-
-    def compute_each(
-        self, progress: Any, knobs: dict[str, Any], name: str, values: Iterable[Any]
-    ) -> list[Any]:
-        """Return what the analysis gives for each value of a knob; progress counts values."""
-        results: list[Any] = []
-        for value in (values := tuple(values)):
-            # Cancel comes between the batches of each.
-            def tick(*_: int, done: int = len(results)) -> None:
-                progress(done, len(values))
-
-            results.append(self.compute(tick, knobs | {name: value}))
-        return results
 
     def refresh(self) -> None:
         """Compute and show what the controls say now."""
@@ -113,20 +106,21 @@ class Work:
         try:
             known = job.due or self.cache.has(explorer.analysis, explorer.subject, **knobs)
             rough = None if known else explorer.preview(knobs)
-            ticks, self._doing = explorer.runner.ticks(job), (state, rough)
+            less = None if rough is None else _less(rough, knobs, state)
+            ticks, self._doing = explorer.runner.ticks(job), (state, less)
             if not known:
                 explorer.runner.say("○ computing")
             result = self.compute(ticks, knobs if rough is None else rough)
             self._growing = False
             if job.cancelled:  # an analysis that does not watch ran to its end
                 raise Cancelled
+            self._show(result, state, less)
             if rough is None and self._pin_next:
-                self.pinned, self._pin_next = result, False
-            self._other = None
-            self._show(result, state, rough)
+                self.pinned, self._pin_next = _kept(result, explorer), False
+                self.paint()
             if rough is None and self._against is not None:
                 explorer.runner.say(f"○ computing {self._against.name}")
-                self._other = self.compute(ticks, knobs, self._against)
+                self.shown.other = self.compute(ticks, knobs, self._against)
                 self.paint()
         except Cancelled:
             if not job.due or job.cancelled:
@@ -145,19 +139,14 @@ class Work:
         explorer.runner.ready(max(begun, job.due), rough is not None)
 
     # ------------------------------------------------------------------ painting
-    def take(self, result: Any, state: dict[str, Any], preview: bool = False) -> None:
-        """Show a new result, which belongs to these settings."""
-        self.error, self.result, self.is_preview = None, result, preview
-        self._partial = preview or self._growing
-        self.shown_state = dict(state)
+    def _show(self, result: Any, state: dict[str, Any], less: dict[str, Any] | None = None) -> None:
+        """Show a result of these settings, or of some rougher ones."""
+        is_preview = less is not None
+        partial = is_preview or self._growing
+        self.error, self.shown = None, Shown(result, dict(state), less or {}, is_preview, partial)
+        if not is_preview:
+            self._complete = self.shown
         self.paint()
-
-    def _show(
-        self, result: Any, state: dict[str, Any], rough: dict[str, Any] | None = None
-    ) -> None:
-        """Show a result of these settings, or of rougher ones."""
-        self._less = {n: it for n, it in (rough or {}).items() if n in state and it != state[n]}
-        self.take(result, state, rough is not None)
 
     def _grown(self, result: Any) -> Any:
         """Show a result that has less in it than the last one; return what it wants next."""
@@ -187,13 +176,11 @@ class Work:
                 where = {"handles": free, "grids": drawing.grids(self.figure)}
             elif isinstance(result, Figure):
                 drawn, sentence = drawing.svg(result, explorer.runner.owner), ""
-            elif hasattr(result, "_repr_html_"):
-                content, sentence = result._repr_html_(), ""
             else:
-                content, sentence = f"<pre>{html.escape(sentence)}</pre>", ""
+                content, sentence = _written(result, sentence), ""
         if isinstance(result, Result) and self.ghost is not None and not self.is_preview:
             sentence = f"{sentence} {result.against(self.ghost, **views)}"
-        self.shown_state |= views
+        self.shown.state |= views
         if drawn:
             chosen = explorer.chosen(result) if explorer.marks else {}
             explorer.page.picture.show(drawn, sentence or explorer.question, chosen, **where)
@@ -206,6 +193,12 @@ class Work:
         pictured = self.figure if isinstance(result, Result) else result
         self.copy.follow(sentence or explorer.sentence(result), pictured)
 
+    def code(self) -> str:
+        """Return Python text for what is shown, not for what is being computed."""
+        explorer, result = self._explorer, self.result
+        views = explorer.views() if isinstance(result, Result) else {}
+        return export.code_of(explorer.analysis, explorer.subject, result, explorer.knobs(), views)
+
     # ------------------------------------------------------------------ what the page tells
     def stale(self, stale: bool) -> None:
         """Mark the picture as that of earlier settings, or not."""
@@ -214,17 +207,21 @@ class Work:
             self.settled()
 
     def stopped(self) -> None:
-        """Let the controls go back to what is shown; Resume asks again for what was asked."""
+        """Go back to the last complete picture, and let the controls say what is shown.
+
+        Resume asks again for what was asked.
+        """
         explorer, self._growing = self._explorer, False
         if self.result is None:
             return
-        shown = {
-            n: it for n, it in (self.shown_state | self._less).items() if n in explorer.controls
-        }
+        before, self.shown = self.shown, (self.is_preview and self._complete) or self.shown
+        shown = {n: it for n, it in self.shown.settings.items() if n in explorer.controls}
         self._stopped = True
         if shown != explorer.state():
             explorer.settings.assign(shown)
             explorer.adapt()
+        if before is not self.shown:
+            self.repaint()
 
     def failed(self, error: BaseException | None) -> None:
         """Show an error, or none."""
@@ -237,16 +234,9 @@ class Work:
     def settled(self) -> None:
         """Say in a chip what the picture shows where that is not what the controls say."""
         explorer = self._explorer
-        shown = said(self.shown_state, explorer.state(), explorer.controls)
+        differs = said(self.shown.state, explorer.state(), explorer.controls)
         chips = explorer.chips(self.result)
-        if not any(map(_shows, chips)):
-            said_so = "cancelled" if self._stopped else shown and f"picture: {shown}"
-            chips = [*chips, Chip(said_so, "warning")] if said_so else chips
-        elif self._stopped and self._partial:
-            chips = [_cancelled(it) if _shows(it) else it for it in chips]
-        elif shown:  # it says already what the picture shows: not what the controls say
-            chips = [it._replace(kind="warning") if isinstance(it, Chip) else it for it in chips]
-        explorer.page.show_chips(chips)
+        explorer.page.show_chips(told(chips, differs, self._stopped, self.shown.is_partial))
 
     # ------------------------------------------------------------------ buttons
     def pin(self) -> None:
@@ -256,7 +246,7 @@ class Work:
         elif self.is_preview or self.result is None:
             self._pin_next = True
         else:
-            self.pinned = self.result
+            self.pinned = _kept(self.result, self._explorer)
         self._explorer.page.show_pin(self.pinned is not None or self._pin_next)
         if self.result is not None:
             self._explorer.repaint()
@@ -294,9 +284,19 @@ def under(subject: Subject, against: Subject) -> Subject:
     return subject.on(against.network, name=against.name, code=against.code)
 
 
-def _cancelled(chip: Chip) -> Chip:
-    return Chip(f"cancelled: {chip.text.replace(': ', ' ', 1)}", "warning")
+def _less(rough: dict[str, Any], knobs: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
+    """Return in which settings a preview is rougher, of those that a control says as they are."""
+    same = {name for name, value in knobs.items() if name in state and state[name] == value}
+    return {name: value for name, value in rough.items() if name in same and value != state[name]}
 
 
-def _shows(chip: Any) -> bool:
-    return isinstance(chip, Chip) and chip.kind == "shows"
+def _kept(result: Any, explorer: Explorer) -> Any:
+    """Return what of a result the picture shows: another pair of maps is not what was seen."""
+    return result.kept(**explorer.views()) if isinstance(result, Result) else result
+
+
+def _written(result: Any, sentence: str) -> str:
+    """Return what stands on the page for a result that is no drawing."""
+    if hasattr(result, "_repr_html_"):
+        return str(result._repr_html_())
+    return f"<pre>{html.escape(sentence)}</pre>"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -84,24 +84,34 @@ class Distances(Sheet):
         )
 
 
+class NarrowDistances(Distances):
+    """The same on a narrow page."""
+
+    width = 640
+
+
 class Steps(Sheet):
     """The logits of the true class and of the strongest other one, step by step."""
 
     height = 230
+    wide: ClassVar = 600
+    """How long the axis is; words stand beyond."""
 
     def __init__(self, figure: Figure) -> None:
         super().__init__(figure)
         self.title = self.heading(0)
-        self.axes = axes = self.chart(44, 30, 600, 150)
-        self.label(344, 222, "step of the attack", ha="center")
+        self.axes = axes = self.chart(44, 30, self.wide, 150)
+        self.label(44 + self.wide / 2, 222, "step of the attack", ha="center")
         self.column = axes.add_patch(Rectangle((0, 0), 1, 1, color=BLUE_TINT, lw=0, zorder=0))
         self.column.set_transform(axes.get_xaxis_transform())
         self.crossing = axes.axvline(0, color=INK, lw=1.2, ls=":")
         edge: dict[str, Any] = {"mec": PAPER, "mew": 1, "clip_on": False}
         (self.true,) = axes.plot([], [], "o-", color=INK, lw=2.2, ms=7, **edge)
         (self.other,) = axes.plot([], [], "^--", color=ORANGE, lw=2.2, ms=8, **edge)
-        self.ends = [self.text(664, 0, fontweight="bold", color=it) for it in (INK, ORANGE)]
-        self.rows = [self.label(664, 0) for _ in range(2)]
+        self.ends = [
+            self.text(self.wide + 64, 0, fontweight="bold", color=it) for it in (INK, ORANGE)
+        ]
+        self.rows = [self.label(self.wide + 64, 0) for _ in range(2)]
         self.targets: list[Rectangle] = []
 
     def show(self, result: Propagation, step: int | None) -> None:
@@ -158,20 +168,28 @@ class Steps(Sheet):
         return f"step {step}: logit of {name} {logits[truth]:.3g}, strongest other {other:.3g}"
 
 
+class NarrowSteps(Steps):
+    """The same on a narrow page."""
+
+    width, wide = 640, 376
+
+
 class Sizes(Sheet):
     """What becomes of the prediction over the size of the attack, and a ring to drag."""
 
     height = 236
+    wide: ClassVar = 600
+    """How long the axis is; words stand beyond."""
 
     def __init__(self, figure: Figure) -> None:
         super().__init__(figure)
         self.title = self.heading(0)
-        self.axes = axes = self.chart(44, 30, 600, 140)
+        self.axes = axes = self.chart(44, 30, self.wide, 140)
         axes.set(ylim=(-0.07, 1.03), yticks=[0, 0.5, 1])
         axes.set_yticklabels(["0", "50", "100 %"])
         axes.spines["bottom"].set(lw=4, color=LINES)
         axes.tick_params(axis="x", pad=10)
-        self.label(344, 230, "size ε of the attack", ha="center")
+        self.label(44 + self.wide / 2, 230, "size ε of the attack", ha="center")
         edge: dict[str, Any] = {"mew": 1.2, "clip_on": False}
         (self.noise,) = axes.plot([], [], "s:", color=GREY, lw=1.8, ms=6, mfc=PAPER, **edge)
         (self.attack,) = axes.plot(
@@ -183,11 +201,11 @@ class Sizes(Sheet):
         (self.here,) = axes.plot([0], [0], "o", ms=18, mfc=PAPER, mec=BLUE, mew=2.2, **foot)
         self.here.set_zorder(5)
         self.ends = [
-            self.text(664, 0, color=it, fontweight=weight)
+            self.text(self.wide + 64, 0, color=it, fontweight=weight)
             for it, weight in ((ORANGE, "bold"), (MUTED, "normal"))
         ]
-        self.notes = [self.label(664, y) for y in (186, 203, 220)]
-        self.empty = self.label(344, 100, ha="center")
+        self.notes = [self.label(self.wide + 64, y) for y in (186, 203, 220)]
+        self.empty = self.label(44 + self.wide / 2, 100, ha="center")
 
     def show(
         self,
@@ -206,7 +224,8 @@ class Sizes(Sheet):
         for line, kind in ((self.attack, "adversarial"), (self.noise, "random")):
             line.set_data(x, [_value(known[size], kind) for size in some])
         left = len(sizes) - len(some)
-        self.empty.set_text(f"“Sweep ε” computes the other {left} sizes" if left else "")
+        one = len(some) < 2
+        self.empty.set_text(f"“Sweep ε” computes the other {left} sizes" if left and one else "")
         self.title.set_text(f"{_measure(known)} over the size of the attack")
         at = sizes.index(epsilon)
         self.here.set_xdata([at])
@@ -214,6 +233,8 @@ class Sizes(Sheet):
         foot = [] if least is None or least not in sizes else [sizes.index(least)]
         self.least.set_data(foot, [0.07] * len(foot))
         self._say(known.get(epsilon), least, norm)
+        if left and not one:  # in the middle it would lie on what is drawn
+            self.notes[2].set_text(f"{left} of {len(sizes)} sizes not computed")
         handle = Handle(self.axes, 0, len(sizes) - 1, at, 1)
         self.handle(self.here, "epsilon", f"size ε = {grey_levels(epsilon, norm)}", handle)
 
@@ -230,6 +251,12 @@ class Sizes(Sheet):
         if least is not None:
             self.notes[0].set_text("▼ smallest ε seen to")
             self.notes[1].set_text(f"succeed: {grey_levels(least, norm)}")
+
+
+class NarrowSizes(Sizes):
+    """The same on a narrow page."""
+
+    width, wide = 640, 376
 
 
 def crossing(true: np.ndarray, other: np.ndarray) -> int:

@@ -176,7 +176,12 @@ def propagation(
         logits=logits,
         trajectory=np.concatenate([part.trajectory for part in parts], axis=1),
         pictures=parts[0].pictures,
-        notes=(*notes, *opponent.notes, *_doubts(case, logits, truth, blind)),
+        notes=(
+            *notes,
+            *opponent.notes,
+            *_left_out(subject, wanted, target),
+            *_doubts(case, logits, truth, blind),
+        ),
     )
 
 
@@ -342,13 +347,19 @@ def measure(case: Case, images: Tensor) -> tuple[Tensor, Tensor]:
 # --- what the reader must know ----------------------------------------------------------------
 
 
+def _left_out(subject: Subject, wanted: Any, target: str | int) -> list[str]:
+    """Say that images are left out of those that were asked for, if any are."""
+    asked = range(len(subject)) if isinstance(wanted, int | np.integer) else list(wanted)
+    if not isinstance(target, int) or target not in subject.labels.numpy()[asked]:
+        return []
+    name = subject.classes[target]
+    return [f"images of the class {name} are left out: they are at the target already"]
+
+
 def _doubts(case: Case, logits: np.ndarray, truth: np.ndarray, blind: np.ndarray) -> list[str]:
     """Say where the attack may have been too weak for its result to mean anything."""
     notes = []
     target = case.opponent.attack.target
-    if isinstance(target, int):
-        name = case.opponent.subject.classes[target]
-        notes.append(f"images of the class {name} are left out: they are at the target already")
     if blind.any():
         notes.append(
             f"for {blind.sum():,} of {len(blind):,} images every gradient is exactly 0 and the "

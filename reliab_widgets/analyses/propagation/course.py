@@ -15,12 +15,12 @@ from ..strip import BELOW, Strip
 if TYPE_CHECKING:
     from ...ops.features.plan import Plan
 
-LEFT, RIGHT = 62, 722
-"""Where the input stands, and the logits."""
+LEFT, WORDS = 62, 158
+"""Where the input stands, and how much is left for words beyond the logits."""
 ABOVE = 46
 """Pixels above its line that the network needs."""
-NUMBERS = 774
-"""Where the numbers at the ends of the lines end, and words begin."""
+NUMBERS = 52
+"""Pixels from the logits to where numbers at the ends of the lines end, and words begin."""
 APART = 17
 """Pixels between two lines of words."""
 STYLES: dict[str, dict[str, Any]] = {
@@ -65,10 +65,11 @@ class Course:
     """
 
     def __init__(self, sheet: Sheet, top: float, bottom: float) -> None:
-        self._top, self._bottom = top, bottom
-        self.strip = Strip(sheet, LEFT, RIGHT, bottom + ABOVE, top - 4)
-        self.axes = axes = sheet.chart(44, top, RIGHT - 36, bottom - top)
-        axes.set_xlim(44, RIGHT + 8)
+        self._top, self._bottom, self._right = top, bottom, sheet.width - WORDS
+        right, numbers = self._right, self._right + NUMBERS
+        self.strip = Strip(sheet, LEFT, right, bottom + ABOVE, top - 4)
+        self.axes = axes = sheet.chart(44, top, right - 36, bottom - top)
+        axes.set_xlim(44, right + 8)
         axes.set_xticks([])
         axes.spines["bottom"].set_visible(False)
         axes.set_zorder(6)
@@ -87,7 +88,7 @@ class Course:
             (self.beside[kind],) = axes.plot([], [], clip_on=False, **ring)
         self.begin = sheet.text(LEFT, 0, ha="center", fontweight="bold")
         self.ends = [
-            (sheet.text(NUMBERS, 0, ha="right", fontweight="bold"), sheet.text(NUMBERS + 5, 0))
+            (sheet.text(numbers, 0, ha="right", fontweight="bold"), sheet.text(numbers + 5, 0))
             for _ in range(6)
         ]
 
@@ -106,9 +107,9 @@ class Course:
     ) -> None:
         """Draw lines, and what is said at their ends and of each layer; see `Strip.show`."""
         self.strip.show(plan, told, chosen)
-        x = np.concatenate([[LEFT], self.strip.x(plan), [RIGHT]])
+        x = np.concatenate([[LEFT], self.strip.x(plan), [self._right]])
         # The last layer gives the logits: it stands where they do.
-        main = np.concatenate([[True], ~plan.beside & (x[1:-1] < RIGHT - 1), [True]])
+        main = np.concatenate([[True], ~plan.beside & (x[1:-1] < self._right - 1), [True]])
         aside = np.concatenate([[False], plan.beside, [False]])
         shown = {
             line.kind: np.where(np.isfinite(line.values), line.values, np.nan) for line in lines
@@ -158,7 +159,8 @@ class Course:
             low, high = low / 1.15, high * 1.15
             ticks = _ticks(low, high, 1 + int((self._bottom - self._top) / 24), ratios)
         else:
-            low, high = 0.0, max(values.max(initial=0) * 1.1, 1e-6)
+            # Of ratios noise is 1, also where nothing was attacked.
+            low, high = 0.0, max(values.max(initial=0), 1.0 if ratios else 1e-6) * 1.1
             ticks = [high / 1.1 * share for share in (0, 0.5, 1)]
         self.axes.set_ylim(low, high)
         self.axes.yaxis.set_major_locator(FixedLocator(ticks))
@@ -188,7 +190,7 @@ class Course:
                 line.kind, STYLES.get(line.kind, {}).get("color", MUTED)
             )
             number.set(y=y, text=line.number, color=colour)
-            left = NUMBERS + 5 if write is not None else RIGHT + 16
+            left = self._right + (NUMBERS + 5 if write is not None else 16)
             words.set(x=left, y=y, text=line.words, color=colour)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -19,29 +19,56 @@ if TYPE_CHECKING:
     from .result import Propagation
 
 SIDE = 150
-"""Pixels of a picture on the page."""
+"""Most pixels of a picture on the page."""
 TOP = 22
 """Where pictures begin."""
 MOST = 112
 """Most pixels of an image along a side: more are hardly seen and make the page slow."""
-PLACES = {4: (SIDE + 16, 674), 5: (SIDE + 13, 812)}
-"""By the number of pictures: how far apart they begin, and where the factor stands."""
+
+
+class Places(NamedTuple):
+    """Where pictures stand.
+
+    Parameters
+    ----------
+    side : int
+        Pixels of a picture along its longer side.
+    pitch, factor : int
+        How far apart they begin, and where the factor stands.
+    letters : int
+        Of the name of a class below them.
+    tight : bool
+        Whether there is little room for words on the factor.
+    """
+
+    side: int
+    pitch: int
+    factor: int
+    letters: int = 12
+    tight: bool = False
 
 
 class Attacked(Sheet):
     """The images above with one large factor; the ratio to noise over the network below."""
 
     height = height(276)
+    places: ClassVar = {4: Places(SIDE, 166, 674), 5: Places(SIDE, 163, 812, tight=True)}
+    """By the number of pictures."""
+    called: ClassVar[dict[str, str]] = {}
+    """Shorter words for what stands above or below a picture."""
+    rows: ClassVar = ((64, 84, 100, 116), (140, 157, 173), (209, 220, 276))
+    """Where the factors stand with their words; the heading of the lines, their top and bottom."""
 
     def __init__(self, figure: Figure) -> None:
         super().__init__(figure)
+        (factor, *effect), (start, *begun), (title, top, bottom) = self.rows
         self.slots = [self._make_picture() for _ in range(5)]
-        self.factor = self.text(0, 64, fontsize=34, fontweight="bold", color=ORANGE)
-        self.effect = [self.text(0, y) for y in (84, 100, 116)]
-        self.start = self.text(0, 140, fontsize=20, fontweight="bold", color=MUTED)
-        self.begun = [self.label(0, y) for y in (157, 173)]
-        self.title = self.heading(0, y=209)
-        self.course = Course(self, 220, 276)
+        self.factor = self.text(0, factor, fontsize=34, fontweight="bold", color=ORANGE)
+        self.effect = [self.text(0, y) for y in effect]
+        self.start = self.text(0, start, fontsize=20, fontweight="bold", color=MUTED)
+        self.begun = [self.label(0, y) for y in begun]
+        self.title = self.heading(0, y=title)
+        self.course = Course(self, top, bottom)
 
     def _make_picture(self) -> tuple[Any, ...]:
         page = self.page
@@ -78,7 +105,7 @@ class Attacked(Sheet):
         else:
             rows["Control: same-sized noise"] = "random"
         clean, attacked = result.pictures[0], result.pictures[kinds.index(bare)]
-        pitch, _ = PLACES[len(rows)]
+        at = self.places[len(rows)]
         for slot, (picture, (heading, kind)) in enumerate(
             zip(self.slots, [*rows.items(), *[("", "none")] * 5], strict=False)
         ):
@@ -86,38 +113,47 @@ class Attacked(Sheet):
                 artist.set_visible(kind != "none")
             if kind == "none":
                 continue
-            left = slot * pitch
+            left = slot * at.pitch
             if kind:
                 pixels = result.pictures[kinds.index(kind)]
-                self._place(picture, left, _rgb(pixels), heading)
-                self._say(picture, result, kind, heading)
+                self._place(picture, left, at.side, _rgb(pixels), heading)
+                self._say(picture, result, kind, heading, at.letters)
             else:
                 pixels = 0.5 + amplify * (attacked - clean)
-                self._place(
-                    picture, left, _enlarged(_rgb(pixels)), f"What was added, × {amplify:g}"
-                )
+                pixels, what = _enlarged(_rgb(pixels)), f"What was added, × {amplify:g}"
+                self._place(picture, left, at.side, pixels, what)
                 self._say_added(picture, attacked - clean, amplify)
 
-    def _place(self, picture: Any, left: float, pixels: np.ndarray, heading: str) -> None:
+    def _place(
+        self, picture: Any, left: float, side: float, pixels: np.ndarray, heading: str
+    ) -> None:
         image, frame, title, mark, words = picture
-        high, wide = (SIDE * size / max(pixels.shape[:2]) for size in pixels.shape[:2])
-        x, y = left + (SIDE - wide) / 2, TOP + (SIDE - high) / 2
+        high, wide = (side * size / max(pixels.shape[:2]) for size in pixels.shape[:2])
+        x, y = left + (side - wide) / 2, TOP + (side - high) / 2
         image.set_data(pixels)
         image.set_extent((x, x + wide, y + high, y))
         frame.set_bounds(x, y, wide, high)
-        title.set(x=left, text=heading)
-        mark.set_x(left)
-        words.set_x(left)
+        title.set(x=left, text=self._called(heading))
+        mark.set(x=left, y=TOP + side + 17)
+        words.set(x=left, y=TOP + side + 17)
 
-    def _say(self, picture: Any, result: Propagation, kind: str, heading: str) -> None:
+    def _called(self, words: str) -> str:
+        for long, brief in self.called.items():
+            words = words.replace(long, brief)
+        return words
+
+    def _say(
+        self, picture: Any, result: Propagation, kind: str, heading: str, letters: int
+    ) -> None:
         _, frame, _, mark, words = picture
         name, sure = said(result, kind)
         truth = result.classes[result.truth[0]]
         right = name == truth
         colour = INK if right else ORANGE
         mark.set(text="✓" if right else "✗", color=BLUE if right else ORANGE, visible=True)
-        words.set(x=mark.get_position()[0] + 16, fontsize=13, fontweight="bold", color=colour)
-        words.set_text(f"{short(name, 12)} {percent(sure, 0)}")
+        size = 13 if letters >= 12 else 12
+        words.set(x=mark.get_position()[0] + 16, fontsize=size, fontweight="bold", color=colour)
+        words.set_text(f"{short(name, letters)} {percent(sure, 0)}")
         self.hover(
             frame, f"{heading or kind}: predicted {name} {percent(sure)}; the true class is {truth}"
         )
@@ -127,7 +163,8 @@ class Attacked(Sheet):
         most, size = np.abs(added).max() * 255, np.sqrt(np.mean(added**2)) * 255
         mark.set_text("")
         words.set(fontsize=12, fontweight="normal", color=MUTED)
-        words.set_text(f"at most ±{most:.3g}/255 ({most / 255:.2g})" if most else "nothing")
+        size_of = f"at most ±{most:.3g}/255 ({most / 255:.2g})" if most else "nothing"
+        words.set_text(self._called(size_of))
         self.hover(
             frame,
             f"Attacked minus clean, times {amplify:g}; grey is no change. Largest change "
@@ -136,8 +173,8 @@ class Attacked(Sheet):
 
     # ------------------------------------------------------------------ the factor
     def _show_factor(self, result: Propagation, metric: str) -> None:
-        tight = "undefended" in result.kinds
-        x = PLACES[5 if tight else 4][1]
+        at = self.places[5 if "undefended" in result.kinds else 4]
+        x, tight = at.factor, at.tight
         ratio = result.first(metric)
         end, start = ratio[result.layers.index("logits")], ratio[0]
         self.factor.set(x=x, text=f"{times(end)}×", fontsize=24 if tight else 34)
@@ -186,6 +223,21 @@ class Attacked(Sheet):
         )
 
 
+class Narrow(Attacked):
+    """The same on a narrow page, with smaller pictures and fewer words."""
+
+    width, height = 640, height(252)
+    places: ClassVar = {4: Places(120, 130, 524, 7, True), 5: Places(104, 112, 568, 5, True)}
+    called: ClassVar[dict[str, str]] = {
+        "What was added": "Added",
+        "Behind the denoiser": "Denoised",
+        "Control: same-sized noise": "Control: noise",
+        "Same-sized noise": "Noise",
+        "at most ": "",
+    }
+    rows: ClassVar = ((48, 66, 82, 98), (124, 141, 157), (187, 198, 252))
+
+
 def told(result: Propagation, metric: str) -> dict[str, str]:
     """Return what is said of each layer that can be chosen, by its name."""
     ratio = result.first(metric)
@@ -227,8 +279,8 @@ def _this(result: Propagation) -> str:
 
 
 def _starts(ratio: float) -> str:
-    if not np.isfinite(ratio):
-        return ""
+    if not np.isfinite(ratio) or not ratio:
+        return "" if ratio else "nothing was added"
     if 0.95 < ratio < 1.05:
         return "the largest change is the same"
     return f"the {'smaller' if ratio < 1 else 'larger'} one; same maximum"

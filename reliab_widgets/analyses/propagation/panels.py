@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import ipywidgets as W
 import numpy as np
 
-from ...core.engine import Recent, Tick
+from ...core.engine import Cancelled, Recent, Tick
 from ...core.wording import grey_levels
 from ...ops.attacks.gradient import NORMS
 from ...ops.attacks.search import smallest_epsilon
 from ...ui.panels.panel import Drawn
 from ...ui.panels.player import Player, Walk
-from .charts import Distances, Sizes, Steps
+from .charts import Distances, NarrowSizes, Sizes, Steps
 from .compute import channels
 from .maps import Maps
 from .result import Channels, Propagation
@@ -93,9 +94,10 @@ class StepByStep(Drawn):
     def show(self, result: Propagation) -> None:
         """Draw the steps, with the chosen one marked."""
         self._last = len(result.trajectory) - 1
-        step = self.explorer.views()["step"]
+        views = self.explorer.views()
+        step, narrow = views["step"], views["narrow"]
         self.paint(
-            lambda figure: result.draw(figure, view="steps", step=step),
+            lambda figure: result.draw(figure, view="steps", step=step, narrow=narrow),
             self.question,
             {} if step is None else {"step": step},
         )
@@ -148,8 +150,9 @@ class Sweep(Drawn):
         stops = self.explorer.controls["epsilon"].stops
         self._sizes = tuple(sorted({*stops, *found.known, result.epsilon}))
         self._said.value = found.words
+        kind = NarrowSizes if self.explorer.views()["narrow"] else Sizes
         self.paint(
-            lambda figure: Sizes.on(figure).show(
+            lambda figure: kind.on(figure).show(
                 self._sizes, found.known, result.epsilon, found.least, result.norm
             ),
             found.words or self.question,
@@ -177,7 +180,20 @@ class Sweep(Drawn):
         sizes = explorer.controls["epsilon"].stops
 
         def compute(progress: Tick) -> list[Any]:
-            return explorer.work.compute_each(progress, knobs, "epsilon", sizes)
+            found = self._of(self._asked(knobs))
+            results = []
+            try:
+                for done, size in enumerate(sizes):
+                    # Cancel comes between the batches of each.
+                    tick = partial(lambda done, *_: progress(done, len(sizes)), done)
+                    results.append(explorer.work.compute(tick, knobs | {"epsilon": size}))
+                    found.known[size] = results[-1]
+                return results
+            except Cancelled:
+                known = sum(size in found.known for size in sizes)
+                found.words = found.words or f"Stopped: {known} of {len(sizes)} sizes."
+                explorer.repaint()
+                raise
 
         def show(results: list[Propagation]) -> None:
             lost = [(it.answers[0] != it.answers[1]).mean() >= 0.5 for it in results]
@@ -187,7 +203,6 @@ class Sweep(Drawn):
             if any(lost):
                 words = f"{whose} from {grey_levels(sizes[lost.index(True)], norm)} on."
             found = self._of(self._asked(knobs))
-            found.known.update(zip(sizes, results, strict=True))
             found.words = words
             explorer.refresh()
 
@@ -269,7 +284,7 @@ class Far(Drawn):
         """Draw the distances of all lines."""
         views = self.explorer.views()
         pinned, layer = self.explorer.work.ghost, self.explorer.chosen(result)["layer"]
-        shown = {"view": "distance", "metric": views["metric"], "log": views["log"]}
+        shown = {"view": "distance"} | {it: views[it] for it in ("metric", "log", "narrow")}
         self.paint(
             lambda figure: result.draw(figure, pinned=pinned, layer=layer, **shown),
             self.question,

@@ -353,6 +353,7 @@ class Propagation(Result):
         layer: Annotated[str | None, Auto(Text())] = None,
         amplify: Annotated[float, Real(above=0, stops=AMPLIFIED)] = 8,
         step: Annotated[int | None, Auto(Whole(0, 1000, "no attack has more"))] = None,
+        narrow: Annotated[bool, Flag()] = False,
     ) -> None:
         """Draw the first image and how far each layer is moved, or another view of the attack.
 
@@ -377,20 +378,23 @@ class Propagation(Result):
             By how much the difference from the clean image is made visible.
         step : int, optional
             The step of the attack to mark; by default the one at which the prediction changes.
+        narrow : bool
+            Whether it is laid out for 640 pixels instead of 880.
         """
         marked = self.strongest_map if layer is None else self.layers[self.place(layer)]
         if view == "steps":
-            from .charts import Steps
+            from .charts import NarrowSteps, Steps
 
-            Steps.on(figure).show(self, step)
+            (NarrowSteps if narrow else Steps).on(figure).show(self, step)
         elif view == "distance":
-            from .charts import Distances
+            from .charts import Distances, NarrowDistances
 
-            Distances.on(figure).show(self, pinned, metric, log, marked)
+            kind = NarrowDistances if narrow else Distances
+            kind.on(figure).show(self, pinned, metric, log, marked)
         else:
-            from .drawing import Attacked
+            from .drawing import Attacked, Narrow
 
-            Attacked.on(figure).show(self, pinned, metric, marked, amplify)
+            (Narrow if narrow else Attacked).on(figure).show(self, pinned, metric, marked, amplify)
 
 
 @dataclass(frozen=True, eq=False)

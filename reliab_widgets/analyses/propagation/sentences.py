@@ -54,6 +54,8 @@ def times(ratio: float) -> str:
     --------
     >>> times(19.4), times(5.46), times(0.68), times(0.012), times(float("inf"))
     ('19', '5.5', '0.7', '0.012', '∞')
+    >>> times(0.0)
+    '0'
     """
     if np.isnan(ratio):
         return "?"
@@ -61,7 +63,7 @@ def times(ratio: float) -> str:
         return "∞"
     if ratio >= 9.95:
         return f"{ratio:,.0f}"
-    return f"{ratio:.1f}" if ratio >= 0.095 or ratio == 0 else f"{ratio:.2g}"
+    return f"{ratio:.1f}" if ratio >= 0.095 else f"{ratio:.2g}"
 
 
 def said(result: Propagation, kind: str) -> tuple[str, float]:

@@ -164,7 +164,8 @@ it.</li></ul>"""
 
     def views(self) -> dict[str, Any]:
         """Return the keyword arguments for the picture: no layer or step that it has not."""
-        views, result = super().views(), self.work.result
+        views = super().views() | {"narrow": self.page.picture.live.narrow}
+        result = self.work.result
         if result is not None and views["layer"] not in result.layers:
             views["layer"] = None
         if result is not None and (views["step"] or 0) >= len(result.trajectory):

@@ -201,14 +201,15 @@ class Maps(Sheet):
             value = sentences.again(result, shown)
             name = "half the steps" if result.method == "ig" else "drawn twice"
             readings.append(Reading(value, name, "control", f"{name}: ρ = {two(value)}"))
-        same = _same_pair(result, pinned, pair) if pinned is not None and whole else None
-        if pinned is not None and same is not None and not pinned.incomplete(*same):
-            value = float(pinned.between_baselines()[same])
-            readings.append(Reading(value, short(result.beside(pinned), 16), "pinned", ""))
+        if pinned is not None and whole:
+            readings.append(_pinned(result, pinned, pair, look.versus))
         n, pixels = len(result.index), result.maps[0, 0].size
+        marks = (
+            "□ control" if pinned is None or not whole else f"□ control, ○ {result.beside(pinned)}"
+        )
         notes = (
             f"Spearman’s ρ over {pixels:,} pixels",
-            f"{n} images, mean; □ control" if n > 1 else "1 image; □ control",
+            short(f"{n} images, mean; {marks}" if n > 1 else f"1 image; {marks}", 34),
         )
         heading = "Do the two maps agree?" if a != b else "The map and its controls"
         self.ruler.show(heading, readings, notes, _withheld(result, shown, look))
@@ -330,12 +331,15 @@ def _twin(result: Saliency, pinned: Saliency | None, b: int | None) -> np.ndarra
     return top
 
 
-def _same_pair(result: Saliency, pinned: Saliency, pair: tuple[int, int]) -> tuple[int, int] | None:
-    names = [result.baselines[b] for b in pair]
-    if pair[0] == pair[1] or not set(names) <= set(pinned.baselines):
-        return None
-    first, second = (pinned.baselines.index(name) for name in names)
-    return first, second
+def _pinned(result: Saliency, pinned: Saliency, pair: tuple[int, int], versus: str) -> Reading:
+    """Return how far the pinned maps agree, and what they are where they are not these."""
+    there = sentences.twins(result, pinned, pair)
+    value = float("nan") if pinned.incomplete(*there) else sentences.told_of(pinned, there, versus)
+    said = result.beside(pinned)
+    if pinned.subject == result.subject:
+        other, *_ = sentences.other_than(result, pinned, pair).split(", ")
+        said = other.replace(" and ", ", ") or said
+    return Reading(value, short(said, 16), "pinned", "")
 
 
 def _withheld(result: Saliency, shown: tuple[int, ...], look: Look) -> tuple[str, ...]:

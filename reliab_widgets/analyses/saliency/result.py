@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
@@ -13,9 +13,9 @@ from ...core.knobs import Auto, Choice, Flag, Kind, Real, Several, Text, Whole
 from ...core.result import Result
 from ...core.wording import images, percent
 from ...ops.attribution.palette import hex_code
-from ...ops.statistics.agreement import MEASURES, kendall, spearman
+from ...ops.statistics.agreement import MEASURES, kendall
 from . import sentences
-from .values import CELLS, share, two
+from .values import CELLS, share
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -199,6 +199,36 @@ class Saliency(Result):
             return sentences.method(self)
         name = self.baselines[baseline]
         return hex_code(name) if name.startswith("color:") else name.replace(":", " ")
+
+    def only(self, *baselines: int) -> Saliency:
+        """Return the same of some of the baselines, by their positions.
+
+        Examples
+        --------
+        >>> import reliab_widgets as rw
+        >>> result = rw.saliency(rw.demo("resnet20"), steps=2, points=2)
+        >>> result.only(3, 0).baselines
+        ('blur', 'black')
+        """
+        some, count = list(baselines), len(self.baselines)
+        groups = range(len(self.compared) // count)
+        maps = [group * count + b for group in groups for b in some]
+        parts = {
+            name: getattr(self, name)[:, some]
+            for name in ("baseline_images", "neutrality", "scores_baseline", "gap", "convergence")
+        }
+        parts |= {name: getattr(self, name)[:, some] for name in ("path", "credit")}
+        parts |= {name: getattr(self, name)[:, [*some, count]] for name in ("morf", "lerf")}
+        parts |= {name: getattr(self, name)[some] for name in ("path_maps", "path_scale")}
+        return replace(
+            self,
+            baselines=tuple(self.baselines[b] for b in some),
+            hyper_maps=self.hyper_maps[:, :, some],
+            untrained=self.untrained[:, some if self.untrained.shape[1] else []],
+            compared=tuple(self.compared[at] for at in maps),
+            agreement=self.agreement[:, :, maps][..., maps],
+            **parts,
+        )
 
     def accumulated(self, baseline: int, step: int) -> np.ndarray:
         """Return the first image's map ``(H, W)`` accumulated up to a step of the path, 0 to S."""
@@ -433,31 +463,11 @@ class Saliency(Result):
         """Say how the maps that are shown differ from those of a pinned result."""
         if not isinstance(pinned, Saliency):
             return ""
-        for name, what in (("index", "other images"), ("target", "another class")):
-            if not np.array_equal(getattr(self, name), getattr(pinned, name)):
-                return f"{self.versus(pinned)}: nothing to compare, it shows {what}."
-        if self.score != pinned.score:
-            return f"{self.versus(pinned)}: nothing to compare, it explains the {pinned.score}."
-        shown = tuple(dict.fromkeys(self.pair(pair)))
-        twins = [pinned.baselines.index(it) if it in pinned.baselines else None
-                 for it in (self.baselines[b] for b in shown)]  # fmt: skip
-        if all(it is None for it in twins):
-            return f"{self.versus(pinned)}: nothing to compare, it has other “nothings”."
-        if self.incomplete(*shown) or pinned.incomplete(*(it for it in twins if it is not None)):
-            return f"{self.versus(pinned)}: nothing to compare, for maps do not add up."
-        parts = []
-        if len(shown) == 2 and None not in twins:
-            mine = float(self.between_baselines()[shown[0], shown[1]])
-            other = float(pinned.between_baselines()[twins[0], twins[1]])
-            if two(mine) != two(other):
-                parts.append(f"ρ = {two(mine)} instead of {two(other)}")
-        for b, same in zip(shown, twins, strict=True):
-            if same is not None and self.maps.shape[2:] == pinned.maps.shape[2:]:
-                pairs = np.stack([self.maps[:, b], pinned.maps[:, same]], axis=1)
-                value = float(_mean(np.array([spearman(maps)[0, 1] for maps in pairs])))
-                if np.isfinite(value) and value < 0.9995:
-                    parts.append(f"the map against {self.called(b)} agrees {two(value)}")
-        return f"{self.versus(pinned)}: {', '.join(parts) or 'no difference'}."
+        return sentences.against(self, pinned, self.pair(pair), views.get("versus", "baseline"))
+
+    def kept(self, *, pair: tuple[int, int] | None = None, **views: Any) -> Saliency:
+        """Return the maps that a picture shows, without the others."""
+        return self.only(*dict.fromkeys(self.pair(pair)))
 
     def draw(
         self,

@@ -25,8 +25,10 @@ METHODS = {
 }
 """What methods are called in words, where that is not their name."""
 UNRELATED, AGREE = 0.2, 0.7
-"""Correlations below the first are as good as none; from the second on maps are alike."""
-SAME = 0.95
+"""Correlations below the first are as good as none; from the second on maps agree."""
+SCALE = ("agree", "agree only in part", "are unrelated", "contradict each other")
+OF_ONE = ("agrees", "agrees only in part", "is unrelated", "contradicts it")
+"""The words for all correlations of two maps, and the same said of one of them."""
 UNASKED = "no untrained network was asked for"
 OTHER = "same image, same network, another “nothing”"
 
@@ -65,6 +67,18 @@ def again(result: Saliency, shown: tuple[int, ...]) -> float:
     return float(np.nanmin(values)) if np.isfinite(values).any() else float("nan")
 
 
+def word(value: float, scale: tuple[str, str, str, str] = SCALE) -> str:
+    """Return the word for a correlation of two maps.
+
+    Examples
+    --------
+    >>> word(0.7), word(0.2), word(-0.1), word(-0.2, OF_ONE)
+    ('agree', 'agree only in part', 'are unrelated', 'contradicts it')
+    """
+    at = 0 if value >= AGREE else 1 if value >= UNRELATED else 2 if value > -UNRELATED else 3
+    return scale[at]
+
+
 def verdict(value: float, who: str) -> str:
     """Say what a correlation of two maps means.
 
@@ -73,14 +87,8 @@ def verdict(value: float, who: str) -> str:
     >>> verdict(0.91, "The two maps")
     'The two maps agree (ρ = 0.91): here it matters little which “nothing” is meant.'
     """
-    told = f"(ρ = {two(value)})"
-    if value <= -UNRELATED:
-        return f"{who} contradict each other {told}: {OTHER}."
-    if value < UNRELATED:
-        return f"{who} have nothing in common {told}: {OTHER}."
-    if value < AGREE:
-        return f"{who} agree only in part {told}: {OTHER}."
-    return f"{who} agree {told}: here it matters little which “nothing” is meant."
+    means = "here it matters little which “nothing” is meant" if value >= AGREE else OTHER
+    return f"{who} {word(value)} (ρ = {two(value)}): {means}."
 
 
 def unfinished(result: Saliency, shown: tuple[int, ...], who: str, preview: bool) -> str:
@@ -107,11 +115,10 @@ def finding(
         value = float(result.control()[a])
         if np.isnan(value):
             return "The untrained network's map is constant: it controls nothing."
-        means = "agree, so that it shows little of what was learned"
-        if value < UNRELATED:
-            means = "are unrelated" if value > -UNRELATED else "are opposites"
+        learned = ": this shows little of what was learned" if value >= UNRELATED else ""
         return (
-            f"{many}The maps of the trained and the untrained network {means} (ρ = {two(value)})."
+            f"{many}The maps of the trained and the untrained network {word(value)} "
+            f"(ρ = {two(value)}){learned}."
         )
     if a == b:
         if result.has_baseline:
@@ -171,25 +178,92 @@ def controls(result: Saliency, shown: tuple[int, ...], told: bool = False) -> st
     if told:
         pass
     elif np.isfinite(known):
-        means = "agrees, too" if known >= UNRELATED else "is opposite"
-        means = "is unrelated" if abs(known) < UNRELATED else means
-        parts.append(f"an untrained network's map {means} ({two(known)})")
+        parts.append(f"an untrained network's map {word(known, OF_ONE)} ({two(known)})")
     elif not result.untrained.shape[1]:
         parts.append(UNASKED)
     elif result.hyper_maps.any():
         parts.append("none by an untrained network, whose maps are constant")
     twice = again(result, shown)
     if np.isfinite(twice):
-        means = "nearly the same map" if twice >= AGREE else "another map"
-        means = "the same map" if twice >= SAME else means
-        how = "half the steps give" if result.method == "ig" else f"{_draws(result)} give"
-        parts.append(f"{how} {means} ({two(twice)})")
+        how = (
+            "half the steps give a map that"
+            if result.method == "ig"
+            else f"{_draws(result)} give maps that"
+        )
+        scale = OF_ONE if result.method == "ig" else SCALE
+        parts.append(f"{how} {word(twice, scale)} ({two(twice)})")
     said = f"Controls: {', '.join(parts)}." if parts else ""
     gaps = result.gaps[list(shown)]
     if np.isfinite(gaps).all():
         noun = "The map adds" if len(gaps) == 1 else "The maps add"
         said += f" {noun} up within {' and '.join(percent(gap) for gap in gaps)}."
     return said.strip()
+
+
+def twins(result: Saliency, pinned: Saliency, pair: tuple[int, int]) -> tuple[int, int]:
+    """Return which maps of a pinned result are compared with a pair: the same, or its own pair."""
+    names = [result.baselines[b] for b in pair]
+    if not set(names) <= set(pinned.baselines):
+        return pinned.pair()
+    first, second = (pinned.baselines.index(name) for name in names)
+    return first, second
+
+
+def other_than(result: Saliency, pinned: Saliency, pair: tuple[int, int]) -> str:
+    """Return what a pinned picture shows that this one does not: its “nothings”, its method."""
+    there, parts = twins(result, pinned, pair), []
+    if {pinned.baselines[b] for b in there} != {result.baselines[b] for b in pair}:
+        parts.append(" and ".join(dict.fromkeys(pinned.called(b) for b in there)))
+    if method(pinned) != method(result):
+        parts.append(method(pinned))
+    return ", ".join(dict.fromkeys(parts))
+
+
+def against(
+    result: Saliency, pinned: Saliency, pair: tuple[int, int], versus: str = "baseline"
+) -> str:
+    """Say how the maps that are shown differ from those that were pinned."""
+    head = result.versus(pinned)
+    for name, what in (("index", "other images"), ("target", "another class")):
+        if not np.array_equal(getattr(result, name), getattr(pinned, name)):
+            return f"{head}: nothing to compare, it shows {what}."
+    if result.score != pinned.score:
+        return f"{head}: nothing to compare, it explains the {pinned.score}."
+    there = twins(result, pinned, pair)
+    if result.incomplete(*pair) or pinned.incomplete(*there):
+        return f"{head}: nothing to compare, for maps do not add up."
+    other = other_than(result, pinned, pair)
+    head += f" ({other})" if other else ""
+    known, parts = False, []
+    mine, its = told_of(result, pair, versus), told_of(pinned, there, versus)
+    if np.isfinite([mine, its]).all():
+        known = True
+        if two(mine) != two(its):
+            parts.append(f"ρ = {two(mine)} instead of {two(its)}")
+    for b in dict.fromkeys(pair if versus == "baseline" else pair[:1]):
+        same = [at for at in there if pinned.baselines[at] == result.baselines[b]]
+        if not same or result.images.shape != pinned.images.shape:
+            continue
+        known, value = True, _alike(result.maps[:, b], pinned.maps[:, same[0]])
+        if value < 0.9995:
+            parts.append(f"the maps against {result.called(b)} {word(value)} ({two(value)})")
+    if not known:
+        return f"{head}: nothing to compare, it has other “nothings”."
+    return f"{head}: {', '.join(parts) or 'no difference'}."
+
+
+def _alike(mine: np.ndarray, its: np.ndarray) -> float:
+    """Return the mean agreement of maps ``(n, H, W)`` of the same images; NaN if all are flat."""
+    values = np.array([spearman(np.stack(pair))[0, 1] for pair in zip(mine, its, strict=True)])
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
+def told_of(result: Saliency, pair: tuple[int, int], versus: str) -> float:
+    """Return the correlation that a picture of a pair is about."""
+    if versus == "untrained":
+        return float(result.control()[pair[0]])
+    return float(result.between_baselines()[pair]) if pair[0] != pair[1] else float("nan")
 
 
 def _draws(result: Saliency) -> str:

@@ -35,7 +35,7 @@ HYPER = ("steps", "noise", "window", "stride", "masks", "grid", "layer")
 ROUGH = {"steps": 8, "masks": 64}
 """What a preview makes do with."""
 ROUGHEST = {"steps": 2, "masks": 10}
-"""The same of large images, without controls: a pass takes long."""
+"""The same of large images, of the two that are shown, without controls: a pass takes long."""
 
 OF_METHODS = {
     "steps": Words("Steps", "Steps, or samples"),
@@ -242,6 +242,9 @@ Above 20 % nothing that is derived from the map is told: take more steps.</li>
         few = {name: min(n, knobs[name]) for name, n in (ROUGHEST if large else ROUGH).items()}
         if not large:
             return knobs | few | {"fills": (fill,), "points": 9}
+        names = dict(zip(self.controls["baselines"].value, knobs["baselines"], strict=True))
+        wanted = [names[it] for name in SHOWN if (it := self.controls[name].value) in names]
+        few["baselines"] = tuple(wanted) or knobs["baselines"][:2]
         window = max(knobs["window"] or 0, round(side / 3))
         few |= {"window": window, "stride": window}  # three by three
         return knobs | few | {"fills": (), "untrained": False}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 from typing import Annotated, Any, NamedTuple
 
@@ -61,7 +62,7 @@ class Plan(Record):
         """Number of layers on the main path."""
         return int((~self.beside).sum())
 
-    @property
+    @cached_property  # asked for each layer of each picture
     def stages(self) -> tuple[Stage, ...]:
         """What can be said of neighbours together, from the input on.
 
@@ -95,7 +96,8 @@ def _tops(names: Sequence[str]) -> list[str]:
 
 def _keys(drawn: Plan, main: np.ndarray) -> list[Any]:
     """Return what layers of one stage share: their part of the network, or the size they see."""
-    tops = [_tops(drawn.names)[k] for k in main]
+    every = _tops(drawn.names)
+    tops = [every[k] for k in main]
     runs = [len(list(some)) for _, some in groupby(tops)]
     if sum(length > 1 for length in runs) > 2:
         return tops

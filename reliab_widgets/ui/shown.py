@@ -1,0 +1,78 @@
+"""What the picture of a widget shows, and the chips that say so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from .words import Chip
+
+
+@dataclass
+class Shown:
+    """A result and the settings that it belongs to.
+
+    Parameters
+    ----------
+    result : object
+        What the analysis gave; None before the first picture.
+    state : dict
+        The settings, by knob; the views in it follow the controls.
+    less : dict
+        Those settings of a preview that are rougher than asked for.
+    is_preview : bool
+        Whether it was computed with rougher settings than asked for.
+    is_partial : bool
+        Whether it has less in it than what was asked for: a preview, or a sweep that grows.
+    other : object
+        What the analysis gave for another network; None if there is none.
+    """
+
+    result: Any = None
+    state: dict[str, Any] = field(default_factory=dict)
+    less: dict[str, Any] = field(default_factory=dict)
+    is_preview: bool = False
+    is_partial: bool = False
+    other: Any = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Every setting with which it was computed and drawn."""
+        return self.state | self.less
+
+
+def told(chips: list[Any], differs: str, stopped: bool, partial: bool) -> list[Any]:
+    """Return chips that say what the picture shows where that is not what the controls say.
+
+    Parameters
+    ----------
+    chips : list
+        Facts about the picture.
+    differs : str
+        The settings of the picture that are others than those of the controls.
+    stopped : bool
+        Whether the work for the settings that were asked for was stopped.
+    partial : bool
+        Whether the picture has less in it than was asked for.
+
+    Examples
+    --------
+    >>> told([Chip("shows: 8 steps", "shows")], "", stopped=True, partial=True)[0].text
+    'cancelled: shows 8 steps'
+    """
+    if not any(map(_shows, chips)):
+        said = "cancelled" if stopped else differs and f"picture: {differs}"
+        return [*chips, Chip(said, "warning")] if said else chips
+    if stopped and partial:
+        return [_cancelled(it) if _shows(it) else it for it in chips]
+    if differs:  # they say already what the picture shows: not what the controls say
+        return [it._replace(kind="warning") if isinstance(it, Chip) else it for it in chips]
+    return chips
+
+
+def _cancelled(chip: Chip) -> Chip:
+    return Chip(f"cancelled: {chip.text.replace(': ', ' ', 1)}", "warning")
+
+
+def _shows(chip: Any) -> bool:
+    return isinstance(chip, Chip) and chip.kind == "shows"
