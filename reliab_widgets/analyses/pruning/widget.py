@@ -209,8 +209,7 @@ again to the pruned one, on other images than those reported.</li></ul>"""
         ]
         changed = 0 if place is None else int(result.flipped[0, place].sum())
         if changed:  # last: beside a long status there is no room for it
-            plural = "s" * (changed > 1)
-            chips.append(Chip(f"{changed:,} prediction{plural} changed", "warning"))
+            chips.append(Chip(f"{changed:,} changed", "warning"))
         return chips
 
     def sure(self, index: int) -> np.ndarray:

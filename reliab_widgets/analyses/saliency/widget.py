@@ -32,8 +32,8 @@ PICKED = "picked colour"
 SHOWN = ("first", "second")
 """The knobs that say which two of the baselines are shown."""
 HYPER = ("steps", "noise", "window", "stride", "masks", "grid", "layer")
-ROUGH = {"steps": 8, "masks": 64}
-"""What a preview makes do with."""
+ROUGH = {"steps": 32, "masks": 64}
+"""What a preview makes do with: so many steps that most maps add up."""
 ROUGHEST = {"steps": 2, "masks": 10}
 """The same of large images, of the two that are shown, without controls: a pass takes long."""
 
@@ -231,23 +231,25 @@ Above 20 % nothing that is derived from the map is told: take more steps.</li>
             self.set(first=named[int(first)], second=named[int(second)], versus="baseline")
 
     def preview(self, knobs: dict[str, Any]) -> dict[str, Any] | None:
-        """Return the same with few steps, and deletion with the chosen fill only."""
+        """Return the same of the pair that is shown, with few steps and the chosen fill at most."""
         if knobs["images"] is not None:
             return None
-        fill = self.views()["fill"]
-        if fill == "own" and knobs["method"] in WITHOUT_BASELINE:
-            fill = "mean"
         side = min(self.subject.images.shape[2:])
         large = max(self.subject.images.shape[2:]) > LARGE
         few = {name: min(n, knobs[name]) for name, n in (ROUGHEST if large else ROUGH).items()}
-        if not large:
-            return knobs | few | {"fills": (fill,), "points": 9}
         names = dict(zip(self.controls["baselines"].value, knobs["baselines"], strict=True))
         wanted = [names[it] for name in SHOWN if (it := self.controls[name].value) in names]
-        few["baselines"] = tuple(wanted) or knobs["baselines"][:2]
-        window = max(knobs["window"] or 0, round(side / 3))
-        few |= {"window": window, "stride": window}  # three by three
-        return knobs | few | {"fills": (), "untrained": False}
+        few["baselines"] = tuple(dict.fromkeys(wanted)) or knobs["baselines"][:2]
+        if large:
+            window = max(knobs["window"] or 0, round(side / 3))  # three by three
+            return (
+                knobs | few | {"window": window, "stride": window, "fills": (), "untrained": False}
+            )
+        fill = self.views()["fill"]
+        if fill == "own" and knobs["method"] in WITHOUT_BASELINE:
+            fill = "mean"
+        deletes = any(it.is_open for it in self.page.opened if it.name == Deletion.name)
+        return knobs | few | {"fills": (fill,) * deletes, "points": 9}
 
     # ------------------------------------------------------------------ picture and words
     def chips(self, result: Any) -> list[Any]:
