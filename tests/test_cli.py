@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from torch import nn
 
 from reliab_widgets import cli
 from reliab_widgets.analyses import ANALYSES
@@ -83,6 +84,7 @@ def test_the_doctor_tries_every_analysis_and_says_which_fails(
         (["--model", "tests.test_cli:no_model"], "got list"),
         (["--model", "resnet20", "--data", "nowhere"], "--data is no folder: got nowhere"),
         (["--model", "resnet20", "--data", "."], "--data has no classes"),
+        (["--model", "tests.test_cli:two_outputs"], "the images in the box do not fit"),
         (["--model", "resnet20", "--out", "card.pdf"], "Pass path='card.html'"),
     ],
 )
@@ -103,6 +105,10 @@ def test_an_error_is_one_line(
 
 def broken() -> None:
     raise ZeroDivisionError
+
+
+def two_outputs() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 2))
 
 
 def no_model() -> list[int]:

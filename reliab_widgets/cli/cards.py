@@ -65,7 +65,12 @@ def subject_of(model: str, data: str, n: int, size: int | None) -> Any:
     own, name = made("--model", model), model.rpartition(":")[2]
     if data == "zoo":
         images = zoo.demo("resnet20", n=min(n, 2000))
-        return Subject(own, images.images, images.labels, classes=images.classes, name=name)
+        try:
+            return Subject(own, images.images, images.labels, classes=images.classes, name=name)
+        except (TypeError, ValueError) as error:
+            fix = "Pass --data a folder of images for this model, or package.module:function"
+            seen = f"got {model}: {str(error).split('. ')[0]}"
+            raise ValueError(problem("the images in the box do not fit", seen, fix)) from error
     return Subject.from_dataset(own, _data(data, size), n=n, name=name)
 
 
@@ -107,7 +112,10 @@ def _data(data: str, size: int | None, classes: tuple[str, ...] = ()) -> Any:
         found = ImageFolder(str(folder), transform=Compose([*scale, ToTensor()]))
     except FileNotFoundError as error:
         fix = "Put the images of each class into a folder of its own inside it"
-        raise ValueError(problem("--data has no classes", f"got {folder}: {error}", fix)) from error
+        within = [it.name for it in folder.iterdir() if it.is_dir()]
+        seen = f"got {folder}, where not every folder holds pictures: {', '.join(within)}"
+        seen = seen if within else f"got {folder}, which holds no folders"
+        raise ValueError(problem("--data has no classes", seen, fix)) from error
     if strange := [name for name in found.classes if classes and name not in classes]:
         fix = f"Name the folders by classes of the network: {', '.join(classes)}"
         raise ValueError(problem("--data has other classes", f"got {', '.join(strange)}", fix))

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from ..analyses import ANALYSES, function
 
 PACKAGES = ("torch", "torchvision", "captum", "ipywidgets", "anywidget", "matplotlib", "jupyterlab")
-IMAGES = 100
+IMAGES = 32
 """How many images each analysis gets."""
 
 
