@@ -850,6 +850,45 @@ def test_export_writes_four_kinds_of_files(
     assert passport["finding"] == str(widget.result)
 
 
+@pytest.mark.parametrize("name", ANALYSES.values())
+def test_exported_settings_are_a_preset(tmp_path: Path, name: str) -> None:
+    kind = getattr(rw.widgets, f"{name}Widget")
+    widget = kind(SUBJECT)
+    handled = {"Saliency": {"baselines": ("white", "mean"), "steps": 5, "clip": 95.0},
+               "Reliability": {"temperature": 1.5, "bins": 4},
+               "Propagation": {"epsilon": 4 / 255, "steps": 2, "metric": "cosine"},
+               "Pruning": {"criterion": "random", "images": 20, "seed": 3}}[name]  # fmt: skip
+    widget.set(**{knob: value for knob, value in handled.items() if knob in widget.controls})
+    widget.wait(LONG)
+    path = widget.export("json", tmp_path)
+    again = kind(SUBJECT, preset=path)
+    assert again.state() == widget.state()
+    assert again.start == widget.state()
+    assert_same(again.wait(LONG), widget.result)
+
+
+def test_a_view_that_is_none_is_refused_before_the_first_picture() -> None:
+    with pytest.raises(ValueError, match="there is no such metric: got 'max'"):
+        rw.widgets.PropagationWidget(SUBJECT, preset={"metric": "max"})
+    with pytest.raises(TypeError, match="got 'often'"):
+        rw.widgets.PropagationWidget(SUBJECT, preset={"log": "often"})
+
+
+def test_settings_of_something_else_are_told(tmp_path: Path, widget: ReliabilityWidget) -> None:
+    path = widget.set(bins=4).export("json", tmp_path)
+    with pytest.warns(UserWarning, match=r"another network or of other images: got .* not tiny"):
+        other = ReliabilityWidget(SUBJECT[:50], preset=str(path))
+    assert other.state()["bins"] == 4
+    with pytest.raises(ValueError, match="got settings of reliability for saliency"):
+        rw.widgets.SaliencyWidget(SUBJECT, preset=path)
+    with pytest.raises(ValueError, match=r"no file that can be read: got 'nowhere\.json'"):
+        ReliabilityWidget(SUBJECT, preset="nowhere.json")
+    for text in ("", "[]", '{"settings": 3}', "{}"):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=r"preset has no settings: got .*\. Pass preset="):
+            ReliabilityWidget(SUBJECT, preset=path)
+
+
 def test_other_settings_go_to_another_file(tmp_path: Path, widget: ReliabilityWidget) -> None:
     first = widget.export("json", tmp_path)
     assert widget.export("json", tmp_path) == first

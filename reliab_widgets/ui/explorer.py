@@ -41,8 +41,8 @@ class Explorer(Special, W.VBox):
         What is examined.
     controls : mapping of str to ipywidgets.Widget
         One widget with a ``value`` for each other knob, or instead of the one that fits the kind.
-    preset : mapping, optional
-        Values to begin with, by knob; "Reset" returns to them.
+    preset : mapping, str or path, optional
+        Values to begin with, by knob, or a JSON file that a widget exported; "Reset" returns there.
     hide : sequence of str
         Knobs to leave out of sight; they keep their values.
     lock : mapping, optional
@@ -87,7 +87,7 @@ class Explorer(Special, W.VBox):
         subject: Subject,
         controls: Mapping[str, W.Widget] | None = None,
         *,
-        preset: Mapping[str, Any] | None = None,
+        preset: Mapping[str, Any] | str | Path | None = None,
         hide: Sequence[str] = (),
         lock: Mapping[str, Any] | None = None,
         show_code: bool = True,
@@ -98,6 +98,8 @@ class Explorer(Special, W.VBox):
         **others: Any,
     ) -> None:
         check_subject(subject)
+        if isinstance(preset, str | Path):
+            preset = export.settings_in(preset, analysis, subject)
         other = None if against is None else under(subject, against)
         self.analysis, self.subject = analysis, subject
         self.view_knobs = _views(analysis)

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import html
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 from .. import __version__
 from ..core import drawing
 from ..core.analysis import arguments
+from ..core.knobs import Place
 from ..core.result import Result
 from ..core.subject import Subject
 from ..core.wording import named, problem
@@ -76,7 +78,12 @@ def content(result: Any, figure: Figure, kind: str) -> bytes:
 
 
 def passport(
-    analysis: Any, subject: Subject, result: Any, views: dict[str, Any], notes: str
+    analysis: Any,
+    subject: Subject,
+    result: Any,
+    views: dict[str, Any],
+    state: dict[str, Any],
+    notes: str,
 ) -> bytes:
     """Return the settings of what is shown, its finding and the user's notes, as JSON."""
     knobs = dict(result.knobs) if isinstance(result, Result) else {}
@@ -87,12 +94,51 @@ def passport(
             "subject": subject.name,
             "fingerprint": subject.fingerprint,
             "knobs": knobs | views,
+            "settings": state,
             "finding": str(result),
             "notes": notes,
         },
         indent=1,
         default=named,
     ).encode()
+
+
+def settings_in(path: Any, analysis: Any, subject: Subject) -> dict[str, Any]:
+    """Return the settings of a widget that an exported JSON file holds, to begin with them again.
+
+    It warns where the file is of another network or of other images.
+
+    Raises
+    ------
+    ValueError
+        There is no such file, it is no such file, or it is one of another analysis.
+    """
+    path = Path(Place().check("preset", path, None))
+    fix = "Pass preset= as a JSON file that a widget of this kind exported"
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+        state = {name: _tuples(value) for name, value in known["settings"].items()}
+        made_by, mark = known["analysis"], known["fingerprint"]
+    except OSError as error:
+        seen = f"got {str(path)!r}: {error.strerror}"
+        raise ValueError(problem("preset is no file that can be read", seen, fix)) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(problem("preset has no settings", f"got {str(path)!r}", fix)) from error
+    if made_by != named(analysis):
+        seen = f"got settings of {made_by} for {named(analysis)}"
+        raise ValueError(problem("preset is of another widget", seen, fix))
+    if mark != subject.fingerprint:
+        seen = (
+            f"got {subject.name} ({subject.fingerprint[:8]}), not {known['subject']} ({mark[:8]})"
+        )
+        fix = f"Make the same Subject to see what was seen: {known['finding']}"
+        words = problem("the settings are of another network or of other images", seen, fix)
+        warnings.warn(words, stacklevel=4)
+    return state
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def code_of(

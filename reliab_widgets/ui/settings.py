@@ -11,7 +11,7 @@ import ipywidgets as W
 from traitlets import TraitError
 
 from ..core.knobs import Knob, refuse_unknown
-from ..core.wording import problem
+from ..core.wording import Problem, problem
 from . import controls as c
 
 TRAIL = 20
@@ -87,8 +87,13 @@ class Settings:
 
     def _assign(self, name: str, value: Any) -> None:
         about = self._about(name)
-        if name in self._knobs and about is not None:
-            value = self._knobs[name].kind.check(name, value, about)
+        if name in self._knobs:
+            try:
+                value = self._knobs[name].kind.check(name, value, about)
+            except (AttributeError, TypeError) as error:
+                # Before the first picture a view may ask for what is not known yet.
+                if about is not None or isinstance(error.args[0], Problem):
+                    raise
         if name in self._held and value != self._held[name]:
             raise _OutOfRange("it is locked")
         try:

@@ -115,7 +115,8 @@ class Special:
         own = isinstance(result, Result) and result.source
         knobs = {**(result.knobs if own else self.knobs()), **self.views()}
         notes = self.page.notes.value
-        return export.passport(self.analysis, self.subject, result, knobs, notes)
+        state = self.settings.state()
+        return export.passport(self.analysis, self.subject, result, knobs, state, notes)
 
     def shown(self, result: Any) -> None:
         """Bring further parts of the widget up to date with a new picture; on the worker."""
