@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
-FINDINGS = Path(__file__).parents[1] / "docs" / "findings"
+HERE = Path(__file__).parent
+# Beside the lessons where they were copied to, among the documents in a clone.
+FINDINGS = next(it for it in (HERE / "findings", HERE.parent / "docs" / "findings") if it.is_dir())
 NETWORKS = ("resnet20", "vgg", "densenet", "mobilenetv2", "googlenet")
 
 

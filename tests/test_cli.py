@@ -24,6 +24,10 @@ def test_lessons_are_copied_and_own_work_is_kept(tmp_path: Path) -> None:
     assert (folder / "checks_01.py").is_file()
     assert list((folder / "results").glob("*.npz"))
     assert not list(folder.rglob("__pycache__"))
+    table = "from measured import findings; print(set(findings('attacks').network))"
+    command = [sys.executable, "-c", table]
+    told = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    assert "resnet20" in told.stdout
     (folder / "01_saliency.ipynb").write_text("my answers")
     (folder / "02_reliability.ipynb").unlink()
     assert lessons.copy(folder) == [folder / "01_saliency.ipynb"]

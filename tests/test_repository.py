@@ -243,7 +243,23 @@ def test_wheel(tmp_path: Path) -> None:
     # Only clones have what stands behind findings.
     clones = re.compile(r"/weights/(\S+-seed|subset-)")
     ours = {name for name in files() if name.startswith("reliab_widgets/")}
-    assert packed - metadata == {name for name in ours if not clones.search(name)}
+    at = {"notebooks/": "lessons/", "docs/findings/": "lessons/findings/"}
+    lessons = {
+        f"reliab_widgets/{inside}{name.removeprefix(place)}"
+        for place, inside in at.items()
+        for name in files()
+        if name.startswith(place)
+    }
+    assert packed - metadata == {name for name in ours if not clones.search(name)} | lessons
     code = "import reliab_widgets as rw; print(rw.__file__, len(rw.demo('resnet20').logits))"
     said = run(sys.executable, "-c", code, folder=tmp_path, PYTHONPATH=str(tmp_path / "site"))
     assert said.split() == [str(tmp_path / "site/reliab_widgets/__init__.py"), "2000"]
+    code = (
+        "from pathlib import Path; from reliab_widgets.cli.lessons import copy; copy(Path('mine'))"
+    )
+    run(sys.executable, "-c", code, folder=tmp_path, PYTHONPATH=str(tmp_path / "site"))
+    mine = (tmp_path / "mine").rglob("*.*")
+    copied = {
+        f"reliab_widgets/lessons/{it.relative_to(tmp_path / 'mine').as_posix()}" for it in mine
+    }
+    assert copied == lessons

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -45,16 +45,26 @@ def copy(folder: Path) -> list[Path]:
         fix = "Name a folder, which need not be there yet"
         raise ValueError(problem("the lessons need a folder", f"got the file {folder}", fix))
     kept = []
-    for source in sorted(lessons().rglob("*")):
-        if source.is_dir() or set(source.parts) & {"__pycache__", ".ipynb_checkpoints"}:
-            continue
-        target = folder / source.relative_to(lessons())
+    for name, source in sorted(_files()):
+        target = folder / name
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
         elif not filecmp.cmp(source, target, shallow=False):
             kept.append(target)
     return kept
+
+
+def _files() -> Iterator[tuple[Path, Path]]:
+    """Yield every file of the lessons: its place in their folder, and where it is."""
+    roots = {Path(): lessons()}
+    if lessons().parent != PACKAGE:  # a clone, where the measured tables are documents, too
+        roots[Path("findings")] = PACKAGE.parent / "docs" / "findings"
+    for place, root in roots.items():
+        for source in root.rglob("*"):
+            inside = source.relative_to(root)
+            if source.is_file() and not set(inside.parts) & {"__pycache__", ".ipynb_checkpoints"}:
+                yield place / inside, source
 
 
 def lab(folder: Path, more: Sequence[str]) -> int:
