@@ -119,6 +119,7 @@ class Page:
             head[-1].add_class("rw-round")
         runner.status.layout.flex = "0 0 auto"
         gap = W.HTML(layout=W.Layout(flex="1 1 auto"))
+        gap.add_class("rw-gap")
         row = [W.HTML('<span class="rw-muted">Panels</span>'), *(it.button for it in every), gap]
         parts = [
             W.HBox(head),

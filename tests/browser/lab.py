@@ -184,7 +184,7 @@ class Notebook:
         """A code cell with its output."""
         return self.page.locator(".jp-CodeCell").nth(number)
 
-    def run_all(self, timeout: float = 120) -> None:
+    def run_all(self, timeout: float = 240) -> None:
         """Choose Run > Run All Cells and wait for the last cell, or for the first that fails."""
         self.page.locator(".lm-MenuBar-itemLabel").get_by_text("Run", exact=True).click()
         self.page.locator(".lm-Menu-itemLabel").get_by_text("Run All Cells", exact=True).click()
