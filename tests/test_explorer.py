@@ -806,13 +806,19 @@ def test_a_pinned_result_is_compared_with(widget: ReliabilityWidget) -> None:
     assert "Against the pin" not in widget.page.readout.value
 
 
-def test_its_code_gives_the_same_numbers(widget: ReliabilityWidget) -> None:
+def test_its_code_gives_the_same_numbers(
+    widget: ReliabilityWidget, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
     widget.set(method="temperature", bins=7, corruption="noise 1").wait(LONG)
     button(widget, "Code").click()
     assert widget.page.code.layout.display != "none"
     names: dict[str, Any] = {"subject": subject}
     exec(widget.page.code.value, names)
     assert_same(names["result"], widget.result)
+    table = pd.read_csv(tmp_path / "reliability.csv")
+    pd.testing.assert_frame_equal(table, widget.result.to_frame(), check_dtype=False)
+    assert (tmp_path / "reliability.svg").read_text().rstrip().endswith("</svg>")
     widget.set(bins=9).wait(LONG)  # an open box follows what is shown
     assert widget.page.code.value == widget.work.code()
     assert "bins=9" in widget.page.code.value

@@ -206,7 +206,7 @@ def test_the_difference_is_amplified_and_says_by_how_much() -> None:
     pictures[1, :, 0] += 2 / 255
     figure = made_up(pictures=pictures).plot(amplify=16)
     assert "What was added, × 16" in texts(figure)
-    assert "at most ±2/255 (0.0078)" in texts(figure)
+    assert "±2/255 (0.0078), grey is 0" in texts(figure)
     image = np.asarray(Attacked.on(figure).slots[1][0].get_array())
     # 0.5 + 16 * 2 / 255 of 255 levels; four pixels are drawn as 75 each.
     assert image.shape == (300, 300, 3)
@@ -551,7 +551,10 @@ def test_controls_are_the_knobs_of_the_analysis(
     assert_same(widget.wait(LONG), propagation(flat(), **asked))
 
 
-def test_its_code_gives_the_same_numbers(widget: PropagationWidget) -> None:
+def test_its_code_gives_the_same_numbers(
+    widget: PropagationWidget, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
     widget.set(attack="mim", steps=3, batch=16, metric="cosine").wait(LONG)
     names: dict[str, Any] = {"flat": flat}
     exec(widget.code(), names)

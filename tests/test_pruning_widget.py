@@ -397,7 +397,10 @@ def test_a_class_that_is_chosen_shows_its_images(widget: PruningWidget) -> None:
     assert f"of all classes: {result.flipped[0, -1].sum()} predictions" in panel.said.value
 
 
-def test_result_is_that_of_its_code(widget: PruningWidget, subject: Subject) -> None:
+def test_result_is_that_of_its_code(
+    widget: PruningWidget, subject: Subject, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
     names = {"rw": rw, "subject": subject}
     source = re.sub(r"(?m)^(import|subject).*$", "", widget.code())
     exec(source, names)

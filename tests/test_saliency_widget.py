@@ -992,8 +992,9 @@ def test_alpha_rests_where_there_is_no_path(make: Callable[..., SaliencyWidget])
 
 
 def test_its_code_gives_the_same_numbers(
-    widget: SaliencyWidget, monkeypatch: pytest.MonkeyPatch
+    widget: SaliencyWidget, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     widget.set(method="occlusion", baselines=("white", PICKED), target="dog", fill="own").wait(LONG)
     names: dict[str, Any] = {"subject": textured}
     # Which batches are quick is found out by the clock, and other batches round in another way.

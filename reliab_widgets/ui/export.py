@@ -160,14 +160,13 @@ def code_of(
     if isinstance(result, Result) and result.source:
         kinds = type(result).views
         seen = {n: it for n, it in views.items() if n in kinds and it != kinds[n].default}
-        ending = 'result  # or its table, result.to_frame(), or result.plot().savefig("a.svg")'
-        if seen:
-            ending = (
-                f"shown = dict({', '.join(arguments(result, kinds, seen))})\n"
-                "print(result.reading(**shown))\n"
-                "result.plot(**shown)  # or its table, result.to_frame(); a file, "
-                'result.plot(**shown).savefig("a.svg")'
-            )
+        shown = f"dict({', '.join(arguments(result, kinds, seen))})"
+        name = named(analysis)
+        ending = (
+            f"shown = {shown}\nprint(result.reading(**shown))\n"
+            f'result.plot(**shown).savefig("{name}.svg")\n'
+            f'result.to_frame().to_csv("{name}.csv", index=False)'
+        )
         return f"{result.code().rstrip()}\n{ending}\n"
     word = named(analysis)
     word = word if word.isidentifier() else "analysis"

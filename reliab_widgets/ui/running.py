@@ -119,7 +119,7 @@ class Runner:
 
     def _stopped(self) -> None:
         self._told.stopped()
-        self.say(f"stopped{self._reached}; nothing is lost")
+        self.say(f"stopped{self._reached}", "nothing is lost")
         self.stop.description = "Resume"
         self.stop.layout.display = ""
 
@@ -134,14 +134,15 @@ class Runner:
         if spent < SHOW_AFTER or now - self._last_tick < EVERY:
             return
         self._last_tick = now
-        left = f" · {words.duration(spent / mine * (total - done))} left" if mine > 0 else ""
+        rest = spent / mine * (total - done) if mine > 0 else 0
+        left = f" · {words.duration(rest)} left" if rest >= 1 else ""
         self.bar.max, self.bar.value = total, done
         self.stop.description = "Cancel"
         self.bar.layout.display = self.stop.layout.display = ""
         if not job.due:  # a preview is of the same settings
             self._told.stale(True)
         doing = "refining" if job.due else "running"
-        self.say(f"{doing} · {done:,} of {total:,}{left}")
+        self.say(f"{doing} · {done:,} of {total:,}{left}" if total > 1 else doing)
 
     def _on_stop(self) -> None:
         if self.stop.description == "Resume":

@@ -43,8 +43,8 @@ LEFT = 44
 """Where the diagram begins."""
 BEHIND = {"facecolor": PAPER, "alpha": 0.85, "pad": 1, "lw": 0}
 """What stands behind words that lie on data."""
-ROOM = 30
-"""Pixels that the number of a bar needs."""
+DIGIT = 6.6
+"""Pixels that a digit over a bar needs."""
 
 
 class Diagram(Sheet):
@@ -108,7 +108,9 @@ class Diagram(Sheet):
         self.axis = self.label(self.middle, self.high + 109, ha="center")
         self.counts = PolyCollection([], lw=0)
         axes.add_collection(self.counts)
-        self.numbers = [axes.text(0, 0, "", fontsize=11, color=BLUE, ha="center") for _ in range(3)]
+        self.numbers = [
+            axes.text(0, 0, "", fontsize=11, color=BLUE, ha="center") for _ in range(20)
+        ]
         self.count_axes = axes
 
     def _make_numbers(self) -> None:
@@ -125,7 +127,7 @@ class Diagram(Sheet):
     def _make_curve(self, axes: Axes) -> None:
         top, right = self.curve_at, self.right
         self.heading(right, self.sharpen, top - 26)
-        self.label(right, top - 6, "log loss")
+        self.label(right, top - 6, "log loss, nats")
         axes.set_xscale("log")
         axes.yaxis.grid(False)
         axes.tick_params(axis="y", pad=-2, labelsize=11)
@@ -228,11 +230,9 @@ class Diagram(Sheet):
         self.counts.set_verts([_box(bins, b, 0, heights[b]) for b in filled])
         self.counts.set_facecolor([BLUE if b == selected else BLUE_TINT for b in filled])
         self.count_axes.set_ylim(0, heights.max() * 1.5)
-        told = dict.fromkeys((selected, int(bins.count.argmax()), filled[len(filled) // 2]))
         taken: list[int] = []
-        for b in told:
-            apart = [abs(bins.low[b] + bins.high[b] - bins.low[a] - bins.high[a]) for a in taken]
-            if bins.count[b] and all(self.wide * far / 2 > ROOM for far in apart):
+        for b in dict.fromkeys((selected, int(bins.count.argmax()), *filled)):
+            if bins.count[b] and all(self._apart(bins, a, b) for a in taken):
                 taken.append(b)
         for text in self.numbers:
             text.set_text("")
@@ -241,6 +241,11 @@ class Diagram(Sheet):
             text.set(text=f"{bins.count[b]:,}", fontweight="bold" if b == selected else "normal")
         kind = {"top": "the predicted class", "all": "every class"}.get(result.label, result.label)
         self.axis.set_text(f"confidence in {kind}; bars: images per bin (log)")
+
+    def _apart(self, bins: Bins, a: int, b: int) -> bool:
+        """Tell whether the numbers of two bars can stand beside each other."""
+        far = abs(bins.low[b] + bins.high[b] - bins.low[a] - bins.high[a]) * self.wide / 2
+        return far > (len(f"{bins.count[a]:,}{bins.count[b]:,}") * DIGIT) / 2 + 3
 
     def _show_numbers(self, result: Reliability) -> None:
         known = {name: k for k, name in enumerate(METRICS)}

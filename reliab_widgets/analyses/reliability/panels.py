@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as W
@@ -174,9 +175,11 @@ class Corruptions(Panel):
             if not self._missing():  # stopped
                 raise Cancelled
 
+        begun, had = time.monotonic(), len(self._rows)
         try:
             while missing := self._missing():
-                self._tell()
+                done = len(self._rows) - had
+                self._tell((time.monotonic() - begun) / done * len(missing) if done else 0)
                 result = explorer.work.compute(check, knobs | {"corruption": missing[0]})
                 self._rows[missing[0]] = result
         except Cancelled:
@@ -189,13 +192,15 @@ class Corruptions(Panel):
             explorer.page.show_error(error)
         self._tell()
 
-    def _tell(self) -> None:
-        """Show the rows that there are, and of how many."""
+    def _tell(self, left: float = 0) -> None:
+        """Show the rows that there are, of how many, and the seconds until the last."""
         missing, most = self._missing(), len(self.explorer.controls["corruption"].options)
         done = len(self._rows)
         self._begin.description = "Stop" if missing else "Measure"
         state = "measuring" if missing else "stopped" if done < most else "measured"
         told = f"{state}: {done} of {most}"
+        if left >= 1:
+            told += f", {words.duration(left)} left"
         if not self._rows:
             self._table.value = told
             return

@@ -194,7 +194,7 @@ class Reliability(Result):
         words = f"it says {percent(says)} on average and {what} {percent(right)} of the time"
         topic = "" if what == "is right" else f" about {self.label}"
         if self.n < FEW or self.metric("ece", "before") <= self.ece_floor:
-            start = f"{self.subject}: {words}"
+            start = f"{self.subject} says{words.removeprefix('it says')}"
         elif abs(gap) < 0.005:
             start = f"{self.subject} keeps its promise{topic} on average: {words}"
         else:
@@ -217,11 +217,19 @@ class Reliability(Result):
         kept = isinstance(self.calibrator, Temperature | BinwiseTemperature) and what == "is right"
         points = f"accuracy changes by {change * 100:+z.1f} points"
         accuracy = "no prediction changes" if kept else points
+        after = self.metric("confidence") - self.metric("accuracy")
+        if what == "is right" and self.metric("ece") > self.ece_floor and abs(after) >= 0.005:
+            side = "over" if after > 0 else "under"
+            accuracy += f"; now it is {side}-confident by {abs(after) * 100:.1f} points"
         return (
             f"{self._calibration()} ECE from {percent(self.metric('ece', 'before'))} to "
             f"{percent(self.metric('ece'))} ({sure}; {where}), {accuracy}. "
             f"Before, {start}. {control}."
         )
+
+    def reading(self, *, bin: int | None = None, **views: Any) -> str:
+        """Say what was found, and what lies in the chosen bin."""
+        return f"{self} Chosen bin {self.describe(self.costliest if bin is None else bin)}."
 
     def _calibration(self) -> str:
         calibrator = self.calibrator

@@ -113,10 +113,7 @@ calibrated model shows by chance.</li>
     def sentence(self, result: Any) -> str:
         """Return the finding, and what must be known of the model and the repair."""
         notes = (*self.subject.notes, *result.calibrator.notes)
-        said = [super().sentence(result)]
-        if isinstance(result, Reliability):
-            said.append(f"Chosen bin {result.describe(self.chosen(result)['bin'])}.")
-        return " ".join((*said, *(f"Note: {note}." for note in notes)))
+        return " ".join((super().sentence(result), *(f"Note: {note}." for note in notes)))
 
     def shown(self, result: Any) -> None:
         """Remember the temperature that was fitted, so that a hand can be compared with it."""

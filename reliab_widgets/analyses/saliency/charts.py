@@ -68,12 +68,13 @@ class DeletionCurves(Sheet):
         pair: tuple[int, int],
         fill: str,
         fraction: float,
+        preview: bool,
     ) -> None:
         """Move everything to the numbers of a result."""
         told = [b for b in range(len(result.baselines)) if not result.incomplete(b)]
         reason: tuple[str, ...] = ()
         if not result.fills:
-            reason = ("No deletion was computed.",)
+            reason = ("Follows with the full map." if preview else "No deletion was computed.",)
         elif not told:
             reason = ("Not told: the maps do not add up.", "Take more steps (all settings).")
         self._clear(reason)

@@ -535,7 +535,7 @@ class Saliency(Result):
         elif part == "deletion":
             from .charts import DeletionCurves
 
-            DeletionCurves.on(figure).show(self, pinned, pair, fill, fraction)
+            DeletionCurves.on(figure).show(self, pinned, pair, fill, fraction, preview)
         elif part == "path":
             from .charts import Way
 
