@@ -229,6 +229,8 @@ class Reliability(Result):
 
     def reading(self, *, bin: int | None = None, **views: Any) -> str:
         """Say what was found, and what lies in the chosen bin."""
+        if self.method != "none" and bin is None:
+            return str(self)  # it has enough to say of the repair
         return f"{self} Chosen bin {self.describe(self.costliest if bin is None else bin)}."
 
     def _calibration(self) -> str:
