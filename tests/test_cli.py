@@ -89,6 +89,8 @@ def test_the_doctor_tries_every_analysis_and_says_which_fails(
         (["--model", "resnet20", "--data", "nowhere"], "--data is no folder: got nowhere"),
         (["--model", "resnet20", "--data", "."], "--data has no classes"),
         (["--model", "tests.test_cli:two_outputs"], "the images in the box do not fit"),
+        (["--model", "resnet20", "--n", "0"], "--n is too small: got 0. Pass --n 1 or more"),
+        (["--model", "resnet20", "--size", "-3"], "--size is too small: got -3"),
         (["--model", "resnet20", "--out", "card.pdf"], "Pass path='card.html'"),
     ],
 )

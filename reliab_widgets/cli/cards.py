@@ -55,6 +55,11 @@ def subject_of(model: str, data: str, n: int, size: int | None) -> Any:
     from .. import zoo
     from ..core.subject import Subject
 
+    for name, count in (("--n", n), ("--size", size)):
+        if count is not None and count < 1:
+            raise ValueError(
+                problem(f"{name} is too small", f"got {count}", f"Pass {name} 1 or more")
+            )
     if ":" not in model:
         ours = zoo.demo(model)
         if data == "zoo":
