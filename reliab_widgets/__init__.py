@@ -21,14 +21,20 @@ if TYPE_CHECKING:
     from .core.engine import Cancelled as Cancelled
     from .core.engine import sweep as sweep
     from .core.grids import grid as grid
+    from .core.photographs import photographed as photographed
     from .core.result import Result as Result
     from .core.result import load as load
     from .core.subject import Subject as Subject
     from .ops.attacks.adversary import attack as attack
+    from .ops.attacks.noise import noisy as noisy
     from .ops.attacks.search import smallest_epsilon as smallest_epsilon
+    from .ops.calibration.calibrated import calibrated as calibrated
+    from .ops.corruptions.corrupted import corrupted as corrupted
+    from .ops.defences.denoised import denoised as denoised
     from .ops.networks.tuning import tuned as tuned
     from .ops.networks.untrained import untrained as untrained
     from .ops.pruning.oracle import oracle as oracle
+    from .ops.pruning.pruned import pruned as pruned
     from .ui.explorer import Explorer as Explorer
     from .zoo import demo as demo
 
@@ -44,6 +50,12 @@ _HOMES = {
     "attack": "ops.attacks.adversary",
     "smallest_epsilon": "ops.attacks.search",
     "oracle": "ops.pruning.oracle",
+    "noisy": "ops.attacks.noise",
+    "corrupted": "ops.corruptions.corrupted",
+    "photographed": "core.photographs",
+    "calibrated": "ops.calibration.calibrated",
+    "denoised": "ops.defences.denoised",
+    "pruned": "ops.pruning.pruned",
     "untrained": "ops.networks.untrained",
     "tuned": "ops.networks.tuning",
     "demo": "zoo",

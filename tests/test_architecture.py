@@ -44,6 +44,7 @@ CORE = [
         "datasets",
         "capabilities",
         "subject",
+        "photographs",
         "selection",
         "pools",
         "grids",

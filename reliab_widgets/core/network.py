@@ -64,6 +64,8 @@ class Network:
     """
 
     recorded = False  # whether there are only answers, see `recorded`
+    front: nn.Module | None = None  # what images pass through first, in pixel units
+    temperature = 1.0  # what the logits are divided by
 
     @torch.inference_mode(False)
     def __init__(
@@ -110,6 +112,12 @@ class Network:
         return logits
 
     def _pass(self, images: Tensor, channels_last: bool) -> Tensor:
+        if self.front is not None:
+            images = self.front(images.to(self.device, torch.float32))
+        scores = self._answers(images, channels_last)
+        return scores if self.temperature == 1 else scores / self.temperature
+
+    def _answers(self, images: Tensor, channels_last: bool) -> Tensor:
         inputs = self.normalised(images)
         if channels_last and images.shape[1] > 1:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
@@ -197,6 +205,41 @@ class Network:
         network.__dict__.update(self.__dict__, model=twin(self.model, known))
         network.__dict__.pop("digest", None)
         change(network.model)
+        return network
+
+    def behind(self, front: nn.Module) -> Network:
+        """Return this network, with its very model, behind something that changes images first.
+
+        Parameters
+        ----------
+        front : torch.nn.Module
+            (n, C, H, W) in pixel units to the same; what stands before the network already comes
+            after it.
+
+        Examples
+        --------
+        >>> network = Network(nn.Flatten(), torch.rand(1, 1, 1, 2))
+        >>> network.behind(nn.Softmax(3)).logits(torch.zeros(1, 1, 1, 2))
+        tensor([[0.5000, 0.5000]])
+        """
+        stages = front if self.front is None else nn.Sequential(front, self.front)
+        return self._with(front=stages)
+
+    def divided(self, temperature: float) -> Network:
+        """Return this network, with its very model, with logits divided by a number above 0.
+
+        Examples
+        --------
+        >>> network = Network(nn.Flatten(), torch.rand(1, 1, 1, 2))
+        >>> network.divided(2).logits(torch.ones(1, 1, 1, 2))
+        tensor([[0.5000, 0.5000]])
+        """
+        return self._with(temperature=self.temperature * temperature)
+
+    def _with(self, **attributes: Any) -> Network:
+        network = object.__new__(Network)
+        network.__dict__.update(self.__dict__, _plans={}, **attributes)
+        network.__dict__.pop("digest", None)
         return network
 
     def doubled(self) -> Network:
@@ -421,7 +464,13 @@ class Network:
             )
         words = (type(self.model).__qualname__, text, self.mean, self.std, output)
         digest.update(repr(words).encode())
-        for name, value in [*self.model.state_dict().items(), *self.model.named_buffers()]:
+        tables = [*self.model.state_dict().items(), *self.model.named_buffers()]
+        if self.front is not None:
+            digest.update(re.sub(r"0x[0-9a-f]+", "", repr(self.front)).encode())
+            tables += [*self.front.state_dict().items(), *self.front.named_buffers()]
+        if self.temperature != 1:
+            digest.update(repr(self.temperature).encode())
+        for name, value in tables:
             digest.update(name.encode())
             digest.update(
                 tensor_bytes(value) if isinstance(value, Tensor) else repr(value).encode()

@@ -578,6 +578,39 @@ class Subject:
             },
         )
 
+    def changed(
+        self, images: Tensor, name: str, code: str, positions: Any = slice(None)
+    ) -> Subject:
+        """Return this Subject with some of its images changed, and nothing else, unchecked.
+
+        Parameters
+        ----------
+        images : Tensor
+            (n, C, H, W) in [0, 1], on the CPU.
+        name, code : str
+            What it is called, and source text that makes it.
+        positions : sequence of int, optional
+            Which images they take the place of; by default of all.
+
+        Examples
+        --------
+        >>> model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
+        >>> subject = Subject(model, torch.full((5, 1, 2, 2), 0.5), [0, 1, 2, 0, 1])
+        >>> black = subject.changed(torch.zeros(1, 1, 2, 2), "one black", "...", [3])
+        >>> black.images[:, 0, 0, 0].tolist()
+        [0.5, 0.5, 0.5, 0.0, 0.5]
+        """
+        if isinstance(positions, slice):
+            return self.replaced(images=images, name=name, code=code)
+        every = self.images.clone()
+        every[list(positions)] = images
+        new = self.replaced(images=every, name=name, code=code)
+        # All of them need not be read again to tell this Subject from others.
+        digest = hashlib.sha256(self.fingerprint.encode() + repr(list(positions)).encode())
+        digest.update(tensor_bytes(images))
+        new.__dict__["fingerprint"] = digest.hexdigest()
+        return new
+
     def replaced(self, **attributes: Any) -> Subject:
         """Return this Subject with other attributes, unchecked, for those who made them.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ...core.analysis import arguments, checked
 from ...core.batching import threads
 from ...core.engine import Progress, sweep
-from ...core.knobs import Knob, Seed
+from ...core.knobs import Auto, Knob, Positions, Seed
 from ...core.network import Network
 from ...core.selection import naming, spans
 from ...core.subject import Subject
@@ -143,10 +143,11 @@ def attack(
     denoiser: DenoiserKnob = "none",
     knowledge: Knowledge = "grey-box",
     seed: Seed = 0,
+    images: Annotated[Sequence[int] | None, Auto(Positions())] = None,
     executor: Any = None,
     progress: Progress = None,
 ) -> Subject:
-    """Attack all images of a Subject: the result is one more Subject, for every other analysis.
+    """Attack images of a Subject: the result is one more Subject, for every other analysis.
 
     Parameters
     ----------
@@ -176,6 +177,8 @@ def attack(
         it.
     seed : int
         Of random starts.
+    images : sequence of int, optional
+        Which of them, by their positions: the others stay as they are. By default all.
     executor, progress : optional
         Where to run and whom to tell, see `reliab_widgets.sweep`.
 
@@ -198,7 +201,7 @@ def attack(
     """
     how = Attack(attack, epsilon, steps, step_size, restarts, target, seed)
     opponent = adversary(subject, how, denoiser, knowledge)
-    items = spans(subject, np.arange(len(subject)))
+    items = spans(subject, np.arange(len(subject)) if images is None else np.array(images))
     with naming(image=(subject, range(len(subject)))):
         parts = sweep(_attacked, opponent, items, executor=executor, progress=progress)
     name = f"{subject.name}, {how.name}"
@@ -217,16 +220,16 @@ def attack(
         denoiser=denoiser,
         knowledge=knowledge,
         seed=seed,
+        images=images,
     )
-    made = subject.with_images(np.concatenate(parts), name=name, code=code)
-    if subject.validation is not None:
-        made = made.with_validation(subject.validation, code=code)
-    return made
+    where = slice(None) if images is None else images
+    return subject.changed(torch.from_numpy(np.concatenate(parts)), name, code, where)
 
 
 def _code(subject: Subject, **values: Any) -> str:
     knobs: dict[str, Knob] = attack.knobs  # type: ignore[attr-defined]
-    return f"rw.attack({', '.join([subject.code, *arguments(subject, knobs, values)])})"
+    told = {name: it for name, it in values.items() if name != "images" or it is not None}
+    return f"rw.attack({', '.join([subject.code, *arguments(subject, knobs, told)])})"
 
 
 def _attacked(opponent: Adversary, positions: tuple[int, ...]) -> np.ndarray:

@@ -93,6 +93,10 @@ class Denoiser(nn.Module):
             denoised = self._run(images)
         return images + (denoised - images).detach()
 
+    def extra_repr(self) -> str:
+        """Give the name: what is no module has nothing else to be told by."""
+        return repr(self.name)
+
     def _run(self, images: Tensor) -> Tensor:
         if self._random:
             with own_generators():
