@@ -364,6 +364,7 @@ def test_calibrate_prune_recalibrate(bench: Workbench, subject: rw.Subject) -> N
     assert bench.bench.temperature == pytest.approx(t * factor)
 
 
+@pytest.mark.slow("a sweep over eleven levels, and maps with three controls")
 def test_prune_then_explain_with_the_untrained_control(
     bench: Workbench, subject: rw.Subject
 ) -> None:
@@ -424,6 +425,7 @@ def test_prune_then_attack_with_the_dense_path_behind(
     assert bench.widget.work.shown.others[0].ratio("rms") == pytest.approx(dense.ratio("rms"))
 
 
+@pytest.mark.slow("all four analyses one after the other")
 def test_the_weakest_image_goes_through_all_tabs(bench: Workbench) -> None:
     ready(bench, "reliability")
     worker.wait(id(bench.strip), 60)
@@ -517,6 +519,8 @@ def test_an_upload_is_kept_beside_the_notebook(
     stream = io.BytesIO()
     Image.new("RGB", (8, 8), "red").save(stream, "PNG")
     (upload,) = (it for it in every(bench) if isinstance(it, W.FileUpload))
+    (label,) = (it for it in every(bench) if "true class" in (getattr(it, "tooltip", "") or ""))
+    label.value = 2
     given = {
         "name": "../../evil.png",
         "type": "image/png",
@@ -526,6 +530,7 @@ def test_an_upload_is_kept_beside_the_notebook(
     upload.set_trait("value", ({**given, "content": memoryview(stream.getvalue())},))
     assert (tmp_path / "photos" / "evil.png").exists()
     assert len(bench.bench.given) == 41
+    assert bench.bench.given.labels[40] == 2
 
 
 def every(box: W.Widget) -> list[W.Widget]:
@@ -541,6 +546,7 @@ def test_a_slider_leaves_one_step() -> None:
     assert [it.text for it in story.steps] == ["step 4", "image 3", "last"]
 
 
+@pytest.mark.slow("three analyses, and all their numbers again in a fresh process")
 def test_the_story_gives_its_numbers_again_in_a_fresh_process(bench: Workbench) -> None:
     bench.select(index=2)
     ready(bench, "reliability")

@@ -23,6 +23,7 @@ SOME = 256
 """So many images are attacked where an analysis is about a set of them."""
 START = (
     Variant("pruned", {"level": 0.1}),
+    Variant("denoised", {"denoiser": "median"}),
     Variant("untrained"),
     Variant("attack", {"attack": "bim", "epsilon": 8 / 255}),
     Variant("corrupted", {"corruption": "noise 3"}),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.engine import Tick
+from ..core.engine import Cancelled, Tick
 from ..ui.explorer import Explorer
 from ..ui.picker import Picker
 from .bench import CLEAN, GIVEN, Bench, View
@@ -53,6 +53,9 @@ class Link:
     def follow(self, follows: bool) -> None:
         """Share image, class and seed from now on, or have them for oneself."""
         self.follows = follows
+        if "index" in self.knobs:  # what the row of images chooses needs no control of its own
+            picker = self.explorer.controls[self.knobs["index"]]
+            picker.layout.display = "none" if follows else ""
         if follows:
             self.explorer.guard(lambda: self._follow(SELECTION))
 
@@ -127,6 +130,8 @@ class Link:
             try:
                 subject = bench.subject(view, self.single, tick)
                 others = bench.others(view, self.single, tick)
+            except Cancelled:
+                raise
             except Exception as error:
                 bench.revert(error)
                 raise

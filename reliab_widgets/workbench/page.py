@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ipywidgets as W
 
+from ..core.engine import Cancelled
 from ..core.wording import typeset
 from ..ui import words
-from ..ui.cells import close_tree
 from ..ui.controls import offer
 from ..ui.page import toggle
 from .story import Step, Story
@@ -29,6 +29,8 @@ bin.</li>
 of the story gives all numbers again.</li></ul>"""
 SHORT = 44
 """Letters of a step that are shown; the rest is told when it is pointed at."""
+SENT = 8
+"""Things to go on with that are offered at most."""
 LAST = 3
 """Steps that are shown."""
 PHOTOS = Path("photos")
@@ -47,7 +49,9 @@ class Page:
     write : mapping
         What the buttons beside the story do, by their texts; each returns the file it wrote.
     photograph : callable
-        Given the file of a picture that was uploaded.
+        Given the file of a picture that was uploaded, and the number of its class if that is known.
+    classes : sequence of str
+        Their names.
     """
 
     def __init__(
@@ -56,16 +60,21 @@ class Page:
         go_on: Callable[[str], object],
         go_back: Callable[[Any], object],
         write: Mapping[str, Callable[[], Path]],
-        photograph: Callable[[Path], object],
+        photograph: Callable[[Path, int | None], object],
+        classes: Sequence[str],
     ) -> None:
         self._go_on, self._go_back, self._photograph = go_on, go_back, photograph
         self.side = W.HTML(layout=W.Layout(flex="0 0 196px"))
         self._sent = W.HBox([W.HTML('<span class="rw-muted">Go on with</span>')])
-        self._steps = W.HBox(layout=W.Layout(flex="1 1 0"))
         self._earlier = W.Dropdown(tooltip="Go back to any step", layout=W.Layout(width="90px"))
         self._earlier.observe(lambda change: self.guard(lambda: self._back(change["new"])), "value")
+        self._steps = W.HBox([self._earlier], layout=W.Layout(flex="1 1 0"))
         self._told: list[Step] = []
-        self.is_closed = False  # what is told after that is not seen
+        for row, most in ((self._sent, SENT), (self._steps, LAST)):
+            each = [self._button("", "", partial(self._press, row, k)) for k in range(most)]
+            row.children = [*row.children, *each]
+        self._acts: dict[int, list[Callable[[], object]]] = {}
+        self._story_told = Story()
         self._card, self._saved = W.HTML(), W.HTML()
         self._alert = W.HBox([self._card, self._button("Dismiss", "Put this away", self.calm)])
         self._alert.layout.display = "none"
@@ -82,6 +91,12 @@ class Page:
             tooltip="Add a picture of your own to the images",
         )
         self._upload.observe(lambda change: self.guard(lambda: self._take(change["new"])), "value")
+        known = [("class not known", None), *((name, k) for k, name in enumerate(classes))]
+        self._label = W.Dropdown(
+            options=known,
+            tooltip="The true class of your photo",
+            layout=W.Layout(width="190px"),
+        )
         question = '<div class="rw-title">One model, one image, one story</div>'
         title = W.HTML(words.STYLE + hiding + question, layout=W.Layout(flex="1 1 auto"))
         about = self._button("?", "What is where", lambda: toggle(self._help))
@@ -89,12 +104,12 @@ class Page:
         self._head = W.HBox([title, about])
         actions = [
             self._button("Code of the story", "Show Python text that gives all numbers again",
-                         lambda: toggle(self._code)),
+                         self._toggle_code),
             *(self._button(text, f"{text}: write a file", partial(self._write, act))
               for text, act in write.items()),
         ]  # fmt: skip
         muted = W.HTML('<span class="rw-muted">Story</span>')
-        self._story = W.HBox([muted, self._earlier, self._steps, *actions])
+        self._story = W.HBox([muted, self._steps, *actions])
         for row in (self._head, self._sent, self._story):
             row.add_class("rw-row")
         self._story.add_class("rw-story")
@@ -103,52 +118,67 @@ class Page:
         """Return everything from top to bottom."""
         right = W.VBox([tabs, self._sent], layout=W.Layout(flex="1 1 640px"))
         right.add_class("rw-right")
-        main = W.HBox([W.VBox([self.side, self._upload]), right])
+        main = W.HBox([W.VBox([self.side, self._label, self._upload]), right])
         main.add_class("rw-main")
         below = [self._story, self._saved, self._code]
         return [self._head, self._help, chips, self._alert, strip, main, *below]
 
     def offer(self, labels: list[str]) -> None:
         """Offer what the open pictures show to all other analyses."""
-        known = {it.description: it for it in self._sent.children if isinstance(it, W.Button)}
         tip = "Let all analyses go on with it"
-        buttons = [
-            known.get(it) or self._button(it, tip, partial(self._go_on, it)) for it in labels
-        ]
-        self._sent.children = [self._sent.children[0], *buttons]
+        self._fill(self._sent, [(it, tip, partial(self._go_on, it)) for it in labels])
         self._sent.layout.display = "" if labels else "none"
-        for label in known.keys() - set(labels):
-            close_tree(known[label])
 
     def tell(self, story: Story) -> None:
         """Show the last steps of the story, and its code."""
-        buttons = []
+        last = []
         for number, step in [*enumerate(story.steps, 1)][-LAST:]:
             text = step.text if len(step.text) <= SHORT else f"{step.text[:SHORT].rstrip()}…"
             words = typeset(f"{number} {text}")
-            buttons.append(self._button(words, step.sentence, partial(self._go_back, step)))
-        before, self._steps.children = self._steps.children, buttons
-        for button in (*before, *(buttons if self.is_closed else ())):
-            close_tree(button)
+            last.append((words, step.sentence, partial(self._go_back, step)))
+        self._fill(self._steps, last)
         every = [(f"{number} {step.text}", number) for number, step in enumerate(story.steps, 1)]
         self._told = []  # what is offered is not chosen
         offer(self._earlier, [("all steps", 0), *every], 0)
         self._told = story.steps
-        self._code.value = story.code()
+        self._write_code(story)
+
+    def _fill(self, row: W.HBox, wanted: Sequence[tuple[str, str, Callable[[], object]]]) -> None:
+        """Let the buttons of a row, after its first part, be these."""
+        buttons = row.children[1:]
+        self._acts[id(row)] = [act for *_, act in wanted]
+        for button, (text, tip, _) in zip(buttons, wanted, strict=False):
+            button.description, button.tooltip, button.layout.display = text, tip, ""
+        for button in buttons[len(wanted) :]:
+            button.layout.display = "none"
+
+    def _press(self, row: W.HBox, place: int) -> None:
+        self._acts[id(row)][place]()
+
+    def _toggle_code(self) -> None:
+        toggle(self._code)
+        self._write_code(self._story_told)
+
+    def _write_code(self, story: Story) -> None:
+        self._story_told = story
+        if self._code.layout.display != "none":
+            self._code.value = story.code()
+
+    def guard(self, act: Callable[[], object]) -> None:
+        """Do something for a button: an exception in a callback is shown nowhere by Jupyter."""
+        try:
+            act()
+        except Cancelled:
+            raise
+        except Exception as error:
+            self._card.value = words.error_card(error)
+            self._alert.layout.display = ""
 
     def _back(self, number: int | None) -> None:
         if number and self._told:
             step = self._told[number - 1]
             self._earlier.value = 0
             self._go_back(step)
-
-    def guard(self, act: Callable[[], object]) -> None:
-        """Do something for a button: an exception in a callback is shown nowhere by Jupyter."""
-        try:
-            act()
-        except Exception as error:
-            self._card.value = words.error_card(error)
-            self._alert.layout.display = ""
 
     def calm(self) -> None:
         """Put an error away."""
@@ -162,7 +192,7 @@ class Page:
             path = PHOTOS / Path(file["name"]).name  # a page knows no folders of ours
             PHOTOS.mkdir(exist_ok=True)
             path.write_bytes(bytes(file["content"]))
-            self._photograph(path)
+            self._photograph(path, self._label.value)
         self._upload.value = ()
 
     def _button(self, text: str, tip: str, act: Callable[[], object]) -> W.Button:

@@ -52,10 +52,19 @@ class Tabs(W.VBox):
         self.explorers: dict[str, Explorer] = {}
         self.results: dict[str, Result] = {}
         self._links: dict[int, Link] = {}
-        self._is_new = False  # whether the last picture is of another result
+        self._told: dict[str, Result] = {}
         self.tab = next(iter(ANALYSES))
         self._buttons = {word: self._button(word) for word in (*ANALYSES, ALL)}
-        row = W.HBox(list(self._buttons.values()))
+        self._linked = W.ToggleButton(
+            True,
+            description="linked",
+            tooltip="Whether what is open follows image, class and seed of the workbench",
+            layout=W.Layout(width="auto"),
+        )
+        self._linked.observe(lambda change: guard(lambda: self._follow(change["new"])), "value")
+        *each, every = self._buttons.values()
+        gap = W.HTML(layout=W.Layout(flex="1 1 auto"))
+        row = W.HBox([*each, gap, self._linked, every])
         row.add_class("rw-tabs")
         self._body = W.Box(layout=W.Layout(width="100%"))
         self._body.add_class("rw-body")
@@ -75,6 +84,7 @@ class Tabs(W.VBox):
             self._links[id(explorer)].see(word in self.shown)
         self._body.children = seen
         (self._body.add_class if tab == ALL else self._body.remove_class)("rw-four")
+        self._linked.value = all(self._links[id(it)].follows for it in seen)
         for word, button in self._buttons.items():
             (button.add_class if word == tab else button.remove_class)("rw-on")
         return seen[0]
@@ -114,9 +124,11 @@ class Tabs(W.VBox):
 
         A picture that is painted again, because something else was chosen, is none.
         """
-        return self.explorers[word].work.result is self.results.get(word) and (
-            self._is_new or last == word
-        )
+        result = self.results.get(word)
+        if result is None or result is not self.explorers[word].work.result:
+            return False
+        is_new, self._told[word] = result is not self._told.get(word), result
+        return is_new or last == word
 
     def grey(self) -> None:
         """Grey the tabs of what the network cannot have, with the reason; in the background."""
@@ -144,10 +156,15 @@ class Tabs(W.VBox):
             explorer.close()
         super().close()
 
+    def _follow(self, follows: bool) -> None:
+        for word in self.shown:
+            link = self._links[id(self.explorer(word))]
+            if link.follows != follows:
+                link.follow(follows)
+
     def _keep(self, word: str) -> None:
         work = self.explorers[word].work
         if not work.shown.is_partial and isinstance(work.result, Result):
-            self._is_new = self.results.get(word) is not work.result
             self.results[word] = work.result
         self._heard(word)
 

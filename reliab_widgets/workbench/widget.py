@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ from .story import Step, Story
 from .strip import Strip
 from .tabs import TABS, Tabs
 from .variants import variant
+
+REST = 0.3
+"""Seconds without a new picture after which it is told."""
 
 
 class Workbench(W.VBox):
@@ -64,8 +68,8 @@ class Workbench(W.VBox):
         self.bench = Bench(subject, models or {})
         self._copy = StaticCopy(self.guard)
         writes = {"Card": self.card, "Save": self.save}
-        hiding, photograph = self._copy.hiding, self.photograph
-        self._page = Page(hiding, self.go_on_with, self._go_back, writes, photograph)
+        acts = (self.go_on_with, self._go_back, writes, self.photograph)
+        self._page = Page(self._copy.hiding, *acts, subject.classes)
         self.story = Story(lambda: self._page.tell(self.story))
         self._is_new, self._closed = True, False
         self.tabs = Tabs(self.bench, self.guard, self._heard)
@@ -135,11 +139,7 @@ class Workbench(W.VBox):
         return self
 
     def link(self, widget: Explorer, follows: bool = True) -> None:
-        """Let a widget follow the choice of image, class and seed, or have its own.
-
-        It is that of a tab, or any other: from now on that looks at the workbench's network and
-        images.
-        """
+        """Let any widget look at the workbench's network and images, and follow its choices."""
         self.tabs.join(widget, follows)
 
     @property
@@ -216,7 +216,7 @@ class Workbench(W.VBox):
         """Stop all work and take the workbench, with everything in it, off page and memory."""
         if self._closed:
             return
-        self._closed = self._page.is_closed = True
+        self._closed = True
         self.bench.unobserve_all()
         self.tabs.close()
         cells.close_tree(self)
@@ -239,7 +239,8 @@ class Workbench(W.VBox):
                 self.bench.revert(error)
                 raise
             self.bench.settle()
-            self.story.add(step)
+            if not self._closed:
+                self.story.add(step)
 
         worker.submit((id(self), "side"), lambda _: self.guard(look))
 
@@ -252,13 +253,19 @@ class Workbench(W.VBox):
             self._look()
             self.strip.refresh()
             self.tabs.grey()
-        explorer = self.tabs.explorers[word]
-        work = explorer.work
         if word in self.tabs.shown:
-            self._page.offer(self.sendable)
+            work = self.tabs.explorers[word].work
             self._copy.follow(work.said, work.figure)
-        if self.tabs.tells(word, self.story.last):
-            self.story.add(steps.found(word, explorer, self.bench))
+        # In a rest of input: a slider must not wait for buttons, and leaves one step.
+        tell = partial(self._tell, word)
+        worker.put_off((id(self), word), lambda _: self.guard(tell), REST)
+
+    def _tell(self, word: str) -> None:
+        if not self._closed:
+            self._page.offer(self.sendable)
+            if self.tabs.tells(word, self.story.last):
+                explorer = self.tabs.explorers[word]
+                self.story.add(steps.found(word, explorer, self.bench))
 
     def _go_back(self, step: Step) -> None:
         state = dict(step.state)
