@@ -24,7 +24,7 @@ MEGABYTE = 1_000_000
 # conda-forge's names where they differ from PyPI's.
 ON_PYPI = {"pytorch-cpu": "torch", "matplotlib-base": "matplotlib"}
 # Tracked files above 5 MB, each with its reason.
-LARGE = {"training/vit.pt"}  # weights and what their optimiser remembers, until the last epoch
+LARGE: set[str] = set()  # weights and what their optimiser remembers, until the last epoch
 
 
 def text(name: str) -> str:

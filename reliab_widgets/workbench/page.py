@@ -15,6 +15,7 @@ from ..core.wording import typeset
 from ..ui import words
 from ..ui.controls import offer
 from ..ui.page import toggle
+from ..ui.special import Sent
 from .story import Step, Story
 
 ABOUT = """<ul>
@@ -45,7 +46,7 @@ class Page:
     hiding : str
         HTML that hides what stands for the workbench where there is no kernel.
     go_on, go_back : callable
-        Given the label of what to go on with, and the step to go back to.
+        Given what to go on with, and the step to go back to.
     write : mapping
         What the buttons beside the story do, by their texts; each returns the file it wrote.
     photograph : callable
@@ -57,7 +58,7 @@ class Page:
     def __init__(
         self,
         hiding: str,
-        go_on: Callable[[str], object],
+        go_on: Callable[[Sent], object],
         go_back: Callable[[Any], object],
         write: Mapping[str, Callable[[], Path]],
         photograph: Callable[[Path, int | None], object],
@@ -123,11 +124,11 @@ class Page:
         below = [self._story, self._saved, self._code]
         return [self._head, self._help, chips, self._alert, strip, main, *below]
 
-    def offer(self, labels: list[str]) -> None:
+    def offer(self, found: Sequence[Sent]) -> None:
         """Offer what the open pictures show to all other analyses."""
         tip = "Let all analyses go on with it"
-        self._fill(self._sent, [(it, tip, partial(self._go_on, it)) for it in labels])
-        self._sent.layout.display = "" if labels else "none"
+        self._fill(self._sent, [(it.label, tip, partial(self._go_on, it)) for it in found])
+        self._sent.layout.display = "" if found else "none"
 
     def tell(self, story: Story) -> None:
         """Show the last steps of the story, and its code."""

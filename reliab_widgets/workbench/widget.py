@@ -15,6 +15,7 @@ from ..core.subject import Subject, check_subject
 from ..core.wording import plainly, problem
 from ..ui import cells, worker
 from ..ui.explorer import Explorer
+from ..ui.special import Sent
 from ..ui.static import StaticCopy
 from . import files, steps
 from .bench import Bench
@@ -97,7 +98,7 @@ class Workbench(W.VBox):
     def show(self, tab: str) -> Explorer:
         """Show an analysis by its word, or all by ``"2 × 2"``, and return its widget."""
         widget = self.tabs.show(tab)
-        self._page.offer(self.sendable)
+        self._page.offer(self.tabs.sends())
         return widget
 
     def select(self, **chosen: Any) -> Workbench:
@@ -147,13 +148,13 @@ class Workbench(W.VBox):
         """What the open picture offers to go on with."""
         return [it.label for it in self.tabs.sends()]
 
-    def go_on_with(self, label: str) -> Workbench:
+    def go_on_with(self, what: str | Sent) -> Workbench:
         """Choose what the open picture offers, one of `sendable`, for all analyses."""
         every = {it.label: it for it in self.tabs.sends()}
-        if label not in every:
+        if isinstance(what, str) and what not in every:
             fix = f"Choose from {', '.join(map(repr, every)) or 'what another tab offers'}"
-            raise ValueError(problem("the picture does not offer that", f"got {label!r}", fix))
-        _, kind, value = every[label]
+            raise ValueError(problem("the picture does not offer that", f"got {what!r}", fix))
+        _, kind, value = every[what] if isinstance(what, str) else what
         if kind == "variant":
             word, knobs = value
             made = variant(word, knobs, self.bench.given)
@@ -262,7 +263,7 @@ class Workbench(W.VBox):
 
     def _tell(self, word: str) -> None:
         if not self._closed:
-            self._page.offer(self.sendable)
+            self._page.offer(self.tabs.sends())
             if self.tabs.tells(word, self.story.last):
                 explorer = self.tabs.explorers[word]
                 self.story.add(steps.found(word, explorer, self.bench))

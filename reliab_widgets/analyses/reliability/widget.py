@@ -122,8 +122,8 @@ calibrated model shows by chance.</li>
     def sends(self, result: Any) -> list[Sent]:
         """Return the temperature that was fitted or chosen, and the images of the bin."""
         kept = []
-        if isinstance(result.calibrator, Temperature) and result.calibrator.temperature != 1:
-            factor = result.calibrator.temperature
+        factor = getattr(result.calibrator, "temperature", 1.0)
+        if abs(factor - 1) >= 0.005:  # else it is what is there already
             kept.append(Sent(f"apply T = {factor:.2f}", "temperature", factor))
         bin = int(self.chosen(result)["bin"])
         images = tuple(int(it) for it in dict.fromkeys(result.image[result.members(bin)].tolist()))
