@@ -76,7 +76,8 @@ class SaliencyWidget(Explorer):
     about = """<ul>
 <li><b>Maps</b>: how much each pixel adds to the score of the explained class, compared with the
 “nothing” above it. Blue supports, orange opposes and carries a dot beyond a third of the scale. The
-numbers below the bar are the ends of the scale.</li>
+numbers below the bar are the ends of the scale: the 99th percentile of the magnitudes, unless the
+panel “colours” says another one. Credit beyond has the last colour.</li>
 <li><b>Ring</b>: the pixel whose credit is told below both maps. Click another one in any of the
 three pictures, or go there with Tab and the arrow keys; first where the maps disagree most.</li>
 <li><b>Ruler</b>: Spearman’s rank correlation ρ of the two maps. <b>Squares</b> are controls: half
@@ -140,6 +141,13 @@ Above 20 % nothing that is derived from the map is told: take more steps.</li>
         self._hidden = options.get("hide", ())
         self._palettes = Recent(16)
         super().__init__(saliency, subject, **options)
+        (path,) = (it for it in self.page.opened if it.name == Path.name)
+        path.box.layout.observe(self._put_back, "display")
+
+    def _put_back(self, change: Any) -> None:
+        """Show the maps as at the start when the panel is closed in which α is moved."""
+        if change["new"] == "none":
+            self.settings.move("alpha", self.start["alpha"])
 
     # ------------------------------------------------------------------ settings
     def implied(self, name: str, value: Any) -> dict[str, Any]:
@@ -263,11 +271,11 @@ Above 20 % nothing that is derived from the map is told: take more steps.</li>
         if self.is_preview:
             words = ", ".join(it for it in (f"≈ preview: {made}", gap) if it)
             return [self.subject.name, which, Chip(words, "warning")]
-        if result.path.shape[-1] and views["alpha"] < 1:
-            made += f", α = {views['alpha']:.2f}"
         if views["versus"] == "untrained":
             made += ", untrained network beside"
         chips = [self.subject.name, which, Chip(f"shows: clean image, {made}", "shows")]
+        if result.path.shape[-1] and views["alpha"] < 1 and views["versus"] == "baseline":
+            chips.append(Chip(f"not the whole map: α = {views['alpha']:.2f}", "warning"))
         if result.incomplete(*views["pair"]):
             chips.append(Chip(f"{gap}: take more steps", "warning"))
         return chips
