@@ -201,6 +201,28 @@ def test_a_mark_tells_its_name_at_once(widget: Locator) -> None:
     expect(tip).to_be_hidden()
 
 
+def test_a_long_status_gives_way_before_the_chips(
+    notebook: Notebook, widget: Locator, shot: Callable[[Locator, str], None]
+) -> None:
+    shown = ["resnet20-overconfident", "300 images, fitted on 500 others", "shows: noise 3"]
+    shown.append("cancelled: 38 of 64")
+    notebook.run_new(
+        f"""widget.page.show_chips({shown})
+widget.runner.say("refining · 1,234 of 2,000 · 12 s left", "more")
+widget.runner.stop.layout.display = ''"""
+    )
+    expect(button(widget, "Cancel")).to_be_visible()
+    chips = widget.locator(".rw-chip")
+    expect(chips).to_have_text(shown)
+    shot(widget, "long-status")
+    cut = "it => it.scrollWidth > it.clientWidth"
+    assert [it.evaluate(cut) for it in chips.all()] == [False] * 4
+    assert status(widget).evaluate(cut)
+    assert not button(widget, "Cancel").evaluate(cut)
+    expect(status(widget)).to_have_attribute("title", "refining · 1,234 of 2,000 · 12 s left; more")
+    notebook.run_new('widget.runner.say("● ready"); widget.runner.stop.layout.display = "none"')
+
+
 def test_export_writes_files(lab: Lab, widget: Locator) -> None:
     button(widget, "Export").click()
     for kind, beginning in (

@@ -308,7 +308,7 @@ class Diagram(Sheet):
         words = f"fit T on {images}" if best is None else f"▼ best T on {images}: {best:.2f}"
         self.fitted.set(text=words, color=MUTED if taken else BLUE)
         foot = self.curve_at + 86
-        targets = [(self.right, self.width, foot + 72, foot + 90)]
+        targets: list[tuple[float, ...]] = [(self.right, self.width, foot + 72, foot + 90)]
         self.best.set_visible(best is not None)
         if best is not None:
             self.best.set_data([best], [0.06])
