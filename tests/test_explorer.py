@@ -846,7 +846,7 @@ def test_export_writes_four_kinds_of_files(
     files = {path.suffix: path.read_bytes() for path in (tmp_path / "exports").iterdir()}
     assert files[".png"].startswith(b"\x89PNG")
     assert files[".svg"].startswith(b"<svg")
-    assert b"currentColor" not in files[".svg"]
+    assert b"var(--rw-" not in files[".svg"]
     table = pd.read_csv(next((tmp_path / "exports").glob("*.csv")))
     assert len(table) == len(widget.result.to_frame())
     passport = json.loads(files[".json"])

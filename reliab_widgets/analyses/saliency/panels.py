@@ -96,6 +96,11 @@ class Path(Part):
         row.add_class("rw-row")
         return W.VBox([row, stage])
 
+    def put_back(self, change: Any) -> None:
+        """Show the maps as at the start again when the panel is closed."""
+        if change["new"] == "none":
+            self.explorer.settings.move("alpha", self.explorer.start["alpha"])
+
 
 class Colours(Panel):
     """What the colours show, and where they end."""

@@ -141,13 +141,9 @@ Above 20 % nothing that is derived from the map is told: take more steps.</li>
         self._hidden = options.get("hide", ())
         self._palettes = Recent(16)
         super().__init__(saliency, subject, **options)
-        (path,) = (it for it in self.page.opened if it.name == Path.name)
-        path.box.layout.observe(self._put_back, "display")
-
-    def _put_back(self, change: Any) -> None:
-        """Show the maps as at the start when the panel is closed in which α is moved."""
-        if change["new"] == "none":
-            self.settings.move("alpha", self.start["alpha"])
+        for panel, opened in zip(self.page.panels, self.page.opened, strict=True):
+            if isinstance(panel, Path):
+                opened.box.layout.observe(panel.put_back, "display")
 
     # ------------------------------------------------------------------ settings
     def implied(self, name: str, value: Any) -> dict[str, Any]:
