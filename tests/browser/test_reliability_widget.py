@@ -176,6 +176,24 @@ def test_bin_is_chosen_by_mouse_and_keyboard(notebook: Notebook, widget: Locator
     button(widget, "− images of a bin").click()
 
 
+def test_an_image_is_chosen_by_mouse_and_keyboard(
+    notebook: Notebook, widget: Locator, shot: Callable[[Locator, str], None]
+) -> None:
+    button(widget, "+ images of a bin").click()
+    panel = widget.locator(".rw-panel:visible")
+    images = panel.locator('[data-kind="image"]')
+    expect(images).to_have_count(5)
+    images.nth(1).click()
+    expect(images.nth(1)).to_have_attribute("aria-pressed", "true")
+    numbers = [it.get_attribute("data-key") for it in images.all()]
+    expect(panel).to_contain_text(f"Image {numbers[1]} is ")
+    notebook.page.keyboard.press("ArrowRight")
+    expect(panel).to_contain_text(f"Image {numbers[2]} is ")
+    expect(images.nth(2)).to_be_focused()
+    shot(widget, "image-of-a-bin")
+    button(widget, "− images of a bin").click()
+
+
 def test_keys_of_the_notebook_do_not_reach_it_from_controls(
     notebook: Notebook, widget: Locator
 ) -> None:
