@@ -1,4 +1,4 @@
-"""The widgets, one for each analysis, loaded when they are first used."""
+"""The widgets, one for each analysis and a workbench for all, loaded when they are first used."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     from .analyses.pruning.widget import PruningWidget as PruningWidget
     from .analyses.reliability.widget import ReliabilityWidget as ReliabilityWidget
     from .analyses.saliency.widget import SaliencyWidget as SaliencyWidget
+    from .workbench.widget import Workbench as Workbench
 
 _HOMES = {f"{name}Widget": f".analyses.{word}.widget" for word, name in ANALYSES.items()}
+_HOMES["Workbench"] = ".workbench.widget"
 __all__ = [*_HOMES]
 
 

@@ -83,7 +83,9 @@ LAYERS: list[tuple[str, list[str]]] = [
     ("analyses.*", []),
     ("ui", []),
     ("ui.*", [*CORE, *OPS, *UI]),
-    ("widgets", ["analyses", "analyses.*.widget"]),
+    ("workbench", []),
+    ("workbench.*", [*CORE, *OPS, *UI, "analyses", "cards", "widgets", "workbench.*"]),
+    ("widgets", ["analyses", "analyses.*.widget", "workbench.widget"]),
     ("cards", CORE),
     ("cli", ["__init__", "cli.*"]),
     ("cli.*", [*CORE, "__init__", "analyses", "cards", "zoo"]),
@@ -91,7 +93,7 @@ LAYERS: list[tuple[str, list[str]]] = [
     ("zoo", [*CORE, *OPS, "zoo.*"]),
     ("zoo.*", [*CORE, *OPS, "zoo", "zoo.*"]),
 ]
-WITH_WIDGETS = [*UI, "analyses.*.panels", "analyses.*.widget", "widgets"]
+WITH_WIDGETS = [*UI, "analyses.*.panels", "analyses.*.widget", "widgets", "workbench.*"]
 WITHOUT_TORCH = [
     "__init__",
     "core.wording",

@@ -620,7 +620,8 @@ class Subject:
         if not attributes.keys().isdisjoint(("network", "images", "positions")):
             attributes = {"_evaluations": {}, **attributes}
         new.__dict__.update(self.__dict__, **attributes)
-        new.__dict__.pop("fingerprint", None)
+        if not attributes.keys() <= {"name", "code", "notes", "validation"}:
+            new.__dict__.pop("fingerprint", None)
         return new
 
     def knowing(self, logits: Tensor) -> Subject:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import ipywidgets as W
-from IPython.display import display
 
 from ..core.engine import Cache
 from ..core.knobs import Knob, declared
@@ -22,10 +21,6 @@ from .running import Runner
 from .settings import Settings
 from .special import Special
 from .work import Work, under
-
-DISPLAY_WAIT = 3.0
-"""Seconds that showing the widget waits for its first picture, so that a kernel that ends with this
-cell has shown one."""
 
 
 class Explorer(Special, W.VBox):
@@ -269,13 +264,8 @@ class Explorer(Special, W.VBox):
         return self.work.result if name in self.view_knobs else self.subject
 
     def _ipython_display_(self) -> None:
-        bundle = super()._repr_mimebundle_()
-        data = bundle[0] if isinstance(bundle, tuple) else bundle
-        data["text/plain"] = f"Run this cell to use its {type(self).__name__}."
         self.page.picture.displayed()
-        self.work.copy.ready.wait(DISPLAY_WAIT)
-        display(data, raw=True)
-        self.work.copy.display()
+        self.work.copy.display_with(self, super()._repr_mimebundle_())
 
 
 def _views(analysis: Callable[..., Any]) -> Mapping[str, Knob]:

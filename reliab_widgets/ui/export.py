@@ -117,7 +117,7 @@ def settings_in(path: Any, analysis: Any, subject: Subject) -> dict[str, Any]:
     fix = "Pass preset= as a JSON file that a widget of this kind exported"
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
-        state = {name: _tuples(value) for name, value in known["settings"].items()}
+        state = {name: tuples(value) for name, value in known["settings"].items()}
         made_by, mark = known["analysis"], known["fingerprint"]
     except OSError as error:
         seen = f"got {str(path)!r}: {error.strerror}"
@@ -137,8 +137,15 @@ def settings_in(path: Any, analysis: Any, subject: Subject) -> dict[str, Any]:
     return state
 
 
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+def tuples(value: Any) -> Any:
+    """Return lists, which JSON makes of tuples, as tuples again.
+
+    Examples
+    --------
+    >>> tuples([1, [2, 3]])
+    (1, (2, 3))
+    """
+    return tuple(map(tuples, value)) if isinstance(value, list) else value
 
 
 def code_of(

@@ -89,6 +89,10 @@ class Picker(W.HBox):
     def _narrowed(self, _: Any) -> None:
         self.value = int(np.clip(self.value, self.min, self.max))
 
+    def examine(self, subject: Subject) -> None:
+        """Choose among the images of this subject."""
+        self._subject, self.max = subject, len(subject) - 1
+
     def step(self, way: int) -> None:
         """Go to the next (1), the previous (-1) or any (0) image that ``which`` admits."""
         n = self.max - self.min + 1

@@ -24,8 +24,8 @@ class Shown:
         Whether it was computed with rougher settings than asked for.
     is_partial : bool
         Whether it has less in it than what was asked for: a preview, or a sweep that grows.
-    other : object
-        What the analysis gave for another network; None if there is none.
+    others : tuple
+        What the analysis gave for other networks or other images.
     """
 
     result: Any = None
@@ -33,12 +33,35 @@ class Shown:
     less: dict[str, Any] = field(default_factory=dict)
     is_preview: bool = False
     is_partial: bool = False
-    other: Any = None
+    others: tuple[Any, ...] = ()
 
     @property
     def settings(self) -> dict[str, Any]:
         """Every setting with which it was computed and drawn."""
         return self.state | self.less
+
+
+def compared(
+    sentence: str, result: Any, ghost: Any, control: tuple[Any, ...], views: dict[str, Any]
+) -> str:
+    """Return a finding, and how it differs from what is shown behind; a control differs by chance.
+
+    Parameters
+    ----------
+    sentence : str
+        The finding.
+    result, ghost : Result
+        What is shown, and what behind it.
+    control : tuple of Result
+        What a change of the same size that means nothing gives, if that is known.
+    views : dict
+        What is seen of them.
+    """
+    said = [sentence, result.against(ghost, **views)]
+    for it in control:
+        words = it.against(ghost, **views)
+        said.append(f"Control: {it.subject}, {words[:1].lower()}{words[1:]}")
+    return " ".join(said)
 
 
 def told(chips: list[Any], differs: str, stopped: bool, partial: bool) -> list[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from matplotlib.figure import Figure
 
@@ -19,6 +19,25 @@ if TYPE_CHECKING:
     from ..core.subject import Subject
     from .panels.panel import Panel
     from .settings import Settings
+
+
+class Sent(NamedTuple):
+    """Something found in one widget that others can go on with.
+
+    Attributes
+    ----------
+    label : str
+        On its button.
+    kind : str
+        ``"variant"``, ``"temperature"`` or ``"images"``.
+    value : object
+        The word and the arguments of what makes a variant; a factor of the temperature; the name
+        and the positions of images.
+    """
+
+    label: str
+    kind: str
+    value: Any
 
 
 class Special:
@@ -42,6 +61,17 @@ class Special:
     """Knobs that are chosen in the picture by a click on a mark, with what reads its key."""
     own: ClassVar[tuple[Knob, ...]] = ()
     """Knobs of the widget alone, of which `knobs` makes arguments."""
+
+    shares: ClassVar[Mapping[str, str]] = {}
+    """What it has in common with other widgets of a workbench: "index", "target" and "seed", with
+    the knobs that they are."""
+    makes: ClassVar[tuple[str, ...]] = ()
+    """Variants of networks and images that it makes itself: its settings follow them."""
+    alike: ClassVar[Mapping[str, Any]] = {}
+    """Settings under which two variants of an image answer the same question."""
+
+    pictured = "clean image"
+    """What of an image is looked at, in words."""
 
     analysis: Any
     subject: Subject
@@ -117,6 +147,13 @@ class Special:
         notes = self.page.notes.value
         state = self.settings.state()
         return export.passport(self.analysis, self.subject, result, knobs, state, notes)
+
+    def sends(self, result: Any) -> list[Sent]:
+        """Return what of the picture other widgets of a workbench can go on with."""
+        return []
+
+    def examined(self) -> None:
+        """Forget what was found out about an earlier subject."""
 
     def shown(self, result: Any) -> None:
         """Bring further parts of the widget up to date with a new picture; on the worker."""

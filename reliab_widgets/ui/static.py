@@ -5,18 +5,19 @@ from __future__ import annotations
 import base64
 import html
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 from uuid import uuid4
 
-from IPython.display import DisplayHandle
+from IPython.display import DisplayHandle, display
 from matplotlib.figure import Figure
 
 from ..core import drawing
 from ..core.wording import typeset
 
-if TYPE_CHECKING:
-    from .explorer import Explorer
-
+WAIT = 3.0
+"""Seconds that showing a widget waits for its first picture, so that a kernel that ends with this
+cell has shown one."""
 REST = 1.0
 """Seconds without a new picture after which the copy becomes that of the last one."""
 
@@ -29,12 +30,12 @@ class StaticCopy:
 
     Parameters
     ----------
-    explorer : Explorer
-        Of what.
+    guard : callable
+        Does something and shows its error.
     """
 
-    def __init__(self, explorer: Explorer) -> None:
-        self._explorer, self._name = explorer, f"rw-{uuid4().hex}"
+    def __init__(self, guard: Callable[[Callable[[], object]], object]) -> None:
+        self._guard, self._name = guard, f"rw-{uuid4().hex}"
         self._sentence, self._shown = "There is no picture yet.", None
         self._output: DisplayHandle | None = None
         self._timer: threading.Timer | None = None
@@ -46,8 +47,20 @@ class StaticCopy:
         )
         """What hides it, to be put into the live widget."""
 
-    def display(self) -> None:
-        """Put it into the running cell; from now on it follows the widget."""
+    def display_with(self, widget: Any, bundle: Any) -> None:
+        """Put a widget and it into the running cell; from now on it follows the widget.
+
+        Parameters
+        ----------
+        widget : ipywidgets.Widget
+            Of which it is the copy.
+        bundle : dict, or a tuple that begins with one
+            What a page shows of the widget.
+        """
+        data = bundle[0] if isinstance(bundle, tuple) else bundle
+        data["text/plain"] = f"Run this cell to use its {type(widget).__name__}."
+        self.ready.wait(WAIT)
+        display(data, raw=True)
         self._output = DisplayHandle(self._name)
         self._output.display(content(self._sentence, self._shown, self._name), raw=True)
 
@@ -59,7 +72,7 @@ class StaticCopy:
             return
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = threading.Timer(REST, self._explorer.guard, [self._update])
+        self._timer = threading.Timer(REST, self._guard, [self._update])
         self._timer.daemon = True
         self._timer.start()
 

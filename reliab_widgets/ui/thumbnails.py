@@ -37,13 +37,26 @@ def thumbnail(
     below : str
         HTML between image and caption, see `bar`.
     """
-    stream = io.BytesIO()
-    Image.fromarray(rgb(image)).save(stream, "PNG")
-    uri = f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
     lines = "<br>".join(html.escape(line) for line in caption.split("\n"))
     words = html.escape(title)
-    drawn = f'<img src="{uri}" alt="{words}" height="{side}">'
+    drawn = f'<img src="{uri(image)}" alt="{words}" height="{side}">'
     return f'<figure title="{words}">{drawn}{below}<figcaption>{lines}</figcaption></figure>'
+
+
+def uri(image: np.ndarray, most: int = 400) -> str:
+    """Return an image, ``(C, H, W)`` in [0, 1], as the address of a PNG that holds it.
+
+    One with more than ``most`` pixels on a side is made smaller.
+
+    Examples
+    --------
+    >>> uri(np.zeros((1, 2, 2)))[:26]
+    'data:image/png;base64,iVBO'
+    """
+    stream, picture = io.BytesIO(), Image.fromarray(rgb(image))
+    picture.thumbnail((most, most))
+    picture.save(stream, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
 def bar(limit: float, side: int = LARGE) -> str:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import html
 import inspect
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 
 from ..core import drawing
-from ..core.engine import Cache, Cancelled
+from ..core.engine import Cache, Cancelled, Tick
 from ..core.knobs import AnotherSubject
 from ..core.result import Result
 from ..core.wording import problem
 from . import export, worker
 from .settings import said
-from .shown import Shown, told
+from .shown import Shown, compared, told
 from .static import StaticCopy
 
 if TYPE_CHECKING:
@@ -42,17 +43,23 @@ class Work:
     def __init__(
         self, explorer: Explorer, cache: Cache, executor: Any, against: Subject | None = None
     ) -> None:
-        self._against = against
+        # Shown behind: the result of the first as a ghost, of a second, a control, in words.
+        self.others: tuple[Subject, ...] = () if against is None else (against,)
+        # Called before work begins; tells whether it changed the subject or settings.
+        self.prepare: Callable[[Tick], bool] = lambda tick: False
+        self._prepared = 0
+        self.heard: list[Callable[[], object]] = []  # called after each picture
         self._explorer, self.cache, self.executor = explorer, cache, executor
         takes = inspect.signature(explorer.analysis).parameters
         handed = {"executor": executor, "partial": self._grown}
         self._handed = {name: value for name, value in handed.items() if name in takes}
         self._watched = "progress" in takes
         self.figure = drawing.Picture()
-        self.copy = StaticCopy(explorer)
+        self.copy = StaticCopy(explorer.guard)
         self.shown = Shown()
         self._complete: Shown | None = None  # the last one that is no preview
         self.error: Exception | None = None
+        self.said = ""
         self.pinned: Any = None
         self._pin_next = False
         self._stopped = False
@@ -72,7 +79,9 @@ class Work:
     @property
     def ghost(self) -> Any:
         """What is shown behind: a pinned result, or that of the other network."""
-        return _kept(self.shown.other, self._explorer) if self.pinned is None else self.pinned
+        if self.pinned is not None or not self.shown.others:
+            return self.pinned
+        return _kept(self.shown.others[0], self._explorer)
 
     # ------------------------------------------------------------------ computing
     def compute(self, progress: Any, knobs: dict[str, Any], subject: Subject | None = None) -> Any:
@@ -93,7 +102,15 @@ class Work:
         def again() -> None:
             explorer.guard(lambda: explorer.set(**state))
 
-        explorer.runner.work(lambda job: self._do(job, begun, knobs, state), again)
+        prepared = self._prepared
+
+        def work(job: worker.Job) -> None:
+            self._prepared += self.prepare(explorer.runner.ticks(job))
+            known = prepared == self._prepared  # else the settings were those of another subject
+            asked = (knobs, state) if known else (explorer.knobs(), explorer.state())
+            self._do(job, begun, *asked)
+
+        explorer.runner.work(work, again)
 
     def _do(
         self, job: worker.Job, begun: float, knobs: dict[str, Any], state: dict[str, Any]
@@ -104,10 +121,11 @@ class Work:
             self._do(job, begun, knobs, state)
 
         try:
+            ticks = explorer.runner.ticks(job)
             known = job.due or self.cache.has(explorer.analysis, explorer.subject, **knobs)
             rough = None if known else explorer.preview(knobs)
             less = None if rough is None else _less(rough, knobs, state)
-            ticks, self._doing = explorer.runner.ticks(job), (state, less)
+            self._doing = (state, less)
             if not known:
                 explorer.runner.say("○ computing")
             result = self.compute(ticks, knobs if rough is None else rough)
@@ -118,10 +136,11 @@ class Work:
             if rough is None and self._pin_next:
                 self.pinned, self._pin_next = _kept(result, explorer), False
                 self.paint()
-            if rough is None and self._against is not None:
-                explorer.runner.say(f"○ computing {self._against.name}")
-                self.shown.other = self.compute(ticks, knobs, self._against)
-                self.paint()
+            if rough is None:
+                for subject in self.others:
+                    explorer.runner.say(f"○ computing {subject.name}")
+                    self.shown.others += (self.compute(ticks, knobs, subject),)
+                    self.paint()
         except Cancelled:
             if not job.due or job.cancelled:
                 raise
@@ -166,32 +185,25 @@ class Work:
         """Draw the result at hand and tell the rest of the page."""
         explorer, result = self._explorer, self.result
         sentence, views = explorer.sentence(result), explorer.views()
-        drawn, content = "", ""
-        where: dict[str, Any] = {}
-        with drawing.LOCK:
-            if isinstance(result, Result):
-                result.draw(self.figure, pinned=self.ghost, **views)
-                drawn = drawing.svg(self.figure, explorer.runner.owner, themed=True)
-                free = explorer.settings.within(drawing.handles(self.figure))
-                where = {"handles": free, "grids": drawing.grids(self.figure)}
-            elif isinstance(result, Figure):
-                drawn, sentence = drawing.svg(result, explorer.runner.owner), ""
-            else:
-                content, sentence = _written(result, sentence), ""
-        if isinstance(result, Result) and self.ghost is not None and not self.is_preview:
-            sentence = f"{sentence} {result.against(self.ghost, **views)}"
+        drawn, where = _drawn(explorer, result, self.figure, self.ghost, views)
+        ghost = None if self.is_preview else self.ghost
+        if isinstance(result, Result) and ghost is not None:
+            control = self.shown.others[1:] if self.pinned is None else ()
+            sentence = compared(sentence, result, ghost, control, views)
+        self.said = sentence if isinstance(result, Result) else ""
         self.shown.state |= views
         if drawn:
             chosen = explorer.chosen(result) if explorer.marks else {}
-            explorer.page.picture.show(drawn, sentence or explorer.question, chosen, **where)
+            explorer.page.picture.show(drawn, self.said or explorer.question, chosen, **where)
         else:
-            explorer.page.picture.show_html(content, sentence or explorer.question)
-        explorer.page.say(sentence)
+            explorer.page.picture.show_html(_written(result, sentence), explorer.question)
+        explorer.page.say(self.said)
         self.settled()
         explorer.shown(result)
         explorer.page.show_panels(result)
-        pictured = self.figure if isinstance(result, Result) else result
-        self.copy.follow(sentence or explorer.sentence(result), pictured)
+        self.copy.follow(sentence, self.figure if isinstance(result, Result) else result)
+        for heard in self.heard:
+            explorer.guard(heard)
 
     def code(self) -> str:
         """Return Python text for what is shown, not for what is being computed."""
@@ -293,6 +305,20 @@ def _less(rough: dict[str, Any], knobs: dict[str, Any], state: dict[str, Any]) -
 def _kept(result: Any, explorer: Explorer) -> Any:
     """Return what of a result the picture shows: another pair of maps is not what was seen."""
     return result.kept(**explorer.views()) if isinstance(result, Result) else result
+
+
+def _drawn(
+    explorer: Explorer, result: Any, figure: Figure, ghost: Any, views: dict[str, Any]
+) -> tuple[str, dict[str, Any]]:
+    """Return a picture as SVG with where its handles and grids are; nothing for what is none."""
+    owner = explorer.runner.owner
+    with drawing.LOCK:
+        if isinstance(result, Result):
+            result.draw(figure, pinned=ghost, **views)
+            drawn = drawing.svg(figure, owner, themed=True)
+            free = explorer.settings.within(drawing.handles(figure))
+            return drawn, {"handles": free, "grids": drawing.grids(figure)}
+        return drawing.svg(result, owner) if isinstance(result, Figure) else "", {}
 
 
 def _written(result: Any, sentence: str) -> str:

@@ -22,6 +22,7 @@ from ...ui.explorer import Explorer
 from ...ui.panels.epsilon import StepSizes, written
 from ...ui.panels.layers import LayerMark
 from ...ui.picker import Picker
+from ...ui.special import Sent
 from ...ui.words import Chip
 from .compute import propagation
 from .panels import ChannelMaps, Far, StepByStep, Sweep
@@ -131,6 +132,8 @@ it.</li></ul>"""
     )
     marks = {"layer": str, "step": int}  # noqa: RUF012
     panels = (ChannelMaps, StepByStep, Sweep, Far)
+    shares = {"index": "image", "seed": "seed"}  # noqa: RUF012
+    makes = ("attack",)
 
     def __init__(self, subject: Subject, **options: Any) -> None:
         check_subject(subject)
@@ -256,6 +259,19 @@ it.</li></ul>"""
         stream = BytesIO()
         np.save(stream, result.pictures)
         return stream.getvalue()
+
+    def sends(self, result: Any) -> list[Sent]:
+        """Return the attacked image, as the attack that makes it."""
+        names = ("attack", "epsilon", "steps", "step_size", "restarts", "target", "seed")
+        how = {name: result.knobs[name] for name in names}
+        if how["attack"] == "none" or not isinstance(how["attack"], str):
+            return []
+        return [Sent("attacked image", "variant", ("attack", how))]
+
+    def examined(self) -> None:
+        """Forget how long a step takes, and which layers there are."""
+        self.pace = None
+        self.controls["layer"].examine(self.subject)
 
     def shown(self, result: Any) -> None:
         """Show the step size that the attack chose."""

@@ -12,10 +12,12 @@ from ...core.knobs import AnotherSubject
 from ...core.subject import Subject, check_subject
 from ...core.wording import percent
 from ...ops.calibration.metrics import softmax
+from ...ops.pruning.importance import CRITERIA
 from ...ops.pruning.structure import structure
-from ...ui.controls import Marked, Words, offer
+from ...ui.controls import Marked, Words, offer, place
 from ...ui.explorer import Explorer
 from ...ui.picker import Picker
+from ...ui.special import Sent
 from ...ui.words import Chip
 from .compute import LEVELS, pruning
 from .panels import Calibration, Changed, Explanation, Size
@@ -100,6 +102,8 @@ again to the pruned one, on other images than those reported.</li></ul>"""
     fold = ("image", "images", "calibration_images", "rounds", "seed")
     marks = {"level": float, "payer": int, "layer": str}  # noqa: RUF012
     panels = (Changed, Calibration, Size, Explanation)
+    shares = {"index": "image", "target": "payer", "seed": "seed"}  # noqa: RUF012
+    makes = ("pruned",)
 
     def __init__(self, subject: Subject, *, train: Subject | None = None, **options: Any) -> None:
         check_subject(subject)
@@ -248,6 +252,24 @@ again to the pruned one, on other images than those reported.</li></ul>"""
         """Return the finding, and what must be known of the sweep."""
         return " ".join((super().sentence(result), *(f"Note: {it}." for it in result.notes)))
 
+    def sends(self, result: Any) -> list[Sent]:
+        """Return the pruned network, and the images whose prediction it changes."""
+        return _sent(result, result.place_of(self._level(result)))
+
+    def examined(self) -> None:
+        """Forget what the earlier network said, and its layers."""
+        self._answers = Recent(32)
+        self._first = structure(self.subject).layers[0].name
+        names = {layer.name for layer in structure(self.subject).layers}
+        most = len(self.subject) // (1 + (self.subject.validation is None))
+        with self.settings.quiet():
+            if self.controls["images"].value > most:
+                place(self.controls["images"], most, widen=True)
+            if not names.issuperset(self.controls["protect"].value):
+                self.controls["protect"].value = ()
+            if self.controls["layer"].value not in names:
+                self.controls["layer"].value = None
+
     def shown(self, result: Any) -> None:
         """Offer to protect the layer that is chosen."""
         protect = self.controls["protect"]
@@ -256,3 +278,19 @@ again to the pruned one, on other images than those reported.</li></ul>"""
             offers.append((", ".join(protect.value), protect.value))
         with self.settings.quiet():
             offer(protect, offers, protect.value)
+
+
+def _sent(result: Pruning, place: int | None) -> list[Sent]:
+    if not place:
+        return []
+    knobs, level = result.knobs, float(result.levels[place])
+    kept, share = [], percent(level, 0)
+    if knobs["criterion"] in CRITERIA and not knobs["finetune"] and knobs["rounds"] == 1:
+        names = ("criterion", "scope", "protect", "calibration_images", "seed")
+        how = {"level": level} | {name: knobs[name] for name in names}
+        kept.append(Sent(f"network, {share} pruned", "variant", ("pruned", how)))
+    changed = tuple(int(it) for it in result.index[result.flipped[0, place]])
+    if changed:
+        images = (f"changed by {share} pruning", changed)
+        kept.append(Sent(f"{len(changed):,} changed images", "images", images))
+    return kept

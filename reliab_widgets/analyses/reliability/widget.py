@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ...core.subject import Subject, check_subject
+from ...core.wording import percent
 from ...ops.calibration.calibrators import Temperature
 from ...ui.controls import Words
 from ...ui.explorer import Explorer
+from ...ui.special import Sent
 from ...ui.words import Chip
 from .compute import reliability
 from .panels import Corruptions, Members, Numbers, PerClass, repair
@@ -79,6 +81,8 @@ calibrated model shows by chance.</li>
     fold = ("calibration_images", "calibration_bins", "interval", "seed")
     marks = {"bin": int, "temperature": float, "method": str}  # noqa: RUF012
     panels = (Members, Numbers, PerClass, Corruptions)
+    shares = {"seed": "seed"}  # noqa: RUF012
+    makes = ("corrupted",)
 
     def __init__(self, subject: Subject, **options: Any) -> None:
         check_subject(subject)
@@ -114,6 +118,24 @@ calibrated model shows by chance.</li>
         """Return the finding, and what must be known of the model and the repair."""
         notes = (*self.subject.notes, *result.calibrator.notes)
         return " ".join((super().sentence(result), *(f"Note: {note}." for note in notes)))
+
+    def sends(self, result: Any) -> list[Sent]:
+        """Return the temperature that was fitted or chosen, and the images of the bin."""
+        kept = []
+        if isinstance(result.calibrator, Temperature) and result.calibrator.temperature != 1:
+            factor = result.calibrator.temperature
+            kept.append(Sent(f"apply T = {factor:.2f}", "temperature", factor))
+        bin = int(self.chosen(result)["bin"])
+        images = tuple(int(it) for it in dict.fromkeys(result.image[result.members(bin)].tolist()))
+        if images:
+            low, high = result.after.low[bin], result.after.high[bin]
+            name = f"of the bin {100 * low:.0f}–{percent(high, 0)}"
+            kept.append(Sent(f"{len(images):,} images of the bin", "images", (name, images)))
+        return kept
+
+    def examined(self) -> None:
+        """Forget the temperature of an earlier network."""
+        self._best = None
 
     def shown(self, result: Any) -> None:
         """Remember the temperature that was fitted, so that a hand can be compared with it."""

@@ -13,10 +13,11 @@ from ...core.knobs import Choice, Knob, Several, Whole
 from ...core.subject import Subject, check_subject
 from ...core.wording import percent
 from ...ops.attribution.baselines import BASELINES, NUMBERS
+from ...ops.attribution.inner import spatial_layers
 from ...ops.attribution.methods import KNOBS, SETTINGS, WITHOUT_BASELINE
 from ...ops.attribution.palette import COLOURS, hex_code, palette
 from ...ops.attribution.scores import TARGETS
-from ...ui.controls import Words, offer
+from ...ui.controls import AutoBox, Words, offer
 from ...ui.explorer import Explorer
 from ...ui.words import Chip
 from .compute import LARGE, saliency
@@ -76,8 +77,7 @@ class SaliencyWidget(Explorer):
     about = """<ul>
 <li><b>Maps</b>: how much each pixel adds to the score of the explained class, compared with the
 “nothing” above it. Blue supports, orange opposes and carries a dot beyond a third of the scale. The
-numbers below the bar are the ends of the scale: the 99th percentile of the magnitudes, unless the
-panel “colours” says another one. Credit beyond has the last colour.</li>
+numbers below the bar end the scale at the 99th percentile: credit beyond has the same colour.</li>
 <li><b>Ring</b>: the pixel whose credit is told below both maps. Click another one in any of the
 three pictures, or go there with Tab and the arrow keys; first where the maps disagree most.</li>
 <li><b>Ruler</b>: Spearman’s rank correlation ρ of the two maps. <b>Squares</b> are controls: half
@@ -135,15 +135,14 @@ Above 20 % nothing that is derived from the map is told: take more steps.</li>
         "fraction": float,
     }
     panels = (AgreementTable, Deletion, Path, Colours, Numbers)
+    shares = {"index": "index", "target": "target", "seed": "seed"}  # noqa: RUF012
+    alike = {"target": "true", "score": "logit"}  # noqa: RUF012 (an attack leaves no probability)
 
     def __init__(self, subject: Subject, **options: Any) -> None:
         check_subject(subject)
         self._hidden = options.get("hide", ())
         self._palettes = Recent(16)
         super().__init__(saliency, subject, **options)
-        for panel, opened in zip(self.page.panels, self.page.opened, strict=True):
-            if isinstance(panel, Path):
-                opened.box.layout.observe(panel.put_back, "display")
 
     # ------------------------------------------------------------------ settings
     def implied(self, name: str, value: Any) -> dict[str, Any]:
@@ -269,18 +268,22 @@ Above 20 % nothing that is derived from the map is told: take more steps.</li>
             return [self.subject.name, which, Chip(words, "warning")]
         if views["versus"] == "untrained":
             made += ", untrained network beside"
-        chips = [self.subject.name, which, Chip(f"shows: clean image, {made}", "shows")]
+        chips = [self.subject.name, which, Chip(f"shows: {self.pictured}, {made}", "shows")]
         if result.path.shape[-1] and views["alpha"] < 1 and views["versus"] == "baseline":
             chips.append(Chip(f"not the whole map: α = {views['alpha']:.2f}", "warning"))
-        if result.incomplete(*views["pair"]):
-            chips.append(Chip(f"{gap}: take more steps", "warning"))
-        return chips
+        few = result.incomplete(*views["pair"])
+        return [*chips, Chip(f"{gap}: take more steps", "warning")] if few else chips
 
     def help_text(self, result: Any) -> str:
         """Return what marks mean, and the notes on this picture."""
         notes = (*self.subject.notes, *(() if result is None else result.notes))
-        listed = "".join(f"<li>{html.escape(note)}</li>" for note in notes)
-        return f"{super().help_text(result)}<ul>{listed}</ul>"
+        return f"{super().help_text(result)}<ul>{''.join(map(_item, notes))}</ul>"
+
+    def examined(self) -> None:
+        """Forget the colours of earlier images, and layers that there are no longer."""
+        self._palettes = Recent(16)
+        with self.settings.quiet():
+            _offer_layers(self.controls["layer"], [*spatial_layers(self.subject)])
 
     def shown(self, result: Any) -> None:
         """Offer what this image and method have."""
@@ -293,7 +296,7 @@ Above 20 % nothing that is derived from the map is told: take more steps.</li>
             colour = self.controls["colour"]
             offer(colour, options, min(colour.value, len(options) - 1))
 
-    def _palette(self, index: int) -> tuple[tuple[str, float], ...]:
+    def _palette(self, index: int) -> Any:
         if index not in self._palettes:
             self._palettes[index] = palette(self.subject.images[index].numpy())
         return self._palettes[index]
@@ -321,3 +324,14 @@ def _targets(result: Saliency) -> list[tuple[str, Any]]:
     names = (result.answer[0], result.truth[0], next(k for k in order if k != result.answer[0]))
     said = [(f"{result.classes[k]} ({t})", t) for t, k in zip(TARGETS, names, strict=True)]
     return said + [(f"{result.classes[k]} {percent(p[k])}", k) for k in order]
+
+
+def _offer_layers(control: Any, layers: list[str]) -> None:
+    if layers and isinstance(control, AutoBox):
+        if control.value not in layers:
+            control.value = None
+        offer(control.inner, [(it, it) for it in layers], control.value or layers[-1])
+
+
+def _item(note: str) -> str:
+    return f"<li>{html.escape(note)}</li>"

@@ -18,9 +18,15 @@ class LayerMark(Marked):
     """
 
     def __init__(self, subject: Subject) -> None:
+        super().__init__()
+        self.examine(subject)
+
+    def examine(self, subject: Subject) -> None:
+        """Choose among the layers of this network; what it has not is chosen no longer."""
         modules = {name for name, _ in subject.model.named_modules() if name}
         self._known = {"input", "logits", "probabilities"} | modules
-        super().__init__()
+        if self.value is not None and self.value.split(" (")[0] not in self._known:
+            self.value = None
 
     def take(self, value: Any) -> None:
         """Choose a layer that the network has."""

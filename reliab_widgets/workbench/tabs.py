@@ -1,0 +1,175 @@
+"""The analyses of a workbench: a widget each, made when its tab is first opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+
+import ipywidgets as W
+
+from ..analyses import ANALYSES
+from ..core.knobs import Choice
+from ..core.result import Result
+from ..ui import worker
+from ..ui.explorer import Explorer
+from ..ui.special import Sent
+from .bench import Bench
+from .links import Link
+
+ALL = "2 × 2"
+"""The tab of all analyses at once."""
+TABS = Choice((*ANALYSES, ALL), what="tab")
+
+
+class Tabs(W.VBox):
+    """Tabs, and below them the widgets of those that are open.
+
+    Parameters
+    ----------
+    bench : Bench
+        What they look at.
+    guard : callable
+        Does something and shows its error.
+    heard : callable
+        ``heard(word)`` after each picture of an analysis.
+
+    Attributes
+    ----------
+    explorers : dict
+        The widgets that were made, by the words of their analyses.
+    results : dict
+        What they found last, by the same.
+    """
+
+    def __init__(
+        self,
+        bench: Bench,
+        guard: Callable[[Callable[[], object]], None],
+        heard: Callable[[str], object],
+    ) -> None:
+        self._bench, self._guard, self._heard = bench, guard, heard
+        self.explorers: dict[str, Explorer] = {}
+        self.results: dict[str, Result] = {}
+        self._links: dict[int, Link] = {}
+        self._told: dict[str, Result] = {}
+        self.tab = next(iter(ANALYSES))
+        self._buttons = {word: self._button(word) for word in (*ANALYSES, ALL)}
+        self._linked = W.ToggleButton(
+            True,
+            description="linked",
+            tooltip="Whether what is open follows image, class and seed of the workbench",
+            layout=W.Layout(width="auto"),
+        )
+        self._linked.observe(lambda change: guard(lambda: self._follow(change["new"])), "value")
+        *each, every = self._buttons.values()
+        gap = W.HTML(layout=W.Layout(flex="1 1 auto"))
+        row = W.HBox([*each, gap, self._linked, every])
+        row.add_class("rw-tabs")
+        self._body = W.Box(layout=W.Layout(width="100%"))
+        self._body.add_class("rw-body")
+        super().__init__([row, self._body], layout=W.Layout(width="100%"))
+
+    @property
+    def shown(self) -> list[str]:
+        """The words of the analyses that are seen."""
+        able = [word for word in ANALYSES if not self._buttons[word].disabled]
+        return able if self.tab == ALL else [self.tab]
+
+    def show(self, tab: str) -> Explorer:
+        """Show an analysis, or all, and return the first widget that is seen."""
+        self.tab = TABS.check("tab", tab, None)
+        seen = [self.explorer(word) for word in self.shown]
+        for word, explorer in self.explorers.items():
+            self._links[id(explorer)].see(word in self.shown)
+        self._body.children = seen
+        (self._body.add_class if tab == ALL else self._body.remove_class)("rw-four")
+        self._linked.value = all(self._links[id(it)].follows for it in seen)
+        for word, button in self._buttons.items():
+            (button.add_class if word == tab else button.remove_class)("rw-on")
+        return seen[0]
+
+    def explorer(self, word: str) -> Explorer:
+        """Return the widget of an analysis; it is made when it is first asked for."""
+        if word not in self.explorers:
+            kind = getattr(import_module("..widgets", __package__), f"{ANALYSES[word]}Widget")
+            bench, shared = self._bench, kind.shares
+            preset = {shared["seed"]: bench.seed} if "seed" in shared else {}
+            hidden = [shared["index"]] if "index" in shared else []
+            if hidden and bench.is_chosen:
+                preset[hidden[0]] = bench.index
+            made: Explorer = kind(bench.given, preset=preset, hide=hidden)
+            if hidden and not bench.is_chosen:
+                bench.select(index=made.state()[hidden[0]])
+            self.explorers[word] = made
+            self.join(made)
+            made.work.heard.append(lambda: self._keep(word))
+        return self.explorers[word]
+
+    def join(self, widget: Explorer, follows: bool = True) -> None:
+        """Let a widget follow the choice of image, class and seed, or have its own."""
+        if id(widget) in self._links:
+            self._links[id(widget)].follow(follows)
+        else:
+            self._links[id(widget)] = Link(self._bench, widget)
+
+    def sends(self) -> list[Sent]:
+        """Return what the pictures that are seen offer to go on with."""
+        seen = [self.explorers[word] for word in self.shown if word in self.explorers]
+        shown = [(it, it.work.result) for it in seen if isinstance(it.work.result, Result)]
+        return [sent for it, result in shown for sent in it.sends(result)]
+
+    def tells(self, word: str, last: str) -> bool:
+        """Tell whether what an analysis shows is a step of the story; ``last`` is the last one's.
+
+        A picture that is painted again, because something else was chosen, is none.
+        """
+        result = self.results.get(word)
+        if result is None or result is not self.explorers[word].work.result:
+            return False
+        is_new, self._told[word] = result is not self._told.get(word), result
+        return is_new or last == word
+
+    def grey(self) -> None:
+        """Grey the tabs of what the network cannot have, with the reason; in the background."""
+
+        def look(word: str) -> None:
+            ask = import_module(f"..analyses.{word}.compute", __package__).allowed
+            try:
+                why = ask(self._bench.given).impossible
+            except (TypeError, ValueError) as error:  # what the analysis itself would say
+                why = str(error)
+            if why:
+                self._buttons[word].disabled, self._buttons[word].tooltip = True, why
+
+        def work(word: str, _: worker.Job) -> None:
+            self._guard(lambda: look(word))
+
+        for word in ANALYSES:
+            worker.submit((id(self), word), partial(work, word))
+
+    def close(self) -> None:
+        """Close all widgets that were made here; others go their ways."""
+        for link in self._links.values():
+            link.close()
+        for explorer in self.explorers.values():
+            explorer.close()
+        super().close()
+
+    def _follow(self, follows: bool) -> None:
+        for word in self.shown:
+            link = self._links[id(self.explorer(word))]
+            if link.follows != follows:
+                link.follow(follows)
+
+    def _keep(self, word: str) -> None:
+        work = self.explorers[word].work
+        if not work.shown.is_partial and isinstance(work.result, Result):
+            self.results[word] = work.result
+        self._heard(word)
+
+    def _button(self, word: str) -> W.Button:
+        text = word if word == ALL else ANALYSES[word]
+        button = W.Button(description=text, tooltip=f"Show {text}", layout=W.Layout(width="auto"))
+        button.on_click(lambda _: self._guard(lambda: self.show(word)))
+        return button
