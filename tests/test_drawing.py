@@ -19,7 +19,8 @@ from reliab_widgets import reliability
 from reliab_widgets.analyses import ANALYSES
 from reliab_widgets.analyses.reliability.result import Reliability
 from reliab_widgets.core import fonts
-from reliab_widgets.core.drawing import INK, LOCK, Drawing, Picture, plain, png, readable, svg
+from reliab_widgets.core.drawing import LOCK, Drawing, Picture, png, readable, svg
+from reliab_widgets.core.style import INK
 from tests.test_contract import subject
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -59,7 +60,8 @@ class Bars(Drawing):
         type(self).made += 1
         axes = figure.add_axes((0.1, 0.2, 0.8, 0.7))
         axes.set(xlim=(0, 3), ylim=(0, 9))
-        plain(axes)
+        axes.set_facecolor("none")
+        axes.tick_params(colors=INK)
         self.title = axes.set_title("", color=INK)
         self.bars = list(axes.bar([0, 1, 2], [0, 0, 0], hatch="//"))
         axes.plot([0, 3], [0, 9], marker="o")
@@ -121,11 +123,11 @@ def test_every_id_and_every_use_of_it_has_the_prefix() -> None:
 def test_the_pages_ink_is_used_only_when_themed() -> None:
     figure = drawn(f"ink is {INK}")
     paper, themed = svg(figure), svg(figure, themed=True)
-    assert "currentColor" not in paper
-    assert "currentColor" in themed
+    assert "--rw-ink" not in paper
+    assert "--rw-ink" in themed
     root = parsed(themed)
     texts = list(root.iter(f"{SVG}text"))
-    assert all("currentColor" in element.get("style", "") for element in texts)
+    assert all("var(--rw-ink, " in element.get("style", "") for element in texts)
     assert f"ink is {INK}" in [element.text for element in texts]  # what is said stays
     assert "fill: #ffffff" in paper[:600]  # a file has paper, a page shows through
     assert "fill: #ffffff" not in themed[:600]

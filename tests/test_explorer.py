@@ -645,8 +645,32 @@ def test_panels_open_as_asked_for_and_are_filled_when_opened() -> None:
     drawn = widget.page.panels[0].gallery.live
     assert drawn.svg.count("<image") == 5
     assert "confidence in" in drawn.alt
+    # An image is chosen like a mark, with what the network says of it below.
+    result = widget.result
+    image = str(result.image[result.members(result.costliest)[1]])
+    assert f'id="image:{image}"' in drawn.svg
+    drawn.selected = {"image": image}
+    widget.wait(LONG)
+    assert drawn.selected == {"image": image}
+    sure = SUBJECT.logits[int(image)].double().softmax(0)
+    best = SUBJECT.classes[int(sure.argmax())]
+    said = shown(widget).replace("\u202f", " ")
+    assert (
+        f"Image {image} is {SUBJECT.classes[SUBJECT.labels[int(image)]]}. The network says" in said
+    )
+    assert f"{best} {100 * float(sure.max()):.1f} %" in said
     button(widget, "− images of a bin").click()
     assert not members.is_open
+
+
+def test_of_all_classes_a_confidence_is_that_of_its_own_class() -> None:
+    widget = ReliabilityWidget(SUBJECT, preset={"label": "all"}, panels=("images of a bin",))
+    result = widget.wait(LONG)
+    drawn = widget.page.panels[0].gallery.live
+    first = int(result.members(result.costliest)[0])
+    said = result.classes[first % len(result.classes)]
+    sure = f"{100 * result.confidence[first]:.1f}\u202f%"
+    assert f"confidence in {said} {sure}" in drawn.alt
 
 
 def test_the_t_of_other_images_is_taken_by_a_click() -> None:
@@ -846,7 +870,7 @@ def test_export_writes_four_kinds_of_files(
     files = {path.suffix: path.read_bytes() for path in (tmp_path / "exports").iterdir()}
     assert files[".png"].startswith(b"\x89PNG")
     assert files[".svg"].startswith(b"<svg")
-    assert b"currentColor" not in files[".svg"]
+    assert b"var(--rw-" not in files[".svg"]
     table = pd.read_csv(next((tmp_path / "exports").glob("*.csv")))
     assert len(table) == len(widget.result.to_frame())
     passport = json.loads(files[".json"])

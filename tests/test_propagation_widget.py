@@ -206,7 +206,7 @@ def test_the_difference_is_amplified_and_says_by_how_much() -> None:
     pictures[1, :, 0] += 2 / 255
     figure = made_up(pictures=pictures).plot(amplify=16)
     assert "What was added, × 16" in texts(figure)
-    assert "±2/255 (0.0078), grey is 0" in texts(figure)
+    assert "±2/255, grey is 0" in texts(figure)
     image = np.asarray(Attacked.on(figure).slots[1][0].get_array())
     # 0.5 + 16 * 2 / 255 of 255 levels; four pixels are drawn as 75 each.
     assert image.shape == (300, 300, 3)
@@ -431,10 +431,32 @@ def test_classes_and_layers_may_have_any_name(name: str) -> None:
     assert f"{name}, convolution, 8 maps of 32 × 32: " in words
 
 
+def test_the_axis_changes_in_steps_only() -> None:
+    """Else a slider moves the numbers of the axis instead of the line."""
+    distance = made_up().distance.copy()
+    seen = set()
+    for most in (21, 25, 30, 40, 49):
+        distance[0, :, :-1] = np.geomspace(0.8, most, distance.shape[2] - 1)[:, None]
+        distance[1] = 1.0
+        axes = Attacked.on(made_up(distance=distance).plot()).course.axes
+        seen.add(tuple(np.round(axes.get_ylim(), 9)))
+    assert seen == {(0.5, 50.0)}
+
+
+@pytest.mark.parametrize(
+    ("attack", "same"), [("bim", "the size ε is the same"), ("pgd-l2", "the length is the same")]
+)
+def test_attack_and_noise_are_called_equal_in_what_they_are(attack: str, same: str) -> None:
+    result = propagation(rw.demo("resnet20"), images=[0], attack=attack, steps=2)
+    words = texts(result.plot())
+    assert {"at the input (rms)", same} <= set(words)
+    assert not any("its size" in it for it in words)  # it is another one, in this measure
+
+
 def test_where_nothing_was_attacked_the_axis_has_noise_and_nothing() -> None:
     figure = propagation(flat(), images=[0], attack="none").plot()
     axes = Attacked.on(figure).course.axes
-    assert axes.get_ylim() == pytest.approx((0, 1.1))
+    assert axes.get_ylim() == pytest.approx((0, 1))
     assert [text.get_text() for text in axes.get_yticklabels()] == ["0×", "0.5×", "1×"]
 
 
@@ -820,7 +842,7 @@ def test_reset_forgets_what_was_found(widget: PropagationWidget) -> None:
         widget.wait(LONG)
         assert not found_words(widget)
     drawn = own_panels.Sizes.on(panel(widget, "ε sweep").figure)
-    assert len(drawn.attack.get_ydata()) == 1  # of the picture itself
+    assert np.isfinite(drawn.attack.get_ydata()).sum() == 1  # of the picture itself
     assert not len(drawn.least.get_xdata())
 
 
@@ -849,10 +871,13 @@ def test_a_sweep_is_stopped_and_resumed(
     assert reached
     assert widget.page.picture.live.alt == before
     drawn = own_panels.Sizes.on(panel(widget, "ε sweep").figure)
-    there = len(drawn.attack.get_xdata())  # what it has is drawn, and said to be not all
-    assert there > 1
+    values = drawn.attack.get_ydata()
+    there = np.isfinite(values).sum()  # what it has is drawn, and said to be not all
+    assert there == int(reached[1]) > 1
+    assert len(values) == 13  # those that are missing interrupt the line
     assert f"Stopped: {there} of 13 sizes." in found_words(widget)
-    assert drawn.notes[2].get_text() == f"{13 - there} of 13 sizes not computed"
+    assert drawn.notes[2].get_text() == f"{13 - there} sizes not computed"
+    assert drawn.unit.get_text() == "size ε of the attack, /255"
     halt[0] = -1
     counted: list[str] = []
     widget.runner.status.observe(lambda change: counted.append(change["new"]), "value")

@@ -362,8 +362,41 @@ def test_few_images_are_not_judged() -> None:
 def test_a_narrow_page_has_a_picture_of_its_own(subject: Subject) -> None:
     result = rw.reliability(subject)
     wide, narrow = (result.plot(narrow=it) for it in (False, True))
-    assert [72 * it for it in narrow.get_size_inches()] == [640, 366]
+    assert [72 * it for it in narrow.get_size_inches()] == [640, 384]
     texts = [{it.get_text() for it in figure.findobj(Text)} for figure in (wide, narrow)]
     shorter = {it for it in texts[1] if it.startswith(("drag", "Sharpen", "sharpen"))}
     assert texts[1] - shorter <= texts[0]
     assert len(texts[0] - texts[1]) == len(shorter) == 2
+
+
+def test_no_words_lie_on_points_or_curve(subject: Subject) -> None:
+    """An under-confident network has points in the upper left, a misfit T its curve above."""
+    soft = rw.reliability(subject, method="temperature", temperature=8.0)
+    figure = soft.plot(pinned=rw.reliability(subject), best=0.6)
+    figure.draw_without_rendering()
+    charts = [axes.get_window_extent() for axes in figure.axes[1:]]
+    words = [text for text in figure.axes[0].texts if text.get_text()]
+    assert {text.get_text()[:1] for text in words} >= {*"◆○◇▼"}
+    for text in words:
+        if text.get_text() not in ("no images", "this unsure"):  # stand where no image is
+            assert not any(text.get_window_extent().overlaps(chart) for chart in charts)
+
+
+@pytest.mark.parametrize(("corruption", "of"), [("clean", ""), ("noise 3", ", clean")])
+def test_the_best_t_says_on_which_images(corruption: str, of: str) -> None:
+    subject = rw.demo("resnet20")[:60]
+    fitted = rw.reliability(subject, method="temperature", corruption=corruption)
+    for result, start in (
+        (fitted, "▼ best"),
+        (rw.reliability(subject, corruption=corruption), "fit"),
+    ):
+        texts = [it.get_text() for it in result.plot().findobj(Text)]
+        (said,) = (it for it in texts if it.startswith(start))
+        assert said.startswith(f"{start} T on other{of} images")
+
+
+def test_the_triangle_is_taken_too_unless_the_ring_lies_there(subject: Subject) -> None:
+    result = rw.reliability(subject)
+    for best, targets in ((None, 1), (1.0, 1), (2.0, 2)):
+        (fit,) = result.plot(best=best).findobj(lambda it: it.get_gid() == "method:temperature")
+        assert len(fit.get_paths()) == targets

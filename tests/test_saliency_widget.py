@@ -271,6 +271,15 @@ def test_alpha_moves_maps_and_what_is_said_of_them() -> None:
     assert "So far" not in result.reading(alpha=0.0)
 
 
+def test_maps_that_are_empty_say_why() -> None:
+    result = made_up()
+    for alpha, told in ((0.0, 2), (0.01, 2), (0.25, 0), (1.0, 0)):  # 0.01 is nearest to step 0
+        words = texts(drawn(result, alpha=alpha))
+        assert words.count("At α = 0 nothing has been") == told
+        assert ("Nothing to compare" in words) == bool(told)
+    assert "Nothing to compare" not in texts(drawn(result, alpha=0.0, versus="untrained"))
+
+
 def test_the_ruler_has_the_pair_and_its_controls() -> None:
     figure = made_up().plot()
     words = texts(figure)
@@ -976,6 +985,21 @@ def test_alpha_plays_only_when_asked(widget: SaliencyWidget) -> None:
     button(widget, "Play").click()
     button(widget, "Stop").click()
     assert not play.playing
+
+
+def test_closing_the_path_shows_the_whole_maps_again(make: Callable[..., SaliencyWidget]) -> None:
+    widget = make(panels=("path",))
+    widget.set(alpha=0.5).wait(LONG)
+    assert 'rw-warning">not the whole map: α = 0.50<' in widget.page.chips.value
+    button(widget, "− path").click()
+    widget.wait(LONG)
+    assert widget.state()["alpha"] == 1.0
+    assert "α" not in widget.page.chips.value
+    given = make(panels=("path",), lock={"alpha": 0.5})
+    button(given, "− path").click()
+    given.wait(LONG)
+    assert given.state()["alpha"] == 0.5
+    assert "not the whole map" in given.page.chips.value
 
 
 def test_alpha_rests_where_there_is_no_path(make: Callable[..., SaliencyWidget]) -> None:

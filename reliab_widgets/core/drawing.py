@@ -27,10 +27,7 @@ from .wording import typeset
 
 LOCK = threading.RLock()
 
-# Okabe and Ito's colours, which people with the common colour-vision deficiencies tell apart.
-BLUE, VERMILLION, GREEN, SKY, YELLOW = "#0072B2", "#D55E00", "#009E73", "#56B4E9", "#E69F00"
-GREY = "#808080"
-# By their role, on a white page and on a dark one.
+# Colours by their role, on a white page and on a dark one.
 COLOURS = {
     "ink": ("#1f2933", "#e8ebee"),  # text, clean, reference
     "muted": ("#5a6672", "#a7b1bb"),  # labels, units
@@ -46,8 +43,6 @@ COLOURS = {
     "panel": ("#f6f7f9", "#1b1e22"),
 }
 _THEMED = {light: f"var(--rw-{name}, {light})" for name, (light, _) in COLOURS.items()}
-# Text and axes of pictures in the older style: in an SVG the colour of the page's own text.
-INK = "#212223"
 WIDEST = 880
 """Pixels of a page that a picture takes at most."""
 LONGEST = 200
@@ -221,7 +216,7 @@ def svg(figure: Figure, prefix: str = "", *, themed: bool = False) -> str:
     prefix : str
         Put before every id but those of marks, so that several pictures can stand on one page.
     themed : bool
-        Follow the page's text colour and let its background through.
+        Follow the page's colours and let its background through.
     """
     stream = io.StringIO()
     with LOCK:
@@ -273,7 +268,6 @@ def svg(figure: Figure, prefix: str = "", *, themed: bool = False) -> str:
             tag = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}-", tag)
         if themed:
             tag = re.sub("#[0-9a-f]{6}", lambda it: _THEMED.get(it[0], it[0]), tag)
-            tag = tag.replace(INK, "currentColor")
         return tag
 
     text = re.sub("<[^>]+>", tag, text)  # only tags: what a text says stays as it is
@@ -330,21 +324,6 @@ def png(figure: Figure, dpi: int = 200) -> bytes:
             figure.dpi = old
             figure.set_canvas(canvas)
     return stream.getvalue()
-
-
-def plain(axes: Any) -> None:
-    """Give axes the house style: two spines, small ticks, the page's ink."""
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(INK)
-    axes.tick_params(colors=INK, labelsize=8, length=3)
-    axes.set_facecolor("none")
-    # Given places: finding them anew takes a sixth of the time of every picture.
-    axes.set_title("", loc="left", y=1.0)
-    size = axes.get_window_extent().size / axes.get_figure().dpi * 72
-    axes.xaxis.set_label_coords(0.5, -17 / size[1])
-    axes.yaxis.set_label_coords(-27 / size[0], 0.5)
-    for label in (axes.xaxis.label, axes.yaxis.label, axes.title):
-        label.set(color=INK, fontsize=9)
 
 
 def short(words: str, most: int) -> str:

@@ -97,7 +97,9 @@ def cells(head: list[str], rows: list[list[str]]) -> str:
 
 def status(sentence: str, more: str = "") -> str:
     """Return what the widget is doing, and more where it is pointed at."""
-    return f'<div role="status" title="{html.escape(more)}">{html.escape(sentence)}</div>'
+    # Where the row is too short, the rest of the sentence is told by its title.
+    told = html.escape("; ".join(filter(None, (sentence, more))))
+    return f'<div role="status" title="{told}">{html.escape(sentence)}</div>'
 
 
 def memory(used: int, free: int) -> str:

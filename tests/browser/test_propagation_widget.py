@@ -232,6 +232,35 @@ def test_sweep_draws_a_curve_and_its_ring_is_dragged(
     expect(panel).not_to_contain_text("smallest ε seen")
 
 
+def test_while_it_runs_the_subject_stays_readable_and_the_sentence_is_muted(
+    notebook: Notebook, widget: Locator, shot: Callable[[Locator, str], None]
+) -> None:
+    colour = "it => getComputedStyle(it).color"
+    ready, muted = (
+        it.evaluate(colour)
+        for it in (
+            sentence(widget).locator("b"),
+            labelled(widget, "Size ε").locator(".widget-label"),
+        )
+    )
+    assert ready != muted
+    notebook.run_new("pause = 0.05")
+    opened(widget, "ε sweep")
+    button(widget, "Sweep ε").click()
+    expect(status(widget)).to_contain_text(re.compile(r"running · .* left"), timeout=30 * SECOND)
+    cut = "it => it.scrollWidth > it.clientWidth"
+    chips = widget.locator(".rw-chip").all()
+    assert [it.inner_text() for it in chips[:2] if it.evaluate(cut)] == []
+    expect(widget.locator(".rw-stale")).to_be_visible()
+    assert sentence(widget).locator("b").evaluate(colour) == muted
+    assert sentence(widget).evaluate(colour) == muted
+    shot(widget, "propagation-running")
+    button(widget, "Cancel").click()
+    expect(status(widget)).to_contain_text("stopped")
+    assert sentence(widget).locator("b").evaluate(colour) == ready
+    notebook.run_new("pause = 0.0")
+
+
 def test_cancel_keeps_the_picture_and_resume_goes_on(notebook: Notebook, widget: Locator) -> None:
     panel = opened(widget, "ε sweep")
     button(widget, "+ all settings").click()

@@ -115,6 +115,17 @@ def test_the_ring_goes_from_level_to_level(notebook: Notebook, widget: Locator) 
     expect(text(widget, f"Who pays for it, at {value * 100:.0f}")).to_be_visible()
 
 
+def test_what_is_told_of_a_mark_covers_no_control(widget: Locator) -> None:
+    mark(widget, "level:0.8").hover()
+    tip, drawn = widget.locator(".rw-tip").first, picture(widget)
+    expect(tip).to_contain_text("random removal")
+    box, within = tip.bounding_box(), drawn.bounding_box()
+    assert box is not None
+    assert within is not None
+    assert box["y"] > within["y"] - 1
+    assert box["y"] + box["height"] < within["y"] + within["height"] + 1
+
+
 def test_a_share_a_class_and_a_layer_are_chosen_by_a_click(
     notebook: Notebook, widget: Locator, shot: Callable[[Locator, str], None]
 ) -> None:

@@ -176,6 +176,24 @@ def test_bin_is_chosen_by_mouse_and_keyboard(notebook: Notebook, widget: Locator
     button(widget, "− images of a bin").click()
 
 
+def test_an_image_is_chosen_by_mouse_and_keyboard(
+    notebook: Notebook, widget: Locator, shot: Callable[[Locator, str], None]
+) -> None:
+    button(widget, "+ images of a bin").click()
+    panel = widget.locator(".rw-panel:visible")
+    images = panel.locator('[data-kind="image"]')
+    expect(images).to_have_count(5)
+    images.nth(1).click()
+    expect(images.nth(1)).to_have_attribute("aria-pressed", "true")
+    numbers = [it.get_attribute("data-key") for it in images.all()]
+    expect(panel).to_contain_text(f"Image {numbers[1]} is ")
+    notebook.page.keyboard.press("ArrowRight")
+    expect(panel).to_contain_text(f"Image {numbers[2]} is ")
+    expect(images.nth(2)).to_be_focused()
+    shot(widget, "image-of-a-bin")
+    button(widget, "− images of a bin").click()
+
+
 def test_keys_of_the_notebook_do_not_reach_it_from_controls(
     notebook: Notebook, widget: Locator
 ) -> None:
@@ -199,6 +217,28 @@ def test_a_mark_tells_its_name_at_once(widget: Locator) -> None:
     expect(tip).to_contain_text(" of 194 ")
     widget.locator(".rw-title").hover()
     expect(tip).to_be_hidden()
+
+
+def test_a_long_status_gives_way_before_the_chips(
+    notebook: Notebook, widget: Locator, shot: Callable[[Locator, str], None]
+) -> None:
+    shown = ["resnet20-overconfident", "300 images, fitted on 500 others", "shows: noise 3"]
+    shown.append("cancelled: 38 of 64")
+    notebook.run_new(
+        f"""widget.page.show_chips({shown})
+widget.runner.say("refining · 1,234 of 2,000 · 12 s left", "more")
+widget.runner.stop.layout.display = ''"""
+    )
+    expect(button(widget, "Cancel")).to_be_visible()
+    chips = widget.locator(".rw-chip")
+    expect(chips).to_have_text(shown)
+    shot(widget, "long-status")
+    cut = "it => it.scrollWidth > it.clientWidth"
+    assert [it.evaluate(cut) for it in chips.all()] == [False] * 4
+    assert status(widget).evaluate(cut)
+    assert not button(widget, "Cancel").evaluate(cut)
+    expect(status(widget)).to_have_attribute("title", "refining · 1,234 of 2,000 · 12 s left; more")
+    notebook.run_new('widget.runner.say("● ready"); widget.runner.stop.layout.display = "none"')
 
 
 def test_export_writes_files(lab: Lab, widget: Locator) -> None:

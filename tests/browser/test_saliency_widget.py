@@ -211,7 +211,7 @@ def test_alpha_is_dragged_and_computes_nothing(
     notebook.page.keyboard.press("ArrowRight")
     expect(panel.locator("text", has_text="at α = 0.06")).to_be_visible()
     expect(sentence(widget)).to_contain_text("At α = 0.06")
-    expect(widget.locator(".rw-chip.rw-shows")).to_contain_text("α = 0.06")
+    expect(widget.locator(".rw-chip.rw-warning")).to_contain_text("α = 0.06")
     assert notebook.run_new("print(len(widget.work.cache._memory))") == held
     button(widget, "Play").click()
     expect(button(widget, "Stop")).to_be_visible()

@@ -189,7 +189,7 @@ class Sizes(Sheet):
         axes.set_yticklabels(["0", "50", "100 %"])
         axes.spines["bottom"].set(lw=4, color=LINES)
         axes.tick_params(axis="x", pad=10)
-        self.label(44 + self.wide / 2, 230, "size ε of the attack", ha="center")
+        self.unit = self.label(44 + self.wide / 2, 230, ha="center")
         edge: dict[str, Any] = {"mew": 1.2, "clip_on": False}
         (self.noise,) = axes.plot([], [], "s:", color=GREY, lw=1.8, ms=6, mfc=PAPER, **edge)
         (self.attack,) = axes.plot(
@@ -219,12 +219,13 @@ class Sizes(Sheet):
         write = (lambda it: f"{it * 255:.2g}") if norm == "Linf" else "{:.2g}".format
         self.axes.set_xlim(-0.3, max(len(sizes) - 0.7, 0.3))
         self.axes.set_xticks(range(len(sizes)), [write(it) for it in sizes])
-        some = [size for size in sizes if size in known]
-        x = [sizes.index(size) for size in some]
+        self.unit.set_text(f"size ε of the attack, {'/255' if norm == 'Linf' else norm}")
         for line, kind in ((self.attack, "adversarial"), (self.noise, "random")):
-            line.set_data(x, [_value(known[size], kind) for size in some])
-        left = len(sizes) - len(some)
-        one = len(some) < 2
+            # Only neighbours are joined: between others nothing was measured.
+            values = [_value(known[size], kind) if size in known else np.nan for size in sizes]
+            line.set_data(range(len(sizes)), values)
+        left = sum(size not in known for size in sizes)
+        one = len(sizes) - left < 2
         self.empty.set_text(f"“Sweep ε” computes the other {left} sizes" if left and one else "")
         self.title.set_text(f"{_measure(known)} over the size of the attack")
         at = sizes.index(epsilon)
@@ -234,7 +235,7 @@ class Sizes(Sheet):
         self.least.set_data(foot, [0.07] * len(foot))
         self._say(known.get(epsilon), least, norm)
         if left and not one:  # in the middle it would lie on what is drawn
-            self.notes[2].set_text(f"{left} of {len(sizes)} sizes not computed")
+            self.notes[2].set_text(f"{left} sizes not computed")
         handle = Handle(self.axes, 0, len(sizes) - 1, at, 1)
         self.handle(self.here, "epsilon", f"size ε = {grey_levels(epsilon, norm)}", handle)
 

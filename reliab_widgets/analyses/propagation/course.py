@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -156,12 +156,14 @@ class Course:
             low, high = above.min(), above.max()
             if ratios:
                 low, high = min(low, 0.6), max(high, 3.0)
-            low, high = low / 1.15, high * 1.15
+            low, high = rounded(low, np.floor), rounded(high, np.ceil)
+            if low == high:
+                low, high = low / 2, high * 2
             ticks = _ticks(low, high, 1 + int((self._bottom - self._top) / 24), ratios)
         else:
             # Of ratios noise is 1, also where nothing was attacked.
-            low, high = 0.0, max(values.max(initial=0), 1.0 if ratios else 1e-6) * 1.1
-            ticks = [high / 1.1 * share for share in (0, 0.5, 1)]
+            low, high = 0.0, rounded(max(values.max(initial=0), 1.0 if ratios else 1e-6), np.ceil)
+            ticks = [high * share for share in (0, 0.5, 1)]
         self.axes.set_ylim(low, high)
         self.axes.yaxis.set_major_locator(FixedLocator(ticks))
         self.axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: write(value)))
@@ -213,6 +215,27 @@ def _ticks(low: float, high: float, most: int, ratios: bool) -> list[float]:
     step = max(1, -(-len(ticks) // most))
     at = ticks.index(1.0) % step if ratios and 1.0 in ticks else 0
     return ticks[at::step] or [float(f"{(low * high) ** 0.5:.1g}")]
+
+
+def rounded(value: float, way: Callable[[float], float]) -> float:
+    """Return the next of 1, 2, 5, 10, 20, ...: an axis that ends there stays while numbers change.
+
+    Parameters
+    ----------
+    value : float
+        Above 0.
+    way : callable
+        `numpy.ceil` or `numpy.floor`.
+
+    Examples
+    --------
+    >>> rounded(12, np.ceil), rounded(0.61, np.floor), rounded(5, np.ceil)
+    (20.0, 0.5, 5.0)
+    """
+    size = 10.0 ** np.floor(np.log10(value))
+    steps = size * np.array([1, 2, 5, 10])
+    at = np.interp(value, steps, range(4))
+    return float(steps[int(way(round(at, 9)))])
 
 
 def spread(wanted: Sequence[float], low: float, high: float, apart: float = APART) -> list[float]:

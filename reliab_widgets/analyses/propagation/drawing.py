@@ -163,12 +163,12 @@ class Attacked(Sheet):
         most, size = np.abs(added).max() * 255, np.sqrt(np.mean(added**2)) * 255
         mark.set_text("")
         words.set(fontsize=12, fontweight="normal", color=MUTED)
-        size_of = f"±{most:.3g}/255 ({most / 255:.2g}), grey is 0" if most else "nothing"
+        size_of = f"±{most:.3g}/255, grey is 0" if most else "nothing"
         words.set_text(self._called(size_of))
         self.hover(
             frame,
             f"Attacked minus clean, times {amplify:g}; grey is no change. Largest change "
-            f"{most:.3g}/255, root mean square {size:.3g}/255",
+            f"{most:.3g}/255 ({most / 255:.2g}), root mean square {size:.3g}/255",
         )
 
     # ------------------------------------------------------------------ the factor
@@ -184,7 +184,7 @@ class Attacked(Sheet):
             effect, begun = ("the effect", "of noise,", "at logits"), ("at the", "input")
         else:
             effect = ("the effect of the noise,", "at the logits", "")
-            begun = (f"its size at the input ({how})", _starts(float(start)))
+            begun = (f"at the input ({how})", _starts(result, float(start)))
         for text, words in zip((*self.effect, *self.begun), (*effect, *begun), strict=True):
             text.set(x=x, text=words)
 
@@ -278,12 +278,11 @@ def _this(result: Propagation) -> str:
     return "denoised" if "undefended" in result.kinds else "this image"
 
 
-def _starts(ratio: float) -> str:
+def _starts(result: Propagation, ratio: float) -> str:
+    """Say in what attack and noise are equal."""
     if not np.isfinite(ratio) or not ratio:
         return "" if ratio else "nothing was added"
-    if 0.95 < ratio < 1.05:
-        return "the largest change is the same"
-    return f"the {'smaller' if ratio < 1 else 'larger'} one; same maximum"
+    return f"the {'size ε' if result.norm == 'Linf' else 'length'} is the same"
 
 
 def _rgb(image: np.ndarray) -> np.ndarray:

@@ -181,17 +181,19 @@ class Sweep(Drawn):
 
         def compute(progress: Tick) -> list[Any]:
             found = self._of(self._asked(knobs))
-            results = []
+            missing = [size for size in sizes if size not in found.known]
+            done = known = len(sizes) - len(missing)
             try:
-                for done, size in enumerate(sizes):
+                for done, size in enumerate(missing, known):
                     # Cancel comes between the batches of each.
                     tick = partial(lambda done, *_: progress(done, len(sizes)), done)
-                    results.append(explorer.work.compute(tick, knobs | {"epsilon": size}))
-                    found.known[size] = results[-1]
-                return results
+                    result = explorer.work.compute(tick, knobs | {"epsilon": size})
+                    progress(done + 1, len(sizes))  # what the status counts is what is drawn
+                    found.known[size] = result
+                return [found.known[size] for size in sizes]
             except Cancelled:
-                known = sum(size in found.known for size in sizes)
-                found.words = found.words or f"Stopped: {known} of {len(sizes)} sizes."
+                if not found.words or found.words.startswith("Stopped"):
+                    found.words = f"Stopped: {done} of {len(sizes)} sizes."
                 explorer.repaint()
                 raise
 

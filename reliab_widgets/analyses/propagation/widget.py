@@ -70,7 +70,7 @@ class PropagationWidget(Explorer):
     height = 366
     about = """<ul>
 <li><b>Above</b>: the clean image, what the attack added (amplified; grey is nothing), the attacked
-image, and the control: random noise of the same size. ✓ the true class, ✗ another one.</li>
+image, and the control: random noise of the same size ε. ✓ the true class, ✗ another one.</li>
 <li><b>Below</b>: how far the attack moves each layer, divided by how far the noise does: at 1
 (dotted) they do the same. <b>Orange triangles</b>: attacked (and denoised, if there is a
 denoiser). <b>Blue pentagons</b>: not denoised. <b>Thin grey line</b>: clean, but denoised.

@@ -158,7 +158,7 @@ class Sweep(Sheet):
         if place is None:
             self._write_list(level, [])
             done, asked = len(result.levels), len(result.asked)
-            words = ("not computed yet:", f"{done} of {asked} levels are")
+            words = ("comes next; evaluated", f"so far: {done} of {asked} levels")
             self.figure_texts += [
                 self.label(self.list_at, 60 + 19 * k, it) for k, it in enumerate(words)
             ]
@@ -318,8 +318,8 @@ class Sweep(Sheet):
             return low + (high - low) * share
 
         pays = [result.pays(k, place) for k in order]
-        when = "not computed yet" if known is None else f"at {percent(level, 0)}"
-        self.paid.set_text(f"Who pays for it, {when}")
+        after_it = f"Who pays for it, at {percent(level, 0)}"
+        self.paid.set_text("Each class before removal" if known is None else after_it)
         self.guides.set_segments([[(low, y), (high, y)] for y in rows])
         self.losses.set_segments(
             [
@@ -395,7 +395,7 @@ class Sweep(Sheet):
         what = "weights" if result.criterion == "magnitude" else "filters"
         words, colour = self.bar_is.format(what) + _most_removed(names, share), MUTED
         if known is None:
-            words = "not computed yet"
+            words = "this level comes next"
         elif chosen is not None:
             words, colour = told[chosen], BLUE
         self.where.set(text=typeset(words), color=colour)

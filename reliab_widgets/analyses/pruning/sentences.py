@@ -61,8 +61,8 @@ def reading(result: Pruning, level: float | None = None, payer: int | None = Non
     done, asked = len(result.levels), len(result.asked)
     if level is not None and result.waits_for(level):
         return (
-            f"{_whole(result)}. What is left at {percent(level, 0)} is not computed yet "
-            f"({done} of {asked} levels are)."
+            f"{_whole(result)}. Next {percent(level, 0)} of the {result.unit} are removed and the "
+            f"images evaluated again: {done} of {asked} levels so far."
         )
     place = result.telling if level is None else result.at(level)
     if place == 0:
@@ -72,11 +72,16 @@ def reading(result: Pruning, level: float | None = None, payer: int | None = Non
     changed = int(result.flipped[0, place].sum())
     ranked = result.split.rpartition(" on ")[2].split(" ")[0]
     chosen = "" if payer is None else f" {of_class(result, payer, place)}."
-    return (
+    said = (
         f"{_finding(result, place)}.{chosen} Control: random removal leaves "
         f"{percent(drawn.mean())} ({draws(result)}) instead of "
-        f"{percent(result.accuracy[0, place])}. The prediction changed on {changed:,} of "
-        f"{result.n:,} test images; ranked on {ranked} others."
+        f"{percent(result.accuracy[0, place])}."
+    )
+    if chosen:  # one thing more is one too many for the lines that the page keeps free
+        return said
+    return (
+        f"{said} The prediction changed on {changed:,} of {result.n:,} test images; ranked on "
+        f"{ranked} others."
     )
 
 

@@ -37,12 +37,10 @@ STEP = np.log(10) / 100
 """By how much the logarithm of a temperature moves at least."""
 USUAL = (0.5, 4.0)
 """Temperatures that are shown; all of them, where one lies outside."""
-INSET = 10
-"""Where the axis of temperatures begins in its half: a ring fits at its ends."""
-LEFT = 44
-"""Where the diagram begins."""
-BEHIND = {"facecolor": PAPER, "alpha": 0.85, "pad": 1, "lw": 0}
-"""What stands behind words that lie on data."""
+INSET = 34
+"""Where the axis of temperatures begins in its half: its numbers and half a ring fit before it."""
+LEFT, TOP = 44, 44
+"""Where the diagram begins: its marks are named above, where no point can be."""
 DIGIT = 6.6
 """Pixels that a digit over a bar needs."""
 
@@ -51,9 +49,10 @@ class Diagram(Sheet):
     """Reliability diagram and its counts on the left, four numbers and NLL(T) on the right."""
 
     height = 338
-    wide, high = 396, 208  # the diagram
+    wide, high = 396, 194  # the diagram
+    keys_at, letters = (0, 176, 304), 24  # where its marks are named, and how long what was pinned
     right = 480  # where the right half begins
-    curve_at, span = 152, 380  # the curve of the loss, and how long its axis is
+    curve_at, span = 152, 356  # the curve of the loss, and how long its axis is
     places = ((480, 38, "left"), (566, 38, "left"), (710, 38, "left"), (WIDTH, 38, "right"))
     sharpen = "Sharpen or soften every confidence: temperature T"
     drag = "drag the handle; the predictions stay, only confidences change"
@@ -61,8 +60,8 @@ class Diagram(Sheet):
 
     def __init__(self, figure: Figure) -> None:
         super().__init__(figure)
-        self._make_diagram(self.chart(LEFT, 30, self.wide, self.high))
-        self._make_counts(self.chart(LEFT, self.high + 36, self.wide, 40))
+        self._make_diagram(self.chart(LEFT, TOP, self.wide, self.high))
+        self._make_counts(self.chart(LEFT, TOP + self.high + 6, self.wide, 40))
         self._make_numbers()
         self._make_curve(self.chart(self.right + INSET, self.curve_at, self.span, 86))
 
@@ -95,9 +94,9 @@ class Diagram(Sheet):
         (self.before,) = axes.plot([], [], **{**ring, "mec": MUTED})
         self.inside = axes.scatter([], [], color=BLUE, ec=PAPER, lw=1, clip_on=False, zorder=3)
         (self.outside,) = axes.plot([], [], color=ORANGE, marker="D", ms=10, zorder=3, **edge)
-        self.keys = [self.text(56, y, bbox=BEHIND) for y in (48, 67, 86)]
+        self.keys = [self.text(x, 31) for x in self.keys_at]
         self.nobody = [self.label(0, y, ha="center") for y in (128, 145)]
-        self.legend = self.label(self.middle, self.high + 126, ha="center")
+        self.legend = self.label(self.middle, TOP + self.high + 96, ha="center")
         self.axes = axes
         self.targets: list[Rectangle] = []
 
@@ -105,7 +104,7 @@ class Diagram(Sheet):
         axes.set(xlim=(0, 1), yticks=[], xticks=[0, 0.25, 0.5, 0.75, 1])
         axes.set_xticklabels(["0", "25", "50", "75", typeset("100 %")])
         axes.spines["bottom"].set_visible(False)
-        self.axis = self.label(self.middle, self.high + 109, ha="center")
+        self.axis = self.label(self.middle, TOP + self.high + 79, ha="center")
         self.counts = PolyCollection([], lw=0)
         axes.add_collection(self.counts)
         self.numbers = [
@@ -130,7 +129,7 @@ class Diagram(Sheet):
         self.label(right, top - 6, "log loss, nats")
         axes.set_xscale("log")
         axes.yaxis.grid(False)
-        axes.tick_params(axis="y", pad=-2, labelsize=11)
+        axes.tick_params(axis="y", pad=10, labelsize=11)
         axes.spines["bottom"].set(lw=4, color=LINES)
         axes.xaxis.set_major_locator(FixedLocator([0.2, 0.5, 1, 2, 4, 10]))
         axes.xaxis.set_minor_locator(NullLocator())
@@ -143,10 +142,10 @@ class Diagram(Sheet):
         (self.point,) = axes.plot([], [], "o", ms=8, color=BLUE, mec=PAPER, mew=1, zorder=4)
         (self.here,) = axes.plot([1], [0], "o", ms=18, mfc=PAPER, mec=BLUE, mew=2.2, **foot)
         self.here.set_zorder(5)
-        self.told = [self.label(0, y, ha="center") for y in (top + 16, top + 32)]
+        self.fitted = self.label(right, top + 171)
         style: dict[str, Any] = {"facecolor": PAPER, "alpha": 0.004, "lw": 0, "zorder": 9}
-        self.fit = Rectangle((0, top + 2), 110, 36, **style)
-        self.page.add_patch(self.fit)
+        self.fit = PolyCollection([], **style)
+        self.page.add_collection(self.fit)
         self.label(right, top + 132, "sharper")
         self.label(self.width, top + 132, "softer", ha="right")
         bold: dict[str, Any] = {"color": BLUE, "fontweight": "bold", "fontsize": 13}
@@ -199,7 +198,8 @@ class Diagram(Sheet):
         self.title.set_text(_title(result.label))
         keys = [(ORANGE, f"◆ outside: {off.sum()} of {len(filled)} bins")] * bool(off.any())
         keys += [(MUTED, f"○ before, {_given(result)}")] * (result.method != "none")
-        keys += [] if pinned is None else [(INK, f"◇ {short(result.beside(pinned), 24)}")]
+        beside = "" if pinned is None else short(result.beside(pinned), self.letters)
+        keys += [(INK, f"◇ {beside}")] * (pinned is not None)
         for text, (colour, words) in zip(self.keys, [*keys, *[(INK, "")] * 3], strict=False):
             text.set(color=colour, text=words, fontweight="bold" if colour == ORANGE else "normal")
         level = percent(result.knobs["interval"], 0)
@@ -284,42 +284,49 @@ class Diagram(Sheet):
         dragged = result.method in ("none", "temperature")
         self.point.set_data([here], [np.interp(np.log(here), np.log(known), result.curve_nll)])
         self.here.set_xdata([here])
-        across = self.right + INSET + self.span * np.log(here / low) / np.log(high / low)
-        self.at.set(x=min(max(across, self.right + 84), self.width - 84), text=f"T = {here:.2f}")
+        x = min(max(self._across(here), self.right + 84), self.width - 84)
+        self.at.set(x=x, text=f"T = {here:.2f}")
         self.one.set_visible(abs(np.log(here)) > 0.05)
         for artist in (self.here, self.at, self.point):
             artist.set_visible(dragged)
         self.hint.set_text(self.drag if dragged else self.no_drag)
-        self._show_best(best, t[loss.argmin()], low, high, result)
+        self._show_best(result, best, here)
         handle = Handle(self.curve_axes, low, high, here, STEP, log=True)
         self.handle(self.here, "temperature", f"temperature T = {here:.2f}", handle)
 
-    def _show_best(
-        self, best: float | None, least: float, low: float, high: float, result: Reliability
-    ) -> None:
+    def _across(self, temperature: float) -> float:
+        """Return where a temperature stands on the sheet."""
+        low, high = self.curve_axes.get_xlim()
+        return float(
+            self.right + INSET + self.span * np.log(temperature / low) / np.log(high / low)
+        )
+
+    def _show_best(self, result: Reliability, best: float | None, here: float) -> None:
         """Offer the T that is fitted on other images; its value once it is known."""
+        images = "other images" if result.knobs["corruption"] == "clean" else "other, clean images"
+        taken = bool(result.n_fitted) and result.method == "temperature"
+        words = f"fit T on {images}" if best is None else f"▼ best T on {images}: {best:.2f}"
+        self.fitted.set(text=words, color=MUTED if taken else BLUE)
+        foot = self.curve_at + 86
+        targets: list[tuple[float, ...]] = [(self.right, self.width, foot + 72, foot + 90)]
         self.best.set_visible(best is not None)
-        words = ("fit T on", "other images")
         if best is not None:
             self.best.set_data([best], [0.06])
-            words = ("best T on other", f"images: {best:.2f}")
-        where = min(max(least if best is None else best, low), high)
-        x = self.right + INSET + self.span * np.log(where / low) / np.log(high / low)
-        x = min(max(x, self.right + 56), self.width - 56)
-        taken = bool(result.n_fitted) and result.method == "temperature"
-        for text, word in zip(self.told, words, strict=True):
-            text.set(x=x, text=word, color=MUTED if taken else BLUE)
-        self.fit.set_x(x - 55)
-        self.hover(self.fit, "fit T on other images than those evaluated", "method:temperature")
+            x = self._across(best)
+            if abs(x - self._across(here)) > 20:  # else the ring lies there, and is dragged
+                targets.append((x - 8, x + 8, foot - 13, foot + 3))
+        self.fit.set_verts([[(a, c), (b, c), (b, d), (a, d)] for a, b, c, d in targets])
+        self.hover(self.fit, f"fit T on {images} than those evaluated", "method:temperature")
 
 
 class Narrow(Diagram):
     """The same on a narrow page, with the four numbers in two rows."""
 
-    width, height = 640, 366
+    width, height = 640, 384
     wide, high = 300, 236
+    keys_at, letters = (0, 172, 296), 12
     right = 388
-    curve_at, span = 208, 232
+    curve_at, span = 208, 208
     places = ((388, 38, "left"), (388, 98, "left"), (536, 98, "left"), (536, 38, "left"))
     sharpen = "Sharpen or soften: temperature T"
     drag = "drag: no prediction changes"

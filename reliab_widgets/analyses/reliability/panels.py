@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import html
 import time
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as W
 import numpy as np
-import torch
 
 from ...core.drawing import short
 from ...core.engine import Cancelled
-from ...core.wording import percent
+from ...core.subject import Subject
+from ...core.wording import percent, typeset
 from ...ops.calibration.calibrators import Temperature
 from ...ops.calibration.metrics import METRICS, NAMES, value
 from ...ops.corruptions import severities
@@ -24,6 +25,8 @@ from .result import Reliability
 if TYPE_CHECKING:
     from ...ui.explorer import Explorer
 
+TOLD = 4
+"""So many probabilities of an image are told."""
 SOON = 0.1
 """Seconds after which measuring goes on when something else came first."""
 
@@ -34,40 +37,76 @@ class Members(Images):
     name = "images of a bin"
     question = "Which images are in the chosen bin?"
 
+    def made(self) -> Any:
+        """Return the images, and what is said of one that is chosen."""
+        self._picked = ""
+        self._said = W.HTML()
+        return W.VBox([super().made(), self._said])
+
+    def choose(self, key: str) -> None:
+        """Say what the network says of an image that was chosen."""
+        self._picked = key
+        self.explorer.repaint()
+
+    def reset(self) -> None:
+        """Choose none."""
+        self._picked = ""
+
     def show(self, result: Reliability) -> None:
         """Show the first images of the bin that is chosen."""
+        subject = self.explorer.subject
         chosen = self.explorer.chosen(result)["bin"]
         members, told = result.members(chosen), result.describe(chosen)
         if len(members):
             told += " · wrong ones first, the most confident before others"
         else:
             told += ". No image is that sure: choose another bin."
+        picked = self._picked if self._picked in map(str, result.image[members]) else ""
         self.fill(
             (result, chosen),
             told,
             len(members),
-            lambda some: _framed(self.explorer.subject, result, members[some]),
+            lambda some: _framed(subject, result, members[some]),
+            picked,
         )
+        words = _said(subject, result, int(picked)) if picked else "Choose an image to read more."
+        self._said.value = html.escape(typeset(words)) if len(members) else ""
+
+
+def _corruption(result: Reliability) -> Any:
+    return severities.corruption(result.knobs["corruption"], result.knobs["seed"])
+
+
+def _said(subject: Subject, result: Reliability, image: int) -> str:
+    """Say which probabilities an image has, the largest first."""
+    logits = subject.evaluate(_corruption(result)).numpy()[[image]].astype(np.float64)
+    sure = result.calibrator(logits)[0]
+    truth = int(subject.labels[image])
+    first = np.argsort(-sure, kind="stable")[:TOLD].tolist()
+    told = [f"{result.classes[k]} {percent(sure[k])}" for k in dict.fromkeys([*first, truth])]
+    return f"Image {image} is {result.classes[truth]}. The network says: {', '.join(told)}."
 
 
 def _framed(subject: Any, result: Reliability, points: np.ndarray) -> list[Framed]:
-    images = subject.images[result.image[points]]
-    corruption = severities.corruption(result.knobs["corruption"], result.knobs["seed"])
+    index = result.image[points]
+    images, corruption = subject.images[index], _corruption(result)
     if corruption is not None:
-        images = corruption(images, torch.from_numpy(result.image[points]))
+        images = corruption(images, subject.positions[index])
     framed = []
     for point, image in zip(points, images.numpy(), strict=True):
         truth, said = (result.classes[it[point]] for it in (result.truth, result.answer))
         held, answer, wrong = ("✓ " if result.hit[point] else "✗ "), said, not result.hit[point]
-        if result.label not in ("top", "all"):
-            held, said, wrong = "", result.label, False  # not being a cat is nothing wrong
+        if result.label != "top":  # not being a cat is nothing wrong
+            every = result.classes[point % len(result.classes)]
+            held, said, wrong = "", every if result.label == "all" else result.label, False
         sure = result.confidence[point]
         told = (
             f"image {result.image[point]}: is {truth}, predicted {answer}; "
             f"confidence in {said} {percent(sure)}"
         )
         title = short(f"{held}{said} {percent(sure, 0)}", 24)
-        framed.append(Framed(image, title, short(f"is {truth}", 24), told, warns=wrong))
+        key = str(result.image[point])
+        framed.append(Framed(image, title, short(f"is {truth}", 24), told, key, wrong))
     return framed
 
 

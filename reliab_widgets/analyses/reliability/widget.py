@@ -48,8 +48,8 @@ number. <b>Orange diamond</b>: outside. The <b>stem</b> is the gap to the promis
 <li><b>Bars</b>: images for each bin. <b>Click a bin</b>, or go to it with Tab and the arrow keys:
 the panel “images of a bin” shows its images.</li>
 <li><b>Drag the ring</b> under the curve: T divides all logits, which changes no prediction. The
-triangle is the T fitted on other images than those evaluated: <b>click</b> “fit T” or the triangle
-to take it.</li>
+triangle is the T fitted on other images than those evaluated, always clean ones: <b>click</b> it or
+its words to take it.</li>
 <li><b>ECE</b>: mean gap, weighted by number. <b>NLL</b>: mean of −log of the probability of the
 true class. Intervals: bootstrap over the images. <b>Perfect model</b>: the ECE that a perfectly
 calibrated model shows by chance.</li>

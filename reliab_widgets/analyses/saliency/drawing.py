@@ -16,7 +16,7 @@ from ...core.wording import percent
 from . import sentences
 from .marks import OPPOSES, Coloured, Lines, boxes, limit, part, picture
 from .ruler import Level, Reading, Ruler
-from .values import CELLS, accumulated, number, place, two
+from .values import CELLS, accumulated, number, place, step, two
 
 if TYPE_CHECKING:
     from .result import Saliency
@@ -25,6 +25,8 @@ SIDE, TOP = 200, 24
 """Of image and maps."""
 RING = 10
 """Pixels that the ring on a cell takes at least."""
+NOTHING_YET = ("At α = 0 nothing has been", "added yet. Drag α in the", "panel “path”.")
+"""What stands on a map that is empty because nothing is accumulated."""
 
 
 class Look(NamedTuple):
@@ -98,6 +100,7 @@ class Maps(Sheet):
                 swatch = result.baseline_images[0, shown[min(number_, len(shown) - 1)]]
                 column.show(maps[number_], limits[number_], look.polarity, names[number_],
                             _few(rgb(swatch)) if result.has_baseline else None)  # fmt: skip
+                column.say(NOTHING_YET if _begins(result, look) else ())
             else:
                 column.hide(_why_alone(result))
             b = shown[number_] if number_ < len(shown) else None
@@ -260,14 +263,16 @@ class _Column:
             self.what, self.said, self.dots.patch,
         ):  # fmt: skip
             artist.set_visible(here)
-        for text in self.alone:
-            text.set_visible(not here)
 
     def hide(self, why: tuple[str, ...]) -> None:
         """Say why there is no map."""
         self._see(False)
+        self.say(why, inset=0)
+
+    def say(self, why: tuple[str, ...], inset: float = 12) -> None:
+        """Say in its place why nothing is seen."""
         for text, words in zip(self.alone, [*why, *[""] * 3], strict=False):
-            text.set_text(words)
+            text.set(x=self.x + inset, text=words)
 
     def show(
         self,
@@ -345,11 +350,16 @@ def _pinned(result: Saliency, pinned: Saliency, pair: tuple[int, int], versus: s
 def _withheld(result: Saliency, shown: tuple[int, ...], look: Look) -> tuple[str, ...]:
     """Say why the ruler is not drawn, a line each."""
     if not result.incomplete(*shown):
-        return ()
+        return ("Nothing to compare", "at α = 0.") if _begins(result, look) else ()
     gaps = " and ".join(percent(gap, 0) for gap in result.gaps[list(shown)])
     way = "Follows with the full map." if look.preview else "Take more steps (all settings)."
     maps = "maps do" if len(shown) > 1 else "map does"
     return ("Not told:", f"the {maps} not add up,", f"gap {gaps}.", way)
+
+
+def _begins(result: Saliency, look: Look) -> bool:
+    """Tell whether the maps are those at the beginning of the path, where all credit is 0."""
+    return bool(result.path.shape[-1]) and step(result, look.alpha) == 0
 
 
 def _few(pixels: np.ndarray) -> np.ndarray:

@@ -96,6 +96,17 @@ class Path(Part):
         row.add_class("rw-row")
         return W.VBox([row, stage])
 
+    def show(self, result: Saliency) -> None:
+        """Draw a result, and wait for being closed."""
+        super().show(result)
+        (here,) = (it for it in self.explorer.page.opened if it.name == self.name)
+        here.box.layout.observe(self._put_back, "display")
+
+    def _put_back(self, change: Any) -> None:
+        """Show the maps as at the start again when the panel is closed."""
+        if change["new"] == "none":
+            self.explorer.settings.move("alpha", self.explorer.start["alpha"])
+
 
 class Colours(Panel):
     """What the colours show, and where they end."""

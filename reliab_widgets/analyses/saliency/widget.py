@@ -77,7 +77,7 @@ class SaliencyWidget(Explorer):
     about = """<ul>
 <li><b>Maps</b>: how much each pixel adds to the score of the explained class, compared with the
 “nothing” above it. Blue supports, orange opposes and carries a dot beyond a third of the scale. The
-numbers below the bar are the ends of the scale.</li>
+numbers below the bar end the scale at the 99th percentile: credit beyond has the same colour.</li>
 <li><b>Ring</b>: the pixel whose credit is told below both maps. Click another one in any of the
 three pictures, or go there with Tab and the arrow keys; first where the maps disagree most.</li>
 <li><b>Ruler</b>: Spearman’s rank correlation ρ of the two maps. <b>Squares</b> are controls: half
@@ -266,11 +266,11 @@ Above 20 % nothing that is derived from the map is told: take more steps.</li>
         if self.is_preview:
             words = ", ".join(it for it in (f"≈ preview: {made}", gap) if it)
             return [self.subject.name, which, Chip(words, "warning")]
-        if result.path.shape[-1] and views["alpha"] < 1:
-            made += f", α = {views['alpha']:.2f}"
         if views["versus"] == "untrained":
             made += ", untrained network beside"
         chips = [self.subject.name, which, Chip(f"shows: {self.pictured}, {made}", "shows")]
+        if result.path.shape[-1] and views["alpha"] < 1 and views["versus"] == "baseline":
+            chips.append(Chip(f"not the whole map: α = {views['alpha']:.2f}", "warning"))
         few = result.incomplete(*views["pair"])
         return [*chips, Chip(f"{gap}: take more steps", "warning")] if few else chips
 

@@ -159,11 +159,11 @@ function render({ model, el }) {
     if (!name) return;
     tip.textContent = name;
     const [box, edge] = [at ?? element.getBoundingClientRect(), el.getBoundingClientRect()];
-    const left = box.x + (box.width ?? 0) / 2 - edge.x;
+    const [top, left] = [topOf(element), box.x + (box.width ?? 0) / 2 - edge.x];
     tip.style.left = `${Math.min(Math.max(left - tip.offsetWidth / 2, 0), edge.width - tip.offsetWidth)}px`;
-    const top = topOf(element);
     const above = (top ?? box.y) - edge.y - tip.offsetHeight - 6;
-    tip.style.top = `${top !== undefined || above > 0 ? above : box.y - edge.y + (box.height ?? 16) + 6}px`;
+    const place = top !== undefined || above > 0 ? above : box.y - edge.y + (box.height ?? 16) + 6;
+    tip.style.top = `${Math.max(Math.min(place, edge.height - tip.offsetHeight), 0)}px`;
   }
 
   const on = {
