@@ -34,6 +34,7 @@ SENT = 8
 """Things to go on with that are offered at most."""
 LAST = 3
 """Steps that are shown."""
+UNKNOWN = -1  # of a list: None shows nothing
 PHOTOS = Path("photos")
 """Where pictures that are uploaded are kept, so that the code of the story finds them."""
 
@@ -67,7 +68,7 @@ class Page:
         self._go_on, self._go_back, self._photograph = go_on, go_back, photograph
         self.side = W.HTML(layout=W.Layout(flex="0 0 196px"))
         self._sent = W.HBox([W.HTML('<span class="rw-muted">Go on with</span>')])
-        self._earlier = W.Dropdown(tooltip="Go back to any step", layout=W.Layout(width="90px"))
+        self._earlier = W.Dropdown(tooltip="Go back to any step", layout=W.Layout(width="112px"))
         self._earlier.observe(lambda change: self.guard(lambda: self._back(change["new"])), "value")
         self._steps = W.HBox([self._earlier], layout=W.Layout(flex="1 1 0"))
         self._told: list[Step] = []
@@ -92,7 +93,7 @@ class Page:
             tooltip="Add a picture of your own to the images",
         )
         self._upload.observe(lambda change: self.guard(lambda: self._take(change["new"])), "value")
-        known = [("class not known", None), *((name, k) for k, name in enumerate(classes))]
+        known = [("class not known", UNKNOWN), *((name, k) for k, name in enumerate(classes))]
         self._label = W.Dropdown(
             options=known,
             tooltip="The true class of your photo",
@@ -193,7 +194,7 @@ class Page:
             path = PHOTOS / Path(file["name"]).name  # a page knows no folders of ours
             PHOTOS.mkdir(exist_ok=True)
             path.write_bytes(bytes(file["content"]))
-            self._photograph(path, self._label.value)
+            self._photograph(path, None if self._label.value == UNKNOWN else self._label.value)
         self._upload.value = ()
 
     def _button(self, text: str, tip: str, act: Callable[[], object]) -> W.Button:

@@ -182,7 +182,7 @@ class Strip(W.HBox):
                 p = self._known[0][index]
                 right = p.argmax() == labels[index]
                 told = (
-                    f"{'✓' if right else '✗'} {short(classes[p.argmax()], 8)} {100 * p.max():.0f}"
+                    f"{'✓' if right else '✗'} {short(classes[p.argmax()], 7)} {100 * p.max():.0f}"
                 )
                 full += f", says {classes[p.argmax()]} {100 * p.max():.0f} %"
                 colour = "var(--rw-muted)" if right else "var(--rw-orange)"
