@@ -382,6 +382,7 @@ def test_prune_then_explain_with_the_untrained_control(
     assert "Against resnet20" in bench.widget.work.said
 
 
+@pytest.mark.slow("maps of three variants of an image")
 def test_attack_then_explain(bench: Workbench, subject: rw.Subject) -> None:
     ready(bench, "propagation")
     bench.select(index=1)
@@ -411,6 +412,7 @@ def test_attack_then_calibrate(bench: Workbench, subject: rw.Subject) -> None:
     assert noisy.metric("accuracy") >= result.metric("accuracy")
 
 
+@pytest.mark.slow("a pruned network, and three attacks through the layers")
 def test_prune_then_attack_with_the_dense_path_behind(
     bench: Workbench, subject: rw.Subject
 ) -> None:

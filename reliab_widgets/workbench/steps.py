@@ -21,7 +21,7 @@ def chosen(bench: Bench) -> Step:
     --------
     >>> import reliab_widgets as rw
     >>> chosen(Bench(rw.demo("resnet20")[:4])).text
-    'image 0: cat 98 %'
+    'image 0: cat 100 %'
     """
     p, classes, subject = bench.probabilities(), bench.given.classes, bench.subject()
     said = f"{classes[int(p.argmax())]} {percent(p.max(), 0)}"
