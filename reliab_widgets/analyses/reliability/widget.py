@@ -122,9 +122,11 @@ calibrated model shows by chance.</li>
     def sends(self, result: Any) -> list[Sent]:
         """Return the temperature that was fitted or chosen, and the images of the bin."""
         kept = []
-        if isinstance(result.calibrator, Temperature) and result.calibrator.temperature != 1:
+        if isinstance(result.calibrator, Temperature):
             factor = result.calibrator.temperature
-            kept.append(Sent(f"apply T = {factor:.2f}", "temperature", factor))
+            label = f"apply T = {factor:.2f}"
+            if label != "apply T = 1.00":  # what fits already is fitted again to nearly 1
+                kept.append(Sent(label, "temperature", factor))
         bin = int(self.chosen(result)["bin"])
         images = tuple(int(it) for it in dict.fromkeys(result.image[result.members(bin)].tolist()))
         if images:
