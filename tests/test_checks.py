@@ -15,6 +15,8 @@ import checks_01
 import checks_02
 import checks_03
 import checks_04
+import checks_10
+import checks_11
 import numpy as np
 import pandas as pd
 import pytest
@@ -22,8 +24,9 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 import reliab_widgets as rw
+from reliab_widgets.workbench.bench import GIVEN, Bench
 
-LESSONS = (checks_01, checks_02, checks_03, checks_04)
+LESSONS = (checks_01, checks_02, checks_03, checks_04, checks_10, checks_11)
 CLASSES = ("cat", "dog")
 
 
@@ -570,6 +573,199 @@ def test_calibrated_and_useless(pruned: Any) -> None:
     assert "neither result nor extreme" in checks_04.calibrated_and_useless(0.2, "extreme")
 
 
+# Lesson 10
+
+
+@pytest.fixture(scope="module")
+def benches() -> Any:
+    """Workbenches without a page: what is chosen, and what two tabs show."""
+    whole = rw.demo("vgg")  # whose temperature does not fit when it is pruned
+    few = whole[:64].with_validation(whole.validation[:60])
+    first = Bench(few)
+
+    def explorer(*results: Any) -> Any:
+        work = SimpleNamespace(shown=SimpleNamespace(others=results[1:]))
+        return SimpleNamespace(result=results[0], state=dict, work=work)
+
+    def maps(values: list[float], target: int) -> Any:
+        return SimpleNamespace(
+            maps=np.array(values).reshape(1, 1, 2, 2),
+            index=np.array([7]),
+            target=np.array([target]),
+            control=lambda: [0.0],
+        )
+
+    def path(ratio: float, attack: str) -> Any:
+        return SimpleNamespace(
+            attack=attack, layers=("input", "logits"), index=[7], ratio=lambda: [1, ratio]
+        )
+
+    def make(target: int = 0, attack: str = "bim", tabs: Any = True, **chosen: Any) -> Any:
+        bench = Bench(few)
+        bench._networks = first._networks  # one pruned network for all
+        bench.select(**chosen)
+        shown = {
+            "saliency": explorer(
+                maps([1, 2, 3, 5], 0), maps([1, 2, 3, 4], 0), maps([4, 1, 3, 2], target)
+            ),
+            "propagation": explorer(*(path(it, attack) for it in (5.0, 8.0, 7.0))),
+        }
+        return SimpleNamespace(bench=bench, tabs=SimpleNamespace(explorers=shown if tabs else {}))
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def fitted(benches: Any) -> dict[str, float]:
+    """The temperatures that fit the whole network and the pruned one."""
+    bench = benches(model=THIN).bench
+    return {"whole": checks_10._fitted(bench.given), "pruned": checks_10._fitted(bench.subject())}
+
+
+THIN = "10 % pruned"
+CARD = (
+    "T = 1.18 fits, not 1.72. Of 512 images 27 change, e.g. some cats. The map agrees by 0.9! "
+    "Random removal gives 0.5. Who pays was not measured. Ship it?"
+)
+
+
+def right(temperature: float, words: tuple[str, str]) -> str:
+    return words[temperature > 1]
+
+
+def test_a_temperature_that_was_sent_is_seen(benches: Any, fitted: Any) -> None:
+    lab = benches(temperature=fitted["whole"])
+    guess = right(fitted["whole"], ("below", "above"))
+    assert checks_10.applied(guess, lab).startswith("✓ Right: T = ")
+    assert checks_10.applied(f"{guess.upper()} 1", lab).startswith("✓")
+    other = right(fitted["whole"], ("above", "below"))
+    assert "other way round" in checks_10.applied(other, lab)
+    assert "not what the validation" in checks_10.applied(guess, benches(temperature=9.0))
+
+
+def test_what_was_not_done_yet_is_said_and_does_not_count(benches: Any, fitted: Any) -> None:
+    idle, thin = benches(tabs=None), benches(model=THIN, temperature=fitted["whole"], tabs=None)
+    for said, words in (
+        (checks_10.applied("above", idle), "for all"),
+        (checks_10.applied("above", thin), "as given"),
+        (checks_10.pruned(5, idle), "row Model"),
+        (checks_10.pruned(5, benches(model="untrained")), "row Model"),
+        (checks_10.recalibrated("larger", idle), "row Model"),
+        (checks_10.recalibrated("larger", thin), "not yet"),
+        (checks_10.same_pixels(1, thin), "tab Saliency"),
+        (checks_10.further("less", thin), "tab Propagation"),
+        (checks_10.same_pixels(1, benches()), "row Model"),
+        (checks_10.same_pixels(1, benches(model=THIN)), "list against"),
+        (checks_10.same_pixels(1, benches(model=THIN, against=GIVEN, target=4)), "one class"),
+        (checks_10.further("less", benches(model=THIN, against=GIVEN, attack="none")), "attack"),
+    ):
+        assert said.startswith("○"), said
+        assert words in said
+    assert not sum(checks_10.LESSON.attempts.values())
+
+
+def test_changed_predictions_are_counted(benches: Any) -> None:
+    lab = benches(model=THIN)
+    flips = int((lab.bench.subject().logits.argmax(1) != lab.bench.given.logits.argmax(1)).sum())
+    for given in (flips, str(flips), np.int64(flips), f"{flips / 64:.4f}"):
+        assert checks_10.pruned(given, lab).startswith(f"✓ Close: {flips} of 64 change")
+    assert "Too many" in checks_10.pruned(64, lab)
+    assert "is not from 0 to 64" in checks_10.pruned(65, lab)
+
+
+def test_a_pruned_network_has_a_temperature_of_its_own(benches: Any, fitted: Any) -> None:
+    lab = benches(model=THIN, temperature=fitted["pruned"])
+    words = ("smaller", "larger")
+    told = right(fitted["pruned"] / fitted["whole"], words)
+    assert checks_10.recalibrated(told, lab).startswith("✓ Right: T = ")
+    (other,) = set(words) - {told}
+    assert "other way round" in checks_10.recalibrated(other, lab)
+
+
+def test_maps_and_paths_are_compared_with_the_whole_network(benches: Any) -> None:
+    lab = benches(model=THIN, against=GIVEN)
+    assert "agree by 1.00. Controls: -0.40 after" in checks_10.same_pixels("0.9", lab)
+    assert "Too low" in checks_10.same_pixels(0.1, lab)
+    assert "is not from -1 to 1" in checks_10.same_pixels(90, lab)
+    assert checks_10.further("Less", lab).startswith("✓ Right on image 7: 5.0 times")
+    assert "8.0 in the whole one" in checks_10.further("further", lab)
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        (CARD, "✓ A card: six sentences, 4 of them with a number"),
+        (CARD.replace(" Ship it?", ""), "not six sentences: 5"),
+        (CARD.replace("512", "some").replace("27", "some"), "Only 3 of six"),
+        (CARD.replace("Random removal", "Another one"), "compared with what"),
+        (CARD.replace(". ", ".\n\n"), "✓"),
+    ],
+)
+def test_a_card_has_six_sentences_numbers_and_a_control(given: str, hint: str) -> None:
+    assert hint in checks_10.card(given)
+
+
+# Lesson 11
+
+
+class Around(torch.nn.Module):
+    """A network and what somebody put before and behind it."""
+
+    def __init__(self, net: Any, before: Any = None, behind: Any = None) -> None:
+        super().__init__()
+        self.net, self.before, self.behind = net, before, behind
+
+    def forward(self, images: Any) -> Any:
+        answers = self.net(self.before(images) if self.before else images)
+        return self.behind(answers) if self.behind else answers
+
+
+@pytest.fixture(scope="module")
+def brought(subject: Any) -> Callable[..., Any]:
+    """Make a function that brings the network as a learner might."""
+    normal = {"mean": subject.mean, "std": subject.std}
+
+    def make(before: Any = None, behind: Any = None, **others: Any) -> Callable[[], Any]:
+        given = {"images": subject.images[:16], "labels": subject.labels[:16], **normal, **others}
+        return lambda: rw.Subject(Around(subject.model, before, behind), **given)
+
+    return make
+
+
+def test_networks_that_are_right_are_told_so(subject: Any, brought: Any) -> None:
+    few = subject[:16]
+    grey = few.images.mean(1, keepdim=True).expand(-1, 3, -1, -1)
+    assert checks_11.channels(brought(images=grey), few).startswith("✓")
+    for check in (checks_11.softmax, checks_11.dropout, checks_11.outputs, checks_11.gradients):
+        assert check(brought(), few).startswith("✓"), check.__name__
+    assert checks_11.stranger(brought(classes=few.classes), few).startswith("✓")
+
+
+def test_networks_that_are_wrong_are_told_why(subject: Any, brought: Any) -> None:
+    few = subject[:16]
+    grey = few.images.mean(1, keepdim=True)
+    raw = {"mean": None, "std": None}
+    turned = brought(lambda x: x.flip(1), images=few.images.flip(1), classes=few.classes)
+    two = brought(behind=lambda z: {"a": z.flip(1), "b": z})
+    for said, words in (
+        (checks_11.channels(brought(images=grey, **raw), few), "ValueError: the model wants 3 ch"),
+        (checks_11.channels(brought(images=grey.expand(-1, 3, -1, -1), **raw), few), "can do"),
+        (checks_11.channels(brought(), few), "not the grey images"),
+        (checks_11.softmax(brought(behind=lambda z: z.softmax(1)), few), "ends in softmax"),
+        (checks_11.dropout(brought(behind=torch.nn.functional.dropout), few), "still draws"),
+        (checks_11.outputs(two, few), "Name it, e.g. output='a'"),
+        (checks_11.outputs(brought(behind=lambda z: z.flip(1)), few), "It works, and"),
+        (checks_11.gradients(brought(lambda x: x.detach()), few), "No gradient reaches"),
+        (checks_11.stranger(turned, few), "blue first now"),
+        (checks_11.stranger(brought(images=few.images / 2), few), "images are others"),
+        (checks_11.stranger(brought(), few), "classes have no names"),
+        (checks_11.stranger(lambda: few[:3], few), "3 images came back, not 16"),
+        (checks_11.stranger(lambda: None, few), "None came back, and no Subject"),
+    ):
+        assert said.startswith("✗"), said
+        assert words in said, said
+
+
 # All lessons
 
 
@@ -617,7 +813,7 @@ ODD += [
 @pytest.fixture
 def exercises(request: Any) -> dict[str, tuple[Callable[..., str], list[Any], int]]:
     """By name: the check, answered rightly, and how many of its arguments are the answer."""
-    subject, horse, diagram, mystery, noise, layers, behind, pruned = (
+    subject, horse, diagram, mystery, noise, layers, behind, pruned, benches, fitted, brought = (
         request.getfixturevalue(name)
         for name in (
             "subject",
@@ -628,8 +824,13 @@ def exercises(request: Any) -> dict[str, tuple[Callable[..., str], list[Any], in
             "layers",
             "behind",
             "pruned",
+            "benches",
+            "fitted",
+            "brought",
         )
     )
+    shown, sixteen = benches(model=THIN, against=GIVEN), subject[:16]
+    own = benches(model=THIN, temperature=fitted["pruned"])
     few, bin_ = subject[:3], bin_of(diagram)
     rows = [
         (checks_01.black_credit, [0, horse], 1),
@@ -655,6 +856,18 @@ def exercises(request: Any) -> dict[str, tuple[Callable[..., str], list[Any], in
         (checks_04.worst_off, ["dog", 0.2, pruned], 2),
         (checks_04.hidden_flips, [0.02, pruned], 1),
         (checks_04.calibrated_and_useless, [0.2, pruned], 1),
+        (checks_10.applied, ["above", benches(temperature=fitted["whole"])], 1),
+        (checks_10.pruned, [10, shown], 1),
+        (checks_10.recalibrated, ["larger", own], 1),
+        (checks_10.same_pixels, [0.9, shown], 1),
+        (checks_10.further, ["less", shown], 1),
+        (checks_10.card, [CARD], 1),
+        (checks_11.channels, [brought(), sixteen], 1),
+        (checks_11.softmax, [brought(), sixteen], 1),
+        (checks_11.dropout, [brought(), sixteen], 1),
+        (checks_11.outputs, [brought(), sixteen], 1),
+        (checks_11.gradients, [brought(), sixteen], 1),
+        (checks_11.stranger, [brought(), sixteen], 1),
     ]
     return {check.__name__: (check, given, count) for check, given, count in rows}
 

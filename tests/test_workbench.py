@@ -364,6 +364,14 @@ def test_calibrate_prune_recalibrate(bench: Workbench, subject: rw.Subject) -> N
     assert bench.bench.temperature == pytest.approx(t * factor)
 
 
+def test_a_temperature_that_fits_already_is_not_offered_again(bench: Workbench) -> None:
+    ready(bench, "reliability", method="temperature")
+    (offered,) = (it for it in bench.sendable if "apply" in it)
+    bench.go_on_with(offered)
+    assert ready(bench).calibrator.temperature == pytest.approx(1, abs=0.005)
+    assert not [it for it in bench.sendable if "apply" in it]
+
+
 @pytest.mark.slow("a sweep over eleven levels, and maps with three controls")
 def test_prune_then_explain_with_the_untrained_control(
     bench: Workbench, subject: rw.Subject
