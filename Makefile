@@ -28,7 +28,7 @@ lint: .venv/.dev ## check the style of code and notebooks
 format: .venv/.dev ## put code into shape, strip notebooks of their outputs
 	$(PY) -m ruff check --fix-only .
 	$(PY) -m ruff format .
-	$(PY) -m nbstripout notebooks/*.ipynb
+	$(PY) -m nbstripout --keep-id notebooks/*.ipynb
 
 types: .venv/.dev ## check the types
 	$(PY) -m mypy
