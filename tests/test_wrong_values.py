@@ -64,6 +64,7 @@ MEANS: dict[tuple[str, str], str] = {
     ("*", "noise: huge"): "the same",
     ("*", "seed: huge"): "a seed",
     ("*", "index: negative"): "the last image",
+    ("attack", "images: negative"): "the last image",
     ("*", "correct_only: bool"): "only images that are classified correctly",
     ("saliency", "untrained: bool"): "with the control",
     ("from_dataset", "n: huge"): "all there are, with a note",

@@ -171,7 +171,7 @@ class Page:
         try:
             act()
         except Cancelled:
-            raise
+            return  # somebody asked for something newer
         except Exception as error:
             self._card.value = words.error_card(error)
             self._alert.layout.display = ""

@@ -10,6 +10,7 @@ from typing import Any
 import ipywidgets as W
 
 from ..cards import card
+from ..core.engine import Cancelled
 from ..core.photographs import photographed
 from ..core.subject import Subject, check_subject
 from ..core.wording import plainly, problem
@@ -236,6 +237,8 @@ class Workbench(W.VBox):
             try:
                 self._page.side.value = shown(self.bench)
                 step = steps.chosen(self.bench)
+            except Cancelled:
+                raise
             except Exception as error:
                 self.bench.revert(error)
                 raise

@@ -244,6 +244,8 @@ def test_while_it_runs_the_subject_stays_readable_and_the_sentence_is_muted(
         )
     )
     assert ready != muted
+    notebook.run_new("_ = widget.set(image=23)")  # another test may have swept the first image
+    settled(widget)
     notebook.run_new("pause = 0.05")
     opened(widget, "ε sweep")
     button(widget, "Sweep ε").click()

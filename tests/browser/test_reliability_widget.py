@@ -225,7 +225,8 @@ def test_a_long_status_gives_way_before_the_chips(
     shown = ["resnet20-overconfident", "300 images, fitted on 500 others", "shows: noise 3"]
     shown.append("cancelled: 38 of 64")
     notebook.run_new(
-        f"""widget.page.show_chips({shown})
+        f"""_ = widget.wait(60)
+widget.page.show_chips({shown})
 widget.runner.say("refining · 1,234 of 2,000 · 12 s left", "more")
 widget.runner.stop.layout.display = ''"""
     )
