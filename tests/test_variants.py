@@ -93,6 +93,15 @@ def test_two_denoisers_are_passed_in_the_order_in_which_they_were_put_there():
     torch.testing.assert_close(made.logits, expected)
 
 
+def test_functions_of_one_name_are_told_apart():
+    def made(factor, by=None):
+        return rw.denoised(tiny(), (lambda it: it * factor) if by is None else by)
+
+    marks = [made(0.5), made(0.25), made(0, lambda it: it * 0.5), made(0, lambda it: it * 0.25)]
+    assert len({it.fingerprint for it in marks}) == 4
+    assert made(0.5).fingerprint == made(0.5).fingerprint
+
+
 def test_an_attack_goes_through_the_denoiser():
     made = rw.denoised(tiny(), nn.AvgPool2d(3, 1, 1))
     pixels = made.images[:1].clone().requires_grad_()

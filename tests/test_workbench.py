@@ -541,10 +541,24 @@ def test_an_upload_is_kept_beside_the_notebook(
     assert (tmp_path / "photos" / "evil.png").exists()
     assert len(bench.bench.given) == 41
     assert bench.bench.given.labels[40] == 2
+    other = (tmp_path / "photos" / "mine.png", b"a file of the user's own")
+    other[0].write_bytes(other[1])
+    upload.set_trait(
+        "value", ({**given, "name": "mine.png", "content": memoryview(stream.getvalue())},)
+    )
+    assert other[0].read_bytes() == other[1]
+    assert (tmp_path / "photos" / "mine-2.png").exists()
 
 
 def every(box: W.Widget) -> list[W.Widget]:
     return [box, *(it for child in getattr(box, "children", ()) for it in every(child))]
+
+
+def test_a_step_that_was_saved_is_the_same_step() -> None:
+    story = Story()
+    settings = {"baselines": ("black", "white"), "protect": (), "cell": (3, 4), "steps": 8}
+    story.add(Step("saliency", "a", "A.", {"index": 3, "settings": settings}, "code"))
+    assert Story.read(json.loads(json.dumps(story.plain()))) == story.steps
 
 
 def test_a_slider_leaves_one_step() -> None:

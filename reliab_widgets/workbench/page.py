@@ -191,9 +191,10 @@ class Page:
 
     def _take(self, files: Any) -> None:
         for file in files:
-            path = PHOTOS / Path(file["name"]).name  # a page knows no folders of ours
+            content = bytes(file["content"])
+            path = _free(PHOTOS / Path(file["name"]).name, content)  # a page knows no folders
             PHOTOS.mkdir(exist_ok=True)
-            path.write_bytes(bytes(file["content"]))
+            path.write_bytes(content)
             self._photograph(path, None if self._label.value == UNKNOWN else self._label.value)
         self._upload.value = ()
 
@@ -201,3 +202,11 @@ class Page:
         button = W.Button(description=text, tooltip=tip, layout=W.Layout(width="auto"))
         button.on_click(lambda _: self.guard(act))
         return button
+
+
+def _free(path: Path, content: bytes) -> Path:
+    """Return a path at which no other file is: what is there already is not written over."""
+    number, free = 2, path
+    while free.exists() and free.read_bytes() != content:
+        free, number = path.with_stem(f"{path.stem}-{number}"), number + 1
+    return free

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..ui.export import tuples
+
 MOST = 60
 """So many steps are remembered."""
 
@@ -105,5 +107,10 @@ class Story:
         TypeError, KeyError
             It is something else.
         """
-        steps = [Step(**{**it, "state": dict(it["state"])}) for it in given]
+        steps = []
+        for it in given:
+            state = dict(it["state"])
+            if "settings" in state:
+                state["settings"] = {n: tuples(value) for n, value in state["settings"].items()}
+            steps.append(Step(**{**it, "state": state}))
         return [replace(it, text=str(it.text), sentence=str(it.sentence)) for it in steps]
