@@ -16,7 +16,6 @@ from playwright.sync_api import Locator, expect
 
 from tests.browser.lab import (
     ROOT,
-    SECOND,
     Lab,
     Notebook,
     assert_fits,
@@ -73,7 +72,7 @@ def name(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def widget(notebook: Notebook, name: str) -> Locator:
     found = notebook.cell(1 + NAMES.index(name)).locator(".rw-explorer")
-    expect(picture(found)).to_be_visible(timeout=30 * SECOND)
+    expect(picture(found)).to_be_visible()
     notebook.run_new(f"_ = {name}.wait(120)")
     expect(status(found)).to_contain_text("ready")
     return found
@@ -154,7 +153,7 @@ def test_copied_code_gives_the_same_numbers_in_a_new_process(
 
 def test_cell_run_twice_leaves_one_widget(notebook: Notebook, widget: Locator, name: str) -> None:
     notebook.run_again(1 + NAMES.index(name))
-    expect(picture(widget)).to_be_visible(timeout=30 * SECOND)
+    expect(picture(widget)).to_be_visible()
     living = f"print([type(it).__name__ for it in _instances.values()].count('{name}'))"
     assert notebook.run_new(living) == "1"
 
@@ -178,7 +177,7 @@ def test_saved_notebook_has_the_picture_and_wakes_up(lab: Lab, notebook: Noteboo
     notebook.page.reload()
     notebook.wait_for_kernel()
     for widget, finding in zip(widgets, findings, strict=True):
-        expect(picture(widget)).to_be_visible(timeout=30 * SECOND)
+        expect(picture(widget)).to_be_visible()
         expect(sentence(widget)).to_have_text(finding)
         button(widget, "Pin").click()
         expect(button(widget, "Unpin")).to_be_visible()

@@ -7,7 +7,6 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from tests.browser.lab import (
-    SECOND,
     Notebook,
     assert_fits,
     button,
@@ -57,7 +56,7 @@ widget
 """
 CELLS = (SUBJECT, WIDGET)
 OF_WIDGET = 1
-LARGE = """first => [...first.closest('svg').querySelectorAll('image')]
+LARGE = """widget => [...widget.querySelector('.rw-picture svg').querySelectorAll('image')]
   .map(it => it.getBoundingClientRect()).every(it => Math.min(it.width, it.height) > 148)"""
 
 
@@ -82,7 +81,7 @@ def main_picture(widget: Locator) -> Locator:
 
 
 def settled(widget: Locator) -> None:
-    expect(status(widget)).to_contain_text("ready", timeout=30 * SECOND)
+    expect(status(widget)).to_contain_text("ready")
 
 
 def choose(widget: Locator, label: str, option: str) -> None:
@@ -108,8 +107,8 @@ def test_run_all_shows_a_finding(
     assert chips[3] == "shows: BIM 8/255, 10 steps"
     images = main_picture(widget).locator("image")
     expect(images).to_have_count(4)
-    # The page may be laying itself out still.
-    notebook.page.wait_for_function(LARGE, arg=images.first.element_handle(), timeout=5 * SECOND)
+    # The page may be laying itself out still, and the picture be replaced by a better one.
+    notebook.page.wait_for_function(LARGE, arg=widget.element_handle())
     for name in ("Clean", "What was added, × 8", "Attacked", "Control: same-sized noise"):
         expect(main_picture(widget).get_by_text(name, exact=True)).to_be_visible()
     assert_fits(widget)
@@ -176,7 +175,7 @@ def test_a_step_is_clicked_and_played(
     expect(panel).to_contain_text("true class, step 3")
     shot(widget, "propagation-steps")
     button(panel, "▶ Play").click()
-    expect(panel).to_contain_text(re.compile("true class, step [5-9]"), timeout=20 * SECOND)
+    expect(panel).to_contain_text(re.compile("true class, step [5-9]"))
     button(panel, "■ Stop").click()
     expect(button(panel, "▶ Play")).to_be_visible()
 
@@ -187,12 +186,12 @@ def test_it_fits_in_every_state(
     button(widget, "Pin").click()
     choose(widget, "Denoiser", "median")
     expect(sentence(widget)).to_contain_text("Against the pin (BIM 8/255, 10 steps): ")
-    expect(main_picture(widget).locator("image")).to_have_count(5, timeout=30 * SECOND)
+    expect(main_picture(widget).locator("image")).to_have_count(5)
     settled(widget)
     shot(widget, "propagation-denoised")
     button(widget, "+ all settings").click()
     choose(widget, "Images", "16")
-    expect(sentence(widget)).to_contain_text("of 16 predictions change", timeout=30 * SECOND)
+    expect(sentence(widget)).to_contain_text("of 16 predictions change")
     expect(main_picture(widget)).to_contain_text("median of 16")
     button(widget, "− all settings").click()
     button(widget, "+ distances").click()
@@ -208,18 +207,14 @@ def test_sweep_draws_a_curve_and_its_ring_is_dragged(
 ) -> None:
     panel = opened(widget, "ε sweep")
     button(panel, "Smallest ε").click()
-    expect(panel).to_contain_text(
-        re.compile(r"smallest ε seen to succeed is [\d.]+/255"), timeout=30 * SECOND
-    )
+    expect(panel).to_contain_text(re.compile(r"smallest ε seen to succeed is [\d.]+/255"))
     found = re.search(r"succeed is ([\d.]+/255)", panel.inner_text())
     assert found
     value = labelled(widget, "Size ε").locator(".widget-readout")
     expect(value).to_have_text(found[1])
     assert value.evaluate("it => it.scrollWidth <= it.clientWidth")
     button(panel, "Sweep ε").click()
-    expect(panel).to_contain_text(
-        re.compile(r"The prediction changes from [\d.]+/255 on"), timeout=60 * SECOND
-    )
+    expect(panel).to_contain_text(re.compile(r"The prediction changes from [\d.]+/255 on"))
     settled(widget)
     shot(widget, "propagation-sweep")
     ring = mark(panel, "handle:epsilon")
@@ -249,7 +244,7 @@ def test_while_it_runs_the_subject_stays_readable_and_the_sentence_is_muted(
     notebook.run_new("pause = 0.05")
     opened(widget, "ε sweep")
     button(widget, "Sweep ε").click()
-    expect(status(widget)).to_contain_text(re.compile(r"running · .* left"), timeout=30 * SECOND)
+    expect(status(widget)).to_contain_text(re.compile(r"running · .* left"))
     cut = "it => it.scrollWidth > it.clientWidth"
     chips = widget.locator(".rw-chip").all()
     assert [it.inner_text() for it in chips[:2] if it.evaluate(cut)] == []
@@ -268,22 +263,16 @@ def test_cancel_keeps_the_picture_and_resume_goes_on(notebook: Notebook, widget:
     button(widget, "+ all settings").click()
     choose(widget, "Images", "16")
     button(widget, "− all settings").click()
-    expect(sentence(widget)).to_contain_text("of 16 predictions", timeout=30 * SECOND)
+    expect(sentence(widget)).to_contain_text("of 16 predictions")
     settled(widget)
     notebook.run_new("pause = 0.03")
     before = sentence(widget).inner_text()
     button(panel, "Sweep ε").click()
-    expect(status(widget)).to_contain_text(
-        re.compile(r"running · [1-9]\d* of 1[23]"), timeout=30 * SECOND
-    )
+    expect(status(widget)).to_contain_text(re.compile(r"running · [1-9]\d* of 1[23]"))
     button(widget, "Cancel").click()
-    expect(status(widget)).to_contain_text(
-        re.compile(r"stopped at \d+ of 1[23]"), timeout=2 * SECOND
-    )
+    expect(status(widget)).to_contain_text(re.compile(r"stopped at \d+ of 1[23]"))
     expect(sentence(widget)).to_have_text(before)
     expect(widget.locator(".rw-stale")).to_have_count(0)
     notebook.run_new("pause = 0.0")
     button(widget, "Resume").click()
-    expect(panel).to_contain_text(
-        re.compile(r"Half of the predictions change|at none of"), timeout=90 * SECOND
-    )
+    expect(panel).to_contain_text(re.compile(r"Half of the predictions change|at none of"))

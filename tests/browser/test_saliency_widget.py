@@ -7,7 +7,6 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from tests.browser.lab import (
-    SECOND,
     WINDOW,
     Notebook,
     assert_fits,
@@ -49,7 +48,7 @@ OF_WIDGET = 1
 def widget(notebook: Notebook) -> Locator:
     """The SaliencyWidget, as at the start."""
     found = notebook.cell(OF_WIDGET).locator(".rw-explorer")
-    expect(stage(found)).to_be_visible(timeout=30 * SECOND)
+    expect(stage(found)).to_be_visible()
     button(found, "Reset").click()
     expect(chosen(found, "“Nothing” 2")).to_have_text("white")
     ready(found)
@@ -58,7 +57,7 @@ def widget(notebook: Notebook) -> Locator:
 
 def ready(widget: Locator) -> None:
     """Wait until what is shown is no preview any more."""
-    expect(status(widget)).to_contain_text("● ready", timeout=60 * SECOND)
+    expect(status(widget)).to_contain_text("● ready")
     expect(widget.locator(".rw-chip.rw-shows")).to_be_visible()
 
 
@@ -117,11 +116,11 @@ def test_it_fits_in_every_state(notebook: Notebook, widget: Locator) -> None:
     choose(widget, "Method", "RISE")
     expect(status(widget)).to_contain_text(re.compile("running|preview|refining|ready"))
     assert_fits(widget)
-    expect(sentence(widget)).to_contain_text("agrees", timeout=60 * SECOND)
+    expect(sentence(widget)).to_contain_text("agrees")
     assert_fits(widget)
     button(widget, "Unpin").click()
     choose(widget, "Method", "gradient")
-    expect(said(widget, "with no “nothing”:")).to_be_visible(timeout=30 * SECOND)
+    expect(said(widget, "with no “nothing”:")).to_be_visible()
     expect(labelled(widget, "“Nothing” 1").locator("select")).to_be_disabled()
     assert_fits(widget)
 
@@ -215,7 +214,7 @@ def test_alpha_is_dragged_and_computes_nothing(
     assert notebook.run_new("print(len(widget.work.cache._memory))") == held
     button(widget, "Play").click()
     expect(button(widget, "Stop")).to_be_visible()
-    expect(panel.locator("text", has_text="at α = 1.00")).to_be_visible(timeout=30 * SECOND)
+    expect(panel.locator("text", has_text="at α = 1.00")).to_be_visible()
     expect(button(widget, "Play")).to_be_visible()
 
 
@@ -237,9 +236,7 @@ def test_another_nothing_is_computed_and_its_colour_gets_no_credit(
     notebook: Notebook, widget: Locator
 ) -> None:
     choose(widget, "“Nothing” 2", "picked colour")
-    expect(said(widget, re.compile("^Compared with #[0-9a-f]{6}$"))).to_be_visible(
-        timeout=30 * SECOND
-    )
+    expect(said(widget, re.compile("^Compared with #[0-9a-f]{6}$"))).to_be_visible()
     ready(widget)
     code = "r = widget.result; b = abs(r.images[0] - r.baseline_images[0, 3]).max(0) == 0\n"
     assert notebook.run_new(f"{code}print(b.any(), abs(r.maps[0, 3][b]).sum())") == "True 0.0"
@@ -281,7 +278,7 @@ def test_what_was_pinned_is_outlined(
     expect(sentence(widget)).to_contain_text(re.compile(r"Against the pin.*: no difference"))
     expect(said(widget, re.compile("^pinned"))).to_be_visible()
     labelled(widget, "Explain").locator("select").select_option(index=2)
-    expect(sentence(widget)).to_contain_text("nothing to compare", timeout=30 * SECOND)
+    expect(sentence(widget)).to_contain_text("nothing to compare")
     ready(widget)
     shot(widget, "saliency pinned")
     button(widget, "Unpin").click()

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, expect
 
-from tests.browser.lab import SECOND, Lab, Notebook, button, labelled, picture
+from tests.browser.lab import Lab, Notebook, button, labelled, picture
 
 pytestmark = pytest.mark.browser
 
@@ -48,7 +48,7 @@ def bench(notebook: Notebook) -> Locator:
     """A new workbench: the cell is run again."""
     notebook.run_again(1)
     found = notebook.cell(1).locator(".rw-bench")
-    expect(picture(body(found))).to_be_visible(timeout=40 * SECOND)
+    expect(picture(body(found))).to_be_visible()
     ready(found)
     return found
 
@@ -59,12 +59,12 @@ def body(bench: Locator) -> Locator:
 
 def ready(bench: Locator) -> None:
     """Wait until what is seen is ready."""
-    expect(body(bench).locator("[role=status]").last).to_contain_text("ready", timeout=60 * SECOND)
+    expect(body(bench).locator("[role=status]").last).to_contain_text("ready")
 
 
 def tab(bench: Locator, name: str) -> None:
     button(bench.locator(".rw-tabs"), name).click()
-    expect(picture(body(bench))).to_be_visible(timeout=40 * SECOND)
+    expect(picture(body(bench))).to_be_visible()
     ready(bench)
 
 
@@ -82,7 +82,7 @@ def against(bench: Locator, name: str) -> None:
 
 
 def said(bench: Locator, words: str) -> None:
-    expect(body(bench).locator("[aria-live=polite]")).to_contain_text(words, timeout=60 * SECOND)
+    expect(body(bench).locator("[aria-live=polite]")).to_contain_text(words)
 
 
 def go_on(bench: Locator, words: str) -> None:
@@ -118,9 +118,7 @@ def test_calibrate_prune_recalibrate(
 @pytest.mark.slow("a sweep over eleven levels, and maps with three controls")
 def test_prune_then_explain(bench: Locator, shot: Callable[[Locator, str], None]) -> None:
     tab(bench, "Pruning")
-    expect(bench.get_by_role("button", name=re.compile("^network, 10"))).to_be_visible(
-        timeout=60 * SECOND
-    )
+    expect(bench.get_by_role("button", name=re.compile("^network, 10"))).to_be_visible()
     go_on(bench, "^network, 10")
     against(bench, "tiny as given")
     tab(bench, "Saliency")
@@ -187,9 +185,7 @@ def test_images_are_walked_by_keys_and_every_tab_follows(
     notebook.page.keyboard.press("ArrowRight")
     expect(chosen).not_to_have_attribute("data-key", before or "")
     after = chosen.get_attribute("data-key")
-    expect(body(bench).get_by_text(re.compile(f"image {after} ")).first).to_be_visible(
-        timeout=60 * SECOND
-    )
+    expect(body(bench).get_by_text(re.compile(f"image {after} ")).first).to_be_visible()
     notebook.page.keyboard.press("x")  # JupyterLab's key: cut the cell
     expect(bench).to_be_visible()
 
@@ -218,7 +214,7 @@ def test_a_photograph_is_uploaded(notebook: Notebook, bench: Locator, tmp_path: 
     with notebook.page.expect_file_chooser() as chooser:
         bench.get_by_role("button", name=re.compile("Your photo")).click()
     chooser.value.set_files(path)
-    expect(bench.locator(".rw-side")).to_contain_text("Image 80 ", timeout=30 * SECOND)
+    expect(bench.locator(".rw-side")).to_contain_text("Image 80 ")
     assert notebook.run_new("print(len(bench.bench.given))") == "81"
 
 
