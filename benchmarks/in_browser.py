@@ -5,11 +5,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from playwright.sync_api import Locator, expect, sync_playwright
+from playwright.sync_api import BrowserContext, Locator, expect, sync_playwright
 
 from tests.browser.lab import (
     NO_BROWSER,
-    SECOND,
     Lab,
     Notebook,
     browser,
@@ -26,6 +25,8 @@ from .measured import Measured
 PRESSES = 40
 NOTEBOOKS = 3
 JOBS = 5
+TURNS = 2
+INNERMOST = ".rw-explorer:not(:has(.rw-explorer))"
 # Resolves after the frame that shows an element with a text, with the seconds since the last key
 # or click.
 WATCH = """([selector, text]) => { window.repaint = new Promise((done, fail) => {
@@ -81,18 +82,50 @@ def measure(name: str) -> Iterator[Measured]:
                         notebook.close()
                 yield Measured(f"{case.widget}: first picture after Run All, new kernel", first)
                 widget = notebook.page.locator(".rw-explorer")
-                expect(status(widget)).to_contain_text("● ready", timeout=180 * SECOND)
+                expect(status(widget)).to_contain_text("● ready", timeout=180_000)
                 for label, what in case.sliders.items():
                     yield Measured(f"{case.widget}: {what}", sliding(notebook, widget, label))
                 clicks = []
                 for _ in case.begin(widget):
                     cancel = button(widget, "Cancel")
-                    expect(cancel).to_be_visible(timeout=60 * SECOND)
+                    expect(cancel).to_be_visible()
                     clicks.append(repainted(notebook, cancel.click, "[role=status]", "stopped"))
                 yield Measured(f"{case.widget}: Cancel {case.job}, to “stopped”", clicks)
                 if notebook.faults:
                     raise SystemExit(f"the browser saw faults: {notebook.faults}")
                 notebook.close()
+            yield from compared(context, lab, name)
+
+
+def compared(context: BrowserContext, lab: Lab, name: str) -> Iterator[Measured]:
+    """Sliders of a widget alone and in the workbench, in turns."""
+    made = {
+        "alone": f"ReliabilityWidget(rw.demo({name!r}))",
+        "in the workbench": f"Workbench(rw.demo({name!r}), tab='reliability')",
+    }
+    opened = {}
+    for place, call in made.items():
+        path = lab.folder / f"{place}.ipynb"
+        write_notebook(path, f"import reliab_widgets as rw\nrw.widgets.{call}")
+        notebook = Notebook(context, lab, path.name)
+        notebook.run_all()
+        opened[place] = notebook, notebook.page.locator(INNERMOST)
+        expect(status(opened[place][1])).to_contain_text("● ready", timeout=180_000)
+    for label, what in {"handle:temperature": "temperature", "Bins": "number of bins"}.items():
+        found: dict[str, list[float]] = {place: [] for place in opened}
+        for _ in range(TURNS):
+            for place, (notebook, widget) in opened.items():
+                notebook.page.bring_to_front()  # a page behind is not painted
+                found[place] += sliding(notebook, widget, label)
+        for place, seconds in found.items():
+            yield Measured(f"ReliabilityWidget {place}: {what}", seconds)
+        alone, within = found.values()
+        ratios = [one / other for one, other in zip(within, alone, strict=False)]
+        yield Measured("the latter in units of the former", ratios, "")
+    for notebook, _ in opened.values():
+        if notebook.faults:
+            raise SystemExit(f"the browser saw faults: {notebook.faults}")
+        notebook.close()
 
 
 def sliding(notebook: Notebook, widget: Locator, label: str) -> list[float]:
@@ -102,7 +135,7 @@ def sliding(notebook: Notebook, widget: Locator, label: str) -> list[float]:
     handle = slider.first if live else labelled(widget, label).locator(".noUi-handle")
     handle.focus()
     page.keyboard.press("Home")
-    page.wait_for_timeout(3 * SECOND)
+    page.wait_for_timeout(3000)
     steps, at = [], handle.get_attribute
     most = slider.count() - 1 if label.endswith(":") else PRESSES
     most = PRESSES // 2 if label.startswith("grid:") else most  # a row of cells

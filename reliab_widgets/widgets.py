@@ -10,10 +10,12 @@ if TYPE_CHECKING:
     from .analyses.pruning.widget import PruningWidget as PruningWidget
     from .analyses.reliability.widget import ReliabilityWidget as ReliabilityWidget
     from .analyses.saliency.widget import SaliencyWidget as SaliencyWidget
+    from .ui.address import address as address
+    from .ui.address import asked as asked
     from .workbench.widget import Workbench as Workbench
 
 _HOMES = {f"{name}Widget": f".analyses.{word}.widget" for word, name in ANALYSES.items()}
-_HOMES["Workbench"] = ".workbench.widget"
+_HOMES |= {"Workbench": ".workbench.widget", "address": ".ui.address", "asked": ".ui.address"}
 __all__ = [*_HOMES]
 
 

@@ -147,8 +147,11 @@ def test_one_network_is_kept_and_what_is_not_looked_at_is_let_go(subject: rw.Sub
         ({"model": "best"}, "no such variant"),
         ({"image": "untrained"}, "no such variant"),
         ({"against": "dark"}, "no such variant"),
-        ({"index": 40}, "no such image"),
-        ({"index": -1}, "no such image"),
+        ({"index": 40}, "there are 40 images"),
+        ({"index": "first"}, "index chooses no images"),
+        ({"target": "zebra"}, "no such target"),
+        ({"temperature": 0}, "temperature must be"),
+        ({"seed": -1}, "seed"),
     ],
 )
 def test_what_is_not_there_cannot_be_chosen(
@@ -156,7 +159,7 @@ def test_what_is_not_there_cannot_be_chosen(
 ) -> None:
     bench = Bench(subject)
     before = bench.state()
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises((TypeError, ValueError, IndexError), match=said):
         bench.select(**chosen)
     assert bench.state() == before
 
@@ -502,6 +505,59 @@ def htmls(box: W.Widget) -> list[W.HTML]:
     if isinstance(box, W.HTML):
         return [box]
     return [it for child in getattr(box, "children", ()) for it in htmls(child)]
+
+
+# --- chosen at first ----------------------------------------------------------------------------
+
+
+def test_the_address_of_a_page_sets_a_workbench(
+    subject: rw.Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = {
+        "tab": "reliability",
+        "model": "10 % pruned",
+        "index": -1,
+        "target": "cat",
+        "bins": 10,
+        "label": "all",
+    }
+    ending = rw.widgets.address(wanted)
+    monkeypatch.setenv("QUERY_STRING", f"{ending[1:]}&voila-theme=dark")
+    assert rw.widgets.asked() == wanted
+    made = Workbench(subject, preset=rw.widgets.asked())
+    assert made.bench.state()["model"] == "10 % pruned"
+    assert (made.bench.index, made.bench.target) == (39, subject.classes.index("cat"))
+    assert (made.tabs.tab, made.widget.state()["bins"]) == ("reliability", 10)
+    made.close()
+
+
+@pytest.mark.parametrize("value", [3, 0.25, True, None, (1, 2), "3", "cat", "true", "", "a b & ü%"])
+def test_a_value_in_an_address_stays_what_it_is(
+    value: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QUERY_STRING", rw.widgets.address({"knob": value})[1:])
+    (read,) = rw.widgets.asked().values()
+    assert read == value
+    assert type(read) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("preset", "said"),
+    [
+        ({"index": 99}, "there are 40 images"),
+        ({"tab": "best"}, "no such tab"),
+        ({"model": "best"}, "no such variant"),
+        ({"tab": "reliability", "bims": 3}, "no knob 'bims'"),
+        ("reliability", "preset is not a dict"),
+    ],
+)
+def test_a_preset_that_cannot_be_is_refused_and_leaves_nothing(
+    subject: rw.Subject, preset: Any, said: str
+) -> None:
+    before = len(_instances)
+    with pytest.raises((TypeError, ValueError, IndexError), match=said):
+        Workbench(subject, tab="reliability", preset=preset)
+    assert len(_instances) == before
 
 
 # --- photograph, story, file --------------------------------------------------------------------

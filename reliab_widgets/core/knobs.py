@@ -402,6 +402,21 @@ class Positions(Kind):
 
 
 @dataclass(frozen=True)
+class Position(Kind):
+    """Which image, by its position.
+
+    Examples
+    --------
+    >>> Position().check("index", -1, range(10))
+    9
+    """
+
+    def check(self, name: str, value: Any, about: Any) -> int:
+        """Return a position that is not negative."""
+        return positions(name, [_scalar(value)], len(about))[0]
+
+
+@dataclass(frozen=True)
 class AnotherSubject(Kind):
     """A Subject beside the examined one, such as a calibration set."""
 

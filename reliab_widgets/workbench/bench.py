@@ -11,6 +11,7 @@ import numpy as np
 import traitlets
 
 from ..core.engine import Progress, Recent
+from ..core.knobs import Auto, ClassOf, Kind, Position, Real, Whole
 from ..core.subject import Subject, check_subject
 from ..core.wording import problem
 from ..ops.calibration.calibrated import calibrated
@@ -29,6 +30,15 @@ START = (
     Variant("corrupted", {"corruption": "noise 3"}),
 )
 """What is offered at first."""
+
+
+SHARED: Mapping[str, Kind] = {
+    "index": Position(),
+    "target": Auto(ClassOf()),
+    "temperature": Real(above=0, why="logits are divided by it"),
+    "seed": Whole(0, 2**32 - 1, "it seeds a generator"),
+}
+"""What all widgets share beside network and images."""
 
 
 class View(NamedTuple):
@@ -104,17 +114,15 @@ class Bench(traitlets.HasTraits):
 
         Raises
         ------
-        ValueError
-            There is no such image or variant.
+        TypeError, ValueError, IndexError
+            There is no such image, class or variant.
         """
         for name, what in (("model", "model"), ("image", "image")):
             if name in traits and traits[name] not in self.named(what):
                 self._refuse(name, traits[name], self.named(what))
         if traits.get("against") and traits["against"] not in self.rivals():
             self._refuse("against", traits["against"], self.rivals())
-        if "index" in traits and not 0 <= traits["index"] < len(self.given):
-            fix = f"Choose index= from 0 to {len(self.given) - 1}"
-            raise ValueError(problem("there is no such image", f"got {traits['index']}", fix))
+        traits |= {n: SHARED[n].check(n, it, self.given) for n, it in traits.items() if n in SHARED}
         view = {name: traits.get(name, getattr(self, name)) for name in ("model", "image")}
         if traits.get("against", self.against) in view.values():
             traits["against"] = ""  # nothing is shown behind itself

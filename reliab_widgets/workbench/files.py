@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from ..core.knobs import Place
 from ..core.subject import Subject
 from ..core.wording import named, problem
 from ..ui.export import tuples
-from .story import Story
+from .story import Step, Story
 from .variants import Variant, variant
 
 if TYPE_CHECKING:
@@ -129,6 +130,28 @@ def restore(workbench: Workbench, told: dict[str, Any]) -> None:
         tabs.explorer(word).set(**_settings(settings))
     workbench.show(told["tab"])
     workbench.story.put(Story.read(told["story"]))
+
+
+def choose(workbench: Workbench, told: Mapping[str, Any]) -> None:
+    """Choose the tab, what all share, and whatever else is told as settings of the tab's widget.
+
+    Raises
+    ------
+    TypeError, ValueError
+        There is no such thing, or it cannot have that value.
+    """
+    rest = dict(told)
+    tab = rest.pop("tab", workbench.tabs.tab)
+    shared = {name: rest.pop(name) for name in workbench.bench.state() if name in rest}
+    workbench.select(**shared)
+    widget = workbench.show(tab)
+    if settings := {**rest.pop("settings", {}), **rest}:
+        widget.set(**settings)
+
+
+def go_back(workbench: Workbench, step: Step) -> None:
+    """Choose what was chosen at a step of the story."""
+    choose(workbench, step.state)
 
 
 def _settings(values: dict[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from .bench import Bench
 from .chips import Chips
 from .page import Page
 from .side import shown
-from .story import Step, Story
+from .story import Story
 from .strip import Strip
 from .tabs import TABS, Tabs
 from .variants import variant
@@ -43,11 +43,13 @@ class Workbench(W.VBox):
         Other networks with the same classes, such as another checkpoint, by their names.
     tab : str
         The analysis that is seen first, or ``"2 × 2"`` for all.
+    preset : mapping, optional
+        What is chosen first, as `select` takes it; also ``tab`` and settings of its widget.
 
     Raises
     ------
     TypeError, ValueError
-        There is no Subject, or no such analysis.
+        There is no Subject, or no such analysis or choice.
 
     Examples
     --------
@@ -61,16 +63,18 @@ class Workbench(W.VBox):
     _closed = True  # until it has been made
 
     @plainly()
-    def __init__(self, subject: Subject, *, models: Any = None, tab: str = "saliency") -> None:
+    def __init__(
+        self, subject: Subject, *, models: Any = None, tab: str = "saliency", preset: Any = None
+    ) -> None:
         check_subject(subject)
         TABS.check("tab", tab, subject)
-        if not (models is None or isinstance(models, Mapping)):
-            fix = "Pass models={'name': subject}"
-            raise TypeError(problem("models is not a dict", f"got {type(models).__name__}", fix))
+        _check_dict("models", models, "{'name': subject}")
+        _check_dict("preset", preset, "{'index': 42}")
         self.bench = Bench(subject, models or {})
         self._copy = StaticCopy(self.guard)
         writes = {"Card": self.card, "Save": self.save}
-        acts = (self.go_on_with, self._go_back, writes, self.photograph)
+        go_back = partial(files.go_back, self)
+        acts = (self.go_on_with, go_back, writes, self.photograph)
         self._page = Page(self._copy.hiding, *acts, subject.classes)
         self.story = Story(lambda: self._page.tell(self.story))
         self._is_new, self._closed = True, False
@@ -83,7 +87,11 @@ class Workbench(W.VBox):
             self.add_class(name)
         cells.register(self)
         self.bench.observe(lambda _: self._look(), ["index", "model", "image", "temperature"])
-        self.show(tab)
+        try:
+            files.choose(self, {"tab": tab, **(preset or {})})
+        except Exception:
+            self.close()
+            raise
 
     # ------------------------------------------------------------------ what others call
     @property
@@ -110,7 +118,7 @@ class Workbench(W.VBox):
 
         Raises
         ------
-        TypeError, ValueError
+        TypeError, ValueError, IndexError
             There is no such thing, image or variant.
         """
         known = self.bench.state()
@@ -271,13 +279,12 @@ class Workbench(W.VBox):
                 explorer = self.tabs.explorers[word]
                 self.story.add(steps.found(word, explorer, self.bench))
 
-    def _go_back(self, step: Step) -> None:
-        state = dict(step.state)
-        tab, settings = state.pop("tab", None), state.pop("settings", {})
-        self.bench.select(**state)
-        if tab:
-            self.show(tab).set(**settings)
-
     def _ipython_display_(self) -> None:
         self.widget.page.picture.displayed()
         self._copy.display_with(self, super()._repr_mimebundle_())
+
+
+def _check_dict(name: str, given: Any, example: str) -> None:
+    if not (given is None or isinstance(given, Mapping)):
+        seen, fix = f"got {type(given).__name__}", f"Pass {name}={example}"
+        raise TypeError(problem(f"{name} is not a dict", seen, fix))

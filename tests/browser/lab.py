@@ -11,12 +11,13 @@ import struct
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from playwright.sync_api import BrowserContext, Locator, Page, Playwright, WebSocket, expect
 
@@ -72,17 +73,15 @@ def browser(playwright: Playwright, executable: str, profile: Path) -> Iterator[
         context.close()
 
 
-class Lab:
-    """A JupyterLab server: serves ``folder``, keeps everything of its own in ``scratch``."""
+class Server:
+    """A Jupyter application that serves pages; it keeps everything of its own in ``scratch``."""
 
-    def __init__(self, folder: Path, scratch: Path) -> None:
-        self.folder, self.scratch = folder, scratch
+    def __init__(self, app: str, *arguments: str, scratch: Path) -> None:
+        self.scratch = scratch
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
-        for plugin, values in SETTINGS.items():
-            self.set(plugin, values)
         mine = {
             f"JUPYTER_{part}_DIR": str(scratch / part.lower())
             for part in ("CONFIG", "DATA", "RUNTIME")
@@ -93,34 +92,25 @@ class Lab:
         mine["PYTHONPATH"] = str(ROOT)
         environment = os.environ | mine
         environment.pop("MPLBACKEND", None)  # set for the tests, not by users
-        command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
-        command += [f"--ServerApp.port={port}", f"--ServerApp.root_dir={folder}"]
-        command += ["--ServerApp.ip=127.0.0.1", "--ServerApp.port_retries=0"]
-        command += ["--IdentityProvider.token=", "--expose-app-in-browser", "--LabApp.news_url="]
-        command += ["--LabApp.extension_manager=readonly"]
+        command = [sys.executable, "-m", app, "--no-browser", f"--port={port}", *arguments]
         self._log = scratch / "server.log"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
 
-    def set(self, plugin: str, values: dict[str, Any]) -> None:
-        """Write settings of JupyterLab; pages opened from now on follow them."""
-        package, name = plugin.split(":")
-        path = self.scratch / "settings" / package / f"{name}.jupyterlab-settings"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(values))
-
-    def __enter__(self) -> Lab:
+    def __enter__(self) -> Self:
         end = time.monotonic() + 90
         while time.monotonic() < end and self._process.poll() is None:
             try:
                 with urllib.request.urlopen(f"{self.url}/api/status", timeout=5):
                     return self
+            except urllib.error.HTTPError:
+                return self  # Voila answers, though it has no such page
             except OSError:
                 time.sleep(0.2)
         self.__exit__()
-        raise RuntimeError(f"JupyterLab did not start:\n{self._log.read_text()[-3000:]}")
+        raise RuntimeError(f"the server did not start:\n{self._log.read_text()[-3000:]}")
 
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
@@ -129,6 +119,28 @@ class Lab:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+class Lab(Server):
+    """A JupyterLab server that serves ``folder``."""
+
+    def __init__(self, folder: Path, scratch: Path) -> None:
+        self.folder, self.scratch = folder, scratch
+        for plugin, values in SETTINGS.items():
+            self.set(plugin, values)
+        super().__init__(
+            "jupyterlab", "--allow-root", f"--ServerApp.root_dir={folder}",
+            "--ServerApp.ip=127.0.0.1", "--ServerApp.port_retries=0", "--IdentityProvider.token=",
+            "--expose-app-in-browser", "--LabApp.news_url=", "--LabApp.extension_manager=readonly",
+            scratch=scratch,
+        )  # fmt: skip
+
+    def set(self, plugin: str, values: dict[str, Any]) -> None:
+        """Write settings of JupyterLab; pages opened from now on follow them."""
+        package, name = plugin.split(":")
+        path = self.scratch / "settings" / package / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(values))
 
 
 def write_notebook(path: Path, *cells: str) -> None:
