@@ -54,7 +54,7 @@ OPS = ["ops.*"]
 UI = ["ui", "ui.*"]
 OWN = "analyses.{word}"
 # A long picture stands in several files; words and numbers of it and of a result in others.
-DRAWINGS_OF = ("drawing", "charts", "course", "maps", "marks", "ruler", "table")
+DRAWINGS_OF = ("drawing", "charts", "columns", "course", "maps", "marks", "ruler", "table")
 TOLD_BY = ("sentences", "values")
 DRAWN = [f"analyses.*.{name}" for name in DRAWINGS_OF]
 PARTS = [f"{OWN}.{name}" for name in (*DRAWINGS_OF, *TOLD_BY)]

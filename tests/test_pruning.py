@@ -507,6 +507,16 @@ def test_views_are_checked(result: Pruning) -> None:
         result.plot(levels=0.3)
 
 
+def test_where_nothing_is_known_nothing_is_lost(subject: Subject) -> None:
+    truth = (subject.logits.argmax(1) + 1) % len(subject.classes)
+    wrong = subject.replaced(labels=truth)
+    result = rw.pruning(wrong, levels=(0.5,), images=40, calibration_images=20)
+    assert result.accuracy[0, 0] == 0
+    assert result.reading(level=0.5).startswith(
+        "There is nothing to lose: the whole network is right on 0.0 % of the images, guessing"
+    )
+
+
 def test_classes_without_images_are_in_no_sentence(subject: Subject) -> None:
     one = [int(k) for k in np.flatnonzero(subject.labels.numpy() == int(subject.labels.max()))[:3]]
     result = rw.pruning(subject, levels=(0.3, 0.6), images=one)

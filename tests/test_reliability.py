@@ -400,3 +400,11 @@ def test_the_triangle_is_taken_too_unless_the_ring_lies_there(subject: Subject) 
     for best, targets in ((None, 1), (1.0, 1), (2.0, 2)):
         (fit,) = result.plot(best=best).findobj(lambda it: it.get_gid() == "method:temperature")
         assert len(fit.get_paths()) == targets
+
+
+def test_numbers_that_read_alike_are_no_difference() -> None:
+    subject = rw.demo("resnet20")[:200]
+    raw = rw.reliability(subject)
+    hardly = rw.reliability(subject, method="temperature", temperature=1.00001)
+    assert raw.metric("nll") != hardly.metric("nll")
+    assert raw.against(hardly) == "Against the pin: no difference."

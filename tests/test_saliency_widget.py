@@ -203,21 +203,21 @@ def test_what_opposes_beyond_a_third_of_the_scale_carries_a_dot() -> None:
     values = np.zeros((SIZE, SIZE))
     values[3, 5], values[4, 5], values[5, 5] = -3.0, -0.99, 3.0
     result = made_up(("black",), hyper_maps=values[None, None, None])
-    (column, _) = Maps.on(drawn(result, clip=100)).columns
+    (_, column, _) = Maps.on(drawn(result, clip=100)).columns
     corners = column.dots.patch.get_path().vertices
     side = SIDE / SIZE
     np.testing.assert_allclose(corners.mean(0)[0], Maps.lefts[1] + 5.5 * side, atol=side / 5)
     assert corners[:, 1].min() == pytest.approx(TOP + 3.4 * side)  # a fifth of the side
     assert corners[:, 1].max() == pytest.approx(TOP + 3.6 * side)
     assert len(corners) == 5
-    (column, _) = Maps.on(drawn(result, clip=100, polarity="magnitude")).columns
+    (_, column, _) = Maps.on(drawn(result, clip=100, polarity="magnitude")).columns
     assert not column.dots.patch.get_visible()
 
 
 def test_a_dark_page_gets_maps_of_its_own() -> None:
     figure = made_up(("black", "white")).plot()
     plain, themed = svg(figure), svg(figure, themed=True)
-    for number_ in range(4):  # two maps and their bars
+    for number_ in range(2, 6):  # two maps and their bars; the image stands in the first column
         assert f"rw-light-{number_}" in themed
         assert f"rw-dark-{number_}" in themed
         assert f"rw-dark-{number_}" not in plain
@@ -492,7 +492,7 @@ def test_a_pin_of_the_same_image_is_outlined_and_of_another_not() -> None:
         (made_up(score="logit"), False),
         (made_up(target=np.array([1])), False),
     ):
-        first, second = Maps.on(drawn(result, pinned)).columns
+        _, first, second = Maps.on(drawn(result, pinned)).columns
         assert first.ghost.patch.get_visible() == outlined
         assert not second.ghost.patch.get_visible()  # noise was not pinned
         curves = DeletionCurves.on(drawn(result, pinned, part="deletion")).pinned
@@ -500,6 +500,59 @@ def test_a_pin_of_the_same_image_is_outlined_and_of_another_not() -> None:
         assert not len(curves[1].get_xdata())
     assert "pinned" in texts(drawn(made_up(), made_up()))
     assert "pinned" not in texts(drawn(made_up(), off(made_up(), 0.5)))
+
+
+def test_a_map_stands_between_the_one_behind_and_its_control() -> None:
+    def result(sign: float, subject: str) -> Saliency:
+        ramp = np.linspace(-1, 1, SIZE * SIZE).reshape(SIZE, SIZE)
+        ramp[0, 0] = 1.0  # of the first and the third, and -1 of the second
+        maps = np.stack([sign * ramp, ramp])[None, None].astype(np.float32)
+        return made_up(("black", "white"), subject=subject, hyper_maps=maps, score="logit")
+
+    behind, now, control = (
+        result(1.0, "net"), result(-1.0, "net, attacked"), result(1.0, "net, signs"),
+    )  # fmt: skip
+    figure = now.plot(pinned=behind, control=control, versus="behind", clip=100)
+    (zero, first), (_, second), (_, third) = pictures(figure)
+    assert zero < SIDE / 2  # where the image would be
+    assert (first == third).all()
+    assert (first != second).any()
+    words = texts(figure)
+    assert {"net", "attacked", "Control: signs", "Like that of net?", "−1.00", "1.00"} <= set(words)
+    assert "The image" not in words
+    assert {"ρ over 256 pixels, 1 image", "credit in logit of cat, from black"} <= set(words)
+    (grid,) = Maps.on(figure).grids.values()
+    assert grid.texts[0] == "row 1, column 1: net +1.00, attacked −1.00, signs +1.00"
+    assert (
+        now.against(behind, versus="behind")
+        == "Against net: the maps contradict each other (ρ = −1.00)."
+    )
+    assert now.reading(versus="behind").startswith(
+        "The maps explain the logit of cat, compared with black. Controls: an untrained net"
+    )
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        None,
+        made_up(index=np.array([8])),
+        made_up(target=np.array([1])),
+        made_up(score="logit"),
+        made_up(("noise",)),
+    ],
+)
+def test_without_a_map_to_stand_beside_there_are_two_nothings(behind: Saliency | None) -> None:
+    words = texts(drawn(made_up(), behind, versus="behind", control=made_up()))
+    assert {"The image", "Compared with black", "Compared with white"} <= set(words)
+
+
+def test_the_ring_on_the_ruler_shows_the_map_behind() -> None:
+    def marks(behind: Saliency) -> set[str | None]:
+        return {g.get("id") for g in parsed(svg(drawn(made_up(), behind))).iter(f"{SVG}g")}
+
+    assert "versus:behind" in marks(made_up(subject="other"))
+    assert "versus:behind" not in marks(made_up(("noise", "blur")))
 
 
 @pytest.mark.parametrize("name", [HOSTILE, "$100 and $200", r"$\nonsense$", "a_b^c", "čáp\n"])
@@ -537,7 +590,7 @@ def test_images_of_any_size_fit(size: tuple[int, int, int]) -> None:
         path_maps=np.zeros((2, 5, height, width), np.float16),
     )
     drawing = Maps.on(drawn(result, alpha=0.5))
-    left, right, bottom, top = drawing.columns[0].map.light.get_extent()
+    left, right, bottom, top = drawing.columns[1].map.light.get_extent()
     assert max(right - left, bottom - top) == pytest.approx(SIDE)
     assert (right - left) / (bottom - top) == pytest.approx(width / height)
     grid = drawing.grids["cell"]

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import subprocess
 import sys
 import time
@@ -15,11 +16,13 @@ import pytest
 import torch
 from ipywidgets.widgets.widget import _instances
 from PIL import Image
+from scipy.stats import spearmanr
 from torch import nn
 
 import reliab_widgets as rw
 from reliab_widgets.analyses import ANALYSES
 from reliab_widgets.ui import worker
+from reliab_widgets.ui.words import Chip
 from reliab_widgets.widgets import Workbench
 from reliab_widgets.workbench.bench import CLEAN, GIVEN, Bench, View
 from reliab_widgets.workbench.story import Step, Story
@@ -396,26 +399,39 @@ def test_prune_then_explain_with_the_untrained_control(
 @pytest.mark.slow("maps of three variants of an image")
 def test_attack_then_explain(bench: Workbench, subject: rw.Subject) -> None:
     ready(bench, "propagation")
-    bench.select(index=1)
+    bench.select(index=3)
     rest(bench)
     bench.go_on_with("attacked image")
     bench.select(against=CLEAN)
-    result = ready(bench, "saliency")
+    result = ready(bench, "saliency", steps=64)
     assert bench.widget.state()["score"] == "logit"  # as a probability it is 0, and noise
-    knobs = {"target": "true", "score": "logit", "steps": 8, "baselines": ("black", "white")}
-    attacked = rw.attack(subject, steps=3, images=[1])
-    by_hand = rw.saliency(attacked, index=1, **knobs)
+    knobs = {"target": "true", "score": "logit", "steps": 64, "baselines": ("black", "white")}
+    attacked = rw.attack(subject, steps=3, images=[3])
+    by_hand = rw.saliency(attacked, index=3, **knobs)
     torch.testing.assert_close(torch.tensor(result.maps), torch.tensor(by_hand.maps))
-    clean = rw.saliency(subject, index=1, **knobs)
-    noisy = rw.saliency(rw.noisy(subject, images=[1]), index=1, **knobs)
+    clean = rw.saliency(subject, index=3, **knobs)
+    noisy = rw.saliency(rw.noisy(subject, images=[3]), index=3, **knobs)
     for told, expected in zip(bench.widget.work.shown.others, (clean, noisy), strict=True):
         torch.testing.assert_close(torch.tensor(told.maps), torch.tensor(expected.maps))
-    assert "Control: resnet20, random signs 8/255, against resnet20" in bench.widget.work.said
+    like = [
+        spearmanr(it.maps[0, 0].ravel(), clean.maps[0, 0].ravel())[0] for it in (by_hand, noisy)
+    ]
+    said = bench.widget.work.said
+    assert said.startswith("Against resnet20: the maps ")
+    told = [float(it.replace("−", "-")) for it in re.findall(r"\(ρ = (\S+)\)", said)[:2]]
+    assert told == [pytest.approx(it, abs=0.0051) for it in like]
+    assert "Control, random signs 8/255: the maps " in said
+    assert bench.widget.views()["versus"] == "behind"
+    bench.select(against="")
+    rest(bench)
+    assert bench.widget.views()["versus"] == "baseline"
 
 
 def test_attack_then_calibrate(bench: Workbench, subject: rw.Subject) -> None:
     bench.select(image=bench.add("attack", attack="fgsm", epsilon=2 / 255), against=CLEAN)
     result = ready(bench, "reliability")
+    (shows,) = [it.text for it in bench.widget.chips(result) if isinstance(it, Chip)]
+    assert shows == "shows: attacked, FGSM 2/255, no repair"
     by_hand = rw.reliability(rw.attack(subject, attack="fgsm", epsilon=2 / 255))
     assert result.metric("ece") == by_hand.metric("ece")
     clean, noisy = bench.widget.work.shown.others

@@ -24,7 +24,7 @@ import numpy as np
 
 from .wording import named, nearest, problem
 
-HANDED_ON = ("executor", "progress", "partial", "pinned")
+HANDED_ON = ("executor", "progress", "partial", "pinned", "control")
 """Keywords that say how to run or what to draw behind; they are no knobs of a result."""
 
 Fact: TypeAlias = Any

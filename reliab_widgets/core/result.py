@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -222,20 +223,28 @@ class Result(Record):
         return self.plot()._repr_png_()
 
 
+BEHIND = ("pinned", "control")
+"""Results of the same class that ``draw`` takes to show them behind; not every one draws both."""
+
+
 def _checked_draw(draw: Callable[..., None], views: Mapping[str, Knob]) -> Callable[..., None]:
     """Let ``draw`` take views in normal form only, hold the lock, and see ghosts of its class."""
+    behind = [name for name in BEHIND if name in inspect.signature(draw).parameters]
 
     @functools.wraps(draw)
-    def locked(self: Result, figure: Figure, *, pinned: Result | None = None, **given: Any) -> None:
+    def locked(self: Result, figure: Figure, **given: Any) -> None:
         from .drawing import LOCK, readable
 
+        ghosts = {name: given.pop(name, None) for name in BEHIND}
         shown = checked_knobs(views, given, self, f"the picture of {type(self).__name__}")
-        ghost: Any = pinned
-        if not (ghost is None or isinstance(ghost, Result)):
-            fix = "Pass pinned= as another result of the same analysis"
-            raise TypeError(problem("pinned is no result", f"got {type(ghost).__name__}", fix))
+        for name, ghost in ghosts.items():
+            if not (ghost is None or isinstance(ghost, Result)):
+                fix = f"Pass {name}= as another result of the same analysis"
+                raise TypeError(problem(f"{name} is no result", f"got {type(ghost).__name__}", fix))
+            if not isinstance(ghost, type(self)):
+                ghosts[name] = None
         with LOCK:
-            draw(self, figure, pinned=ghost if isinstance(ghost, type(self)) else None, **shown)
+            draw(self, figure, **{name: ghosts[name] for name in behind}, **shown)
             readable(figure)
 
     locked.__signature__ = without_kinds(draw, views)  # type: ignore[attr-defined]

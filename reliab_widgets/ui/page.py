@@ -135,6 +135,7 @@ class Page:
         ]
         for part in [*parts[:2], parts[6], self.files]:
             part.add_class("rw-row")
+        parts[0].add_class("rw-head")
         parts[1].add_class("rw-context")
         parts[6].add_class("rw-actions")
         parts[4].add_class("rw-stage")

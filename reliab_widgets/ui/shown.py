@@ -36,13 +36,23 @@ class Shown:
     others: tuple[Any, ...] = ()
 
     @property
+    def other(self) -> Any:
+        """What is shown behind; None for nothing."""
+        return self.others[0] if self.others else None
+
+    @property
+    def control(self) -> Any:
+        """What a change of the same size as that from what is behind gives, if that is known."""
+        return self.others[1] if len(self.others) > 1 else None
+
+    @property
     def settings(self) -> dict[str, Any]:
         """Every setting with which it was computed and drawn."""
         return self.state | self.less
 
 
 def compared(
-    sentence: str, result: Any, ghost: Any, control: tuple[Any, ...], views: dict[str, Any]
+    sentence: str, result: Any, ghost: Any, control: Any, views: dict[str, Any], pinned: bool
 ) -> str:
     """Return a finding, and how it differs from what is shown behind; a control differs by chance.
 
@@ -52,16 +62,20 @@ def compared(
         The finding.
     result, ghost : Result
         What is shown, and what behind it.
-    control : tuple of Result
-        What a change of the same size that means nothing gives, if that is known.
+    control : Result, optional
+        What a change of the same size that means nothing gives.
     views : dict
         What is seen of them.
+    pinned : bool
+        Whether what is behind was pinned on the way; otherwise the difference is the question, and
+        is told first.
     """
-    said = [sentence, result.against(ghost, **views)]
-    for it in control:
-        words = it.against(ghost, **views)
-        said.append(f"Control: {it.subject}, {words[:1].lower()}{words[1:]}")
-    return " ".join(said)
+    said = [result.against(ghost, **views)]
+    if control is not None:
+        head, _, words = control.against(ghost, **views).partition(": ")
+        name = control.subject.removeprefix(f"{ghost.subject}, ")
+        said.append(f"Control, {name}: {words or head}")
+    return " ".join([sentence, *said] if pinned else [*said, sentence])
 
 
 def told(chips: list[Any], differs: str, stopped: bool, partial: bool) -> list[Any]:

@@ -70,6 +70,9 @@ class Special:
     alike: ClassVar[Mapping[str, Any]] = {}
     """Settings under which two variants of an image answer the same question."""
 
+    facing: ClassVar[Mapping[str, Any]] = {}
+    """Settings that show another variant beside this one."""
+
     pictured = "clean image"
     """What of an image is looked at, in words."""
 

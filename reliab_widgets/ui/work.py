@@ -78,10 +78,8 @@ class Work:
 
     @property
     def ghost(self) -> Any:
-        """What is shown behind: a pinned result, or that of the other network."""
-        if self.pinned is not None or not self.shown.others:
-            return self.pinned
-        return _kept(self.shown.others[0], self._explorer)
+        """The result that is shown behind: a pinned one, or that of the other network."""
+        return self.shown.other if self.pinned is None else self.pinned
 
     # ------------------------------------------------------------------ computing
     def compute(self, progress: Any, knobs: dict[str, Any], subject: Subject | None = None) -> Any:
@@ -185,11 +183,13 @@ class Work:
         """Draw the result at hand and tell the rest of the page."""
         explorer, result = self._explorer, self.result
         sentence, views = explorer.sentence(result), explorer.views()
-        drawn, where = _drawn(explorer, result, self.figure, self.ghost, views)
+        is_pin = self.pinned is not None
+        control = None if is_pin else self.shown.control
+        behind = {"pinned": self.ghost, "control": control}
+        drawn, where = _drawn(explorer, result, self.figure, behind, views)
         ghost = None if self.is_preview else self.ghost
         if isinstance(result, Result) and ghost is not None:
-            control = self.shown.others[1:] if self.pinned is None else ()
-            sentence = compared(sentence, result, ghost, control, views)
+            sentence = compared(sentence, result, ghost, control, views, is_pin)
         self.said = sentence if isinstance(result, Result) else ""
         self.shown.state |= views
         if drawn:
@@ -308,13 +308,13 @@ def _kept(result: Any, explorer: Explorer) -> Any:
 
 
 def _drawn(
-    explorer: Explorer, result: Any, figure: Figure, ghost: Any, views: dict[str, Any]
+    explorer: Explorer, result: Any, figure: Figure, behind: dict[str, Any], views: dict[str, Any]
 ) -> tuple[str, dict[str, Any]]:
     """Return a picture as SVG with where its handles and grids are; nothing for what is none."""
     owner = explorer.runner.owner
     with drawing.LOCK:
         if isinstance(result, Result):
-            result.draw(figure, pinned=ghost, **views)
+            result.draw(figure, **behind, **views)
             drawn = drawing.svg(figure, owner, themed=True)
             free = explorer.settings.within(drawing.handles(figure))
             return drawn, {"handles": free, "grids": drawing.grids(figure)}

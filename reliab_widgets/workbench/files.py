@@ -83,12 +83,6 @@ def read(path: Any, subject: Subject) -> dict[str, Any]:
     return told
 
 
-def damaged(path: Any, error: Exception) -> ValueError:
-    """Return what to say of a file that has not in it what it should have."""
-    seen = f"{Path(path).name}: {type(error).__name__}: {error}"
-    return ValueError(problem("the file is damaged", seen, _FIX))
-
-
 def state(workbench: Workbench) -> dict[str, Any]:
     """Return all that was chosen on a workbench, as JSON holds it."""
     bench = workbench.bench
@@ -102,14 +96,23 @@ def state(workbench: Workbench) -> dict[str, Any]:
     }
 
 
-def restore(workbench: Workbench, told: dict[str, Any]) -> None:
+def restore(workbench: Workbench, told: dict[str, Any], path: Any) -> None:
     """Choose on a workbench what a file holds: all that was chosen there, or one widget's settings.
 
     Raises
     ------
-    KeyError, TypeError, AttributeError, ValueError
-        It does not hold what it should.
+    ValueError
+        It does not hold what it should; the workbench is closed.
     """
+    try:
+        _restore(workbench, told)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        workbench.close()
+        seen = f"{Path(path).name}: {type(error).__name__}: {error}"
+        raise ValueError(problem("the file is damaged", seen, _FIX)) from error
+
+
+def _restore(workbench: Workbench, told: dict[str, Any]) -> None:
     bench, tabs = workbench.bench, workbench.tabs
     if "analysis" in told:
         word, settings = told["analysis"], _settings(told["settings"])

@@ -116,6 +116,7 @@ class Link:
     def _imposing(self) -> dict[str, Any]:
         """The settings that the chosen variants mean to the widget."""
         told = {n: value for it in self._own for n, value in it.knobs.items()}
+        told |= self.explorer.facing if self.bench.against else {}
         return {n: value for n, value in told.items() if n in self.explorer.controls}
 
     def _prepare(self, tick: Tick) -> bool:

@@ -22,10 +22,11 @@ ABOUT = """<ul>
 <li><b>Model, Image</b>: variants. Every analysis below looks at the chosen ones; “against” shows
 another one behind, with the difference in words and, where there is one, its control.</li>
 <li><b>Row of images</b>: the chosen image is that of all analyses. Click one, or walk with Tab and
-the arrow keys.</li>
-<li><b>Tabs</b>: one analysis each, with all its controls. <b>Go on with</b> sends what a picture
-shows to all others: the attacked image, the pruned network, the temperature, the images of a
-bin.</li>
+the arrow keys. <b>Show</b> chooses which ones stand there; analyses of many images look at all of
+them, since images that were chosen by their answers say nothing of the others.</li>
+<li><b>Tabs</b>: one analysis each; <b>more</b> has its panels, and pins, code and files of it.
+<b>Go on with</b> sends what a picture shows to all others: the attacked image, the pruned network,
+the temperature, the images of a bin.</li>
 <li><b>Story</b>: what you did, each step with its number. Click a step to go back to it; the code
 of the story gives all numbers again.</li></ul>"""
 SHORT = 44
@@ -68,7 +69,7 @@ class Page:
         self._go_on, self._go_back, self._photograph = go_on, go_back, photograph
         self.side = W.HTML(layout=W.Layout(flex="0 0 196px"))
         self._sent = W.HBox([W.HTML('<span class="rw-muted">Go on with</span>')])
-        self._earlier = W.Dropdown(tooltip="Go back to any step", layout=W.Layout(width="112px"))
+        self._earlier = W.Dropdown(tooltip="Go back to any step", layout=W.Layout(width="96px"))
         self._earlier.observe(lambda change: self.guard(lambda: self._back(change["new"])), "value")
         self._steps = W.HBox([self._earlier], layout=W.Layout(flex="1 1 0"))
         self._told: list[Step] = []
@@ -81,7 +82,7 @@ class Page:
         self._alert = W.HBox([self._card, self._button("Dismiss", "Put this away", self.calm)])
         self._alert.layout.display = "none"
         self._alert.add_class("rw-alert")
-        self._help = W.HTML(ABOUT, layout=W.Layout(display="none"))
+        self._help = W.HTML(layout=W.Layout(display="none"))
         self._help.add_class("rw-help")
         self._code = W.Textarea(
             layout=W.Layout(width="auto", height="180px", display="none"),
@@ -93,19 +94,19 @@ class Page:
             tooltip="Add a picture of your own to the images",
         )
         self._upload.observe(lambda change: self.guard(lambda: self._take(change["new"])), "value")
-        known = [("class not known", UNKNOWN), *((name, k) for k, name in enumerate(classes))]
+        known = [("its class: not known", UNKNOWN), *((name, k) for k, name in enumerate(classes))]
         self._label = W.Dropdown(
             options=known,
             tooltip="The true class of your photo",
-            layout=W.Layout(width="190px"),
+            layout=W.Layout(width="182px"),
         )
-        question = '<div class="rw-title">One model, one image, one story</div>'
-        title = W.HTML(words.STYLE + hiding + question, layout=W.Layout(flex="1 1 auto"))
+        self._style = words.STYLE + hiding
+        self._title = W.HTML(layout=W.Layout(flex="1 1 auto"))
         about = self._button("?", "What is where", lambda: toggle(self._help))
         about.add_class("rw-round")
-        self._head = W.HBox([title, about])
+        self._head = W.HBox([self._title, about])
         actions = [
-            self._button("Code of the story", "Show Python text that gives all numbers again",
+            self._button("Code", "Show Python text that gives all numbers again",
                          self._toggle_code),
             *(self._button(text, f"{text}: write a file", partial(self._write, act))
               for text, act in write.items()),
@@ -120,10 +121,18 @@ class Page:
         """Return everything from top to bottom."""
         right = W.VBox([tabs, self._sent], layout=W.Layout(flex="1 1 640px"))
         right.add_class("rw-right")
-        main = W.HBox([W.VBox([self.side, self._label, self._upload]), right])
+        left = W.VBox([self.side, self._upload, self._label], layout=W.Layout(flex="0 0 196px"))
+        main = W.HBox([left, right])
         main.add_class("rw-main")
         below = [self._story, self._saved, self._code]
         return [self._head, self._help, chips, self._alert, strip, main, *below]
+
+    def ask(self, question: str, about: str) -> None:
+        """Show the question of what is open, and under "?" what its marks mean."""
+        self._title.value = (
+            f'{self._style}<div class="rw-title">{html.escape(typeset(question))}</div>'
+        )
+        self._help.value = ABOUT + about
 
     def offer(self, found: Sequence[Sent]) -> None:
         """Offer what the open pictures show to all other analyses."""

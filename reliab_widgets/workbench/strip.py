@@ -19,7 +19,7 @@ from .bench import GIVEN, Bench
 
 SHOWN = 8
 """Images in a row."""
-SIDE, STEP, HEIGHT = 52, 88, 84
+SIDE, STEP, HEIGHT = 48, 88, 78
 """Pixels of an image, from one to the next, and of the row."""
 UNSURE = 0.6
 """Below this probability of its answer the network is called unsure."""
@@ -43,7 +43,7 @@ class Strip(W.HBox):
         self._known: tuple[np.ndarray, np.ndarray] | None = None
         self.which = W.Dropdown(options=[("all images", "all")], description="Show",
                                 tooltip="Which images stand in the row")  # fmt: skip
-        self.sort = W.Dropdown(options=SORTS, description="Sorted by",
+        self.sort = W.Dropdown(options=SORTS, description="Sort by",
                                tooltip="How they are sorted, the lowest first")  # fmt: skip
         self.stage = Stage(HEIGHT, self._chosen, lambda *_: None)
         self._buttons = []
@@ -51,7 +51,7 @@ class Strip(W.HBox):
             button = W.Button(description=text, tooltip=tip, layout=W.Layout(width="28px"))
             button.on_click(lambda _, way=way: self._turn(way))
             self._buttons.append(button)
-        choice = W.VBox([self.which, self.sort], layout=W.Layout(flex="0 0 150px"))
+        choice = W.VBox([self.which, self.sort], layout=W.Layout(flex="0 0 170px"))
         choice.add_class("rw-controls")
         self.stage.layout.flex = "1 1 0"
         super().__init__([choice, self._buttons[0], self.stage, self._buttons[1]])
@@ -182,7 +182,7 @@ class Strip(W.HBox):
                 p = self._known[0][index]
                 right = p.argmax() == labels[index]
                 told = (
-                    f"{'✓' if right else '✗'} {short(classes[p.argmax()], 7)} {100 * p.max():.0f}"
+                    f"{'✓' if right else '✗'} {short(classes[p.argmax()], 6)} {100 * p.max():.0f}"
                 )
                 full += f", says {classes[p.argmax()]} {100 * p.max():.0f} %"
                 colour = "var(--rw-muted)" if right else "var(--rw-orange)"
@@ -194,7 +194,7 @@ class Strip(W.HBox):
                 f'<rect x="{x}" y="1" width="{STEP - 6}" height="{HEIGHT - 4}" rx="3" '
                 f'style="fill: {tint}; stroke: {frame}; stroke-width: {2 if chosen else 0}; '
                 'pointer-events: all"/>'
-                f'<image href="{source}" x="{x + (STEP - 6 - SIDE) / 2}" y="6" width="{SIDE}" '
+                f'<image href="{source}" x="{x + (STEP - 6 - SIDE) / 2}" y="5" width="{SIDE}" '
                 f'height="{SIDE}" preserveAspectRatio="xMidYMid meet" '
                 'style="image-rendering: auto"/>'
                 f'<text x="{x + (STEP - 6) / 2}" y="{HEIGHT - 10}" text-anchor="middle" '

@@ -19,6 +19,7 @@ from .links import Link
 
 ALL = "2 × 2"
 """The tab of all analyses at once."""
+TITLE = "One model, one image, one story"
 TABS = Choice((*ANALYSES, ALL), what="tab")
 
 
@@ -31,6 +32,8 @@ class Tabs(W.VBox):
         What they look at.
     guard : callable
         Does something and shows its error.
+    opened : callable
+        Called when another tab is shown.
     heard : callable
         ``heard(word)`` after each picture of an analysis.
 
@@ -46,9 +49,10 @@ class Tabs(W.VBox):
         self,
         bench: Bench,
         guard: Callable[[Callable[[], object]], None],
+        opened: Callable[[], object],
         heard: Callable[[str], object],
     ) -> None:
-        self._bench, self._guard, self._heard = bench, guard, heard
+        self._bench, self._guard, self._opened, self._heard = bench, guard, opened, heard
         self.explorers: dict[str, Explorer] = {}
         self.results: dict[str, Result] = {}
         self._links: dict[int, Link] = {}
@@ -62,13 +66,29 @@ class Tabs(W.VBox):
             layout=W.Layout(width="auto"),
         )
         self._linked.observe(lambda change: guard(lambda: self._follow(change["new"])), "value")
+        self._more = W.ToggleButton(
+            False,
+            description="more",
+            tooltip="Panels of what is open, and pins, code and files of it",
+            layout=W.Layout(width="auto"),
+        )
+        self._more.observe(lambda change: guard(lambda: self._unfold(change["new"])), "value")
         *each, every = self._buttons.values()
         gap = W.HTML(layout=W.Layout(flex="1 1 auto"))
-        row = W.HBox([*each, gap, self._linked, every])
+        row = W.HBox([*each, gap, self._more, self._linked, every])
         row.add_class("rw-tabs")
         self._body = W.Box(layout=W.Layout(width="100%"))
         self._body.add_class("rw-body")
+        self._unfold(False)
         super().__init__([row, self._body], layout=W.Layout(width="100%"))
+
+    @property
+    def question(self) -> tuple[str, str]:
+        """The question of what is open, and what its marks mean."""
+        if self.tab == ALL:
+            return TITLE, ""
+        kind = self.explorer(self.tab)
+        return kind.question, kind.about
 
     @property
     def shown(self) -> list[str]:
@@ -87,6 +107,7 @@ class Tabs(W.VBox):
         self._linked.value = all(self._links[id(it)].follows for it in seen)
         for word, button in self._buttons.items():
             (button.add_class if word == tab else button.remove_class)("rw-on")
+        self._opened()
         return seen[0]
 
     def explorer(self, word: str) -> Explorer:
@@ -155,6 +176,9 @@ class Tabs(W.VBox):
         for explorer in self.explorers.values():
             explorer.close()
         super().close()
+
+    def _unfold(self, more: bool) -> None:
+        (self._body.remove_class if more else self._body.add_class)("rw-folded")
 
     def _follow(self, follows: bool) -> None:
         for word in self.shown:

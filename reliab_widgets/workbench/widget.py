@@ -78,7 +78,7 @@ class Workbench(W.VBox):
         self._page = Page(self._copy.hiding, *acts, subject.classes)
         self.story = Story(lambda: self._page.tell(self.story))
         self._is_new, self._closed = True, False
-        self.tabs = Tabs(self.bench, self.guard, self._heard)
+        self.tabs = Tabs(self.bench, self.guard, self._opened, self._heard)
         self.chips = Chips(self.bench, self.guard)
         self.strip = Strip(self.bench, self.guard)
         parts = self._page.parts(self.chips, self.strip, self.tabs)
@@ -106,9 +106,7 @@ class Workbench(W.VBox):
 
     def show(self, tab: str) -> Explorer:
         """Show an analysis by its word, or all by ``"2 × 2"``, and return its widget."""
-        widget = self.tabs.show(tab)
-        self._page.offer(self.tabs.sends())
-        return widget
+        return self.tabs.show(tab)
 
     def select(self, **chosen: Any) -> Workbench:
         """Choose what all analyses look at, several things at once.
@@ -215,11 +213,7 @@ class Workbench(W.VBox):
         check_subject(subject)
         told = files.read(path, subject)
         made = cls(subject, models=models)
-        try:
-            files.restore(made, told)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            made.close()
-            raise files.damaged(path, error) from error
+        files.restore(made, told, path)
         return made
 
     def close(self) -> None:
@@ -255,6 +249,11 @@ class Workbench(W.VBox):
                 self.story.add(step)
 
         worker.submit((id(self), "side"), lambda _: self.guard(look))
+
+    def _opened(self) -> None:
+        """Show what the open tab asks, and what it offers to all others."""
+        self._page.ask(*self.tabs.question)
+        self._page.offer(self.tabs.sends())
 
     def _heard(self, word: str) -> None:
         """Take note of what an analysis has found."""

@@ -123,7 +123,7 @@ def test_prune_then_explain(bench: Locator, shot: Callable[[Locator, str], None]
     against(bench, "tiny as given")
     tab(bench, "Saliency")
     said(bench, "Against tiny")
-    said(bench, "pruned at random, against tiny")
+    said(bench, "pruned at random: the maps")
     said(bench, "untrained network")
     shot(bench, "chain2")
 
@@ -160,7 +160,7 @@ def test_the_weakest_image_through_all_tabs(
     notebook: Notebook, bench: Locator, shot: Callable[[Locator, str], None]
 ) -> None:
     go_on(bench, "images of the bin")
-    order = labelled(bench.locator(".rw-images"), "Sorted by").locator("select")
+    order = labelled(bench.locator(".rw-images"), "Sort by").locator("select")
     order.select_option(label="p of the true class")
     at_rest(notebook)
     first = bench.locator(".rw-images [data-kind=image]").first
@@ -178,7 +178,10 @@ def test_the_weakest_image_through_all_tabs(
 def test_images_are_walked_by_keys_and_every_tab_follows(
     notebook: Notebook, bench: Locator
 ) -> None:
+    headline = bench.locator(".rw-title").first
+    expect(headline).to_have_text(re.compile("When it says 90.%, is it right 9 times in 10?"))
     tab(bench, "2 × 2")
+    expect(headline).to_have_text("One model, one image, one story")
     chosen = bench.locator(".rw-images [data-kind=image][aria-pressed=true]")
     before = chosen.get_attribute("data-key")
     chosen.focus()
@@ -190,12 +193,23 @@ def test_images_are_walked_by_keys_and_every_tab_follows(
     expect(bench).to_be_visible()
 
 
+def test_panels_and_code_of_an_analysis_are_under_more(bench: Locator) -> None:
+    pin = button(body(bench), "Pin")
+    expect(pin).to_be_hidden()
+    button(bench.locator(".rw-tabs"), "more").click()
+    expect(pin).to_be_visible()
+    button(body(bench), "+ numbers").click()
+    button(bench.locator(".rw-tabs"), "more").click()
+    expect(pin).to_be_hidden()
+    expect(button(body(bench), "×").first).to_be_visible()  # what is open stays open
+
+
 def test_the_story_is_copied_saved_and_gone_back_to(
     notebook: Notebook, bench: Locator, lab: Lab
 ) -> None:
     choose(bench, "noise 3")
     ready(bench)
-    button(bench, "Code of the story").click()
+    button(bench.locator(".rw-story"), "Code").click()
     code = bench.locator(".rw-story ~ .widget-textarea textarea, textarea").last
     expect(code).to_have_value(re.compile("import reliab_widgets as rw"))
     button(bench, "Save").click()

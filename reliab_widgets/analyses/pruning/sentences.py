@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 DECIDING = ("criterion", "scope", "rounds", "protect", "calibration_images", "finetune", "seed")
 """The knobs that decide which network stands at a level."""
+GUESSED = 1.2
+"""Up to this multiple of the accuracy of a guess nothing has been learned that can be lost."""
 
 
 def summary(result: Pruning) -> str:
@@ -109,6 +111,13 @@ def _finding(result: Pruning, place: int) -> str:
     most = f"{name}, which {'loses' if len(losers) == 1 else 'lose'} most"
     if len(losers) == np.isfinite(change).sum():
         most = "every class"
+    whole, chance = result.accuracy[0, 0], 1 / len(result.classes)
+    if whole <= GUESSED * chance:
+        return (
+            f"There is nothing to lose: the whole network is right on {percent(whole)} of the "
+            f"images, guessing would be on {percent(chance)}; without {what} it is "
+            f"{percent(result.accuracy[0, place])}"
+        )
     if average > -1 and worst > -5:
         return (
             f"Nobody pays much yet: without {what} accuracy changes by {_points(average)}, "

@@ -250,12 +250,9 @@ class Reliability(Result):
         """Say how this differs from a pinned result."""
         if not isinstance(pinned, Reliability):
             return ""
-        parts = [
-            f"{NAMES[name]} {value(name, self.metric(name))} instead of "
-            f"{value(name, pinned.metric(name))}"
-            for name in ("accuracy", "ece", "nll")
-            if self.metric(name) != pinned.metric(name)
-        ]
+        names = ("accuracy", "ece", "nll")
+        told = [(it, value(it, self.metric(it)), value(it, pinned.metric(it))) for it in names]
+        parts = [f"{NAMES[it]} {mine} instead of {its}" for it, mine, its in told if mine != its]
         return f"{self.versus(pinned)}: {', '.join(parts) or 'no difference'}."
 
     def draw(

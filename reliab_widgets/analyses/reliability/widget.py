@@ -111,7 +111,10 @@ calibrated model shows by chance.</li>
         """Return which images are evaluated and what is shown of them."""
         if not isinstance(result, Reliability):
             return super().chips(result)
-        shows = f"shows: {result.knobs['corruption']} images, {repair(self, result)}"
+        corruption, variant = result.knobs["corruption"], self.pictured != "clean image"
+        images = [self.pictured] if variant else []
+        images += [] if variant and corruption == "clean" else [f"{corruption} images"]
+        shows = f"shows: {', '.join(images)}, {repair(self, result)}"
         return [self.subject.name, result.split, Chip(shows, "shows")]
 
     def sentence(self, result: Any) -> str:

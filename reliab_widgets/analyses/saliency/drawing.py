@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -14,9 +14,10 @@ from ...core.pixels import edges, in_cells, outline, rgb
 from ...core.style import BLUE, INK, LINES, MUTED, ORANGE, PAPER, Sheet
 from ...core.wording import percent
 from . import sentences
+from .columns import Column, asked, beside, has_beside, of_nothings, told_apart
 from .marks import OPPOSES, Coloured, Lines, boxes, limit, part, picture
 from .ruler import Level, Reading, Ruler
-from .values import CELLS, accumulated, number, place, step, two
+from .values import CELLS, number, place, step, two
 
 if TYPE_CHECKING:
     from .result import Saliency
@@ -53,11 +54,11 @@ class Maps(Sheet):
         figure.suppressComposite = True  # pixels stay pixels: none is blended into a larger image
         self.original = picture(self, 0, TOP, SIDE, SIDE)
         self.original.set_gid("rw-smooth")
-        self.heading(0, "The image")
+        self.name = self.heading(0, "The image")
         self.answer = self.text(0, 253, fontweight="bold")
         self.other = self.label(SIDE, 253, ha="right")
         self.unit = self.label(0, 272)
-        self.columns = [_Column(self, x) for x in self.lefts[1:]]
+        self.columns = [_Column(self, x) for x in self.lefts]
         self.frames: list[Rectangle] = []
         self.rings: list[Rectangle] = []
         self.targets: list[Rectangle] = []
@@ -75,40 +76,44 @@ class Maps(Sheet):
         self.ruler = self.ruler_kind(self)
 
     def show(
-        self, result: Saliency, pinned: Saliency | None, pair: tuple[int, int], look: Look
+        self,
+        result: Saliency,
+        pinned: Saliency | None,
+        control: Saliency | None,
+        pair: tuple[int, int],
+        look: Look,
     ) -> None:
         """Move every artist to the numbers of ``result``; see `Saliency.draw`."""
-        if pinned is not None and _asked(pinned) != _asked(result):
+        if pinned is not None and asked(pinned) != asked(result):
             pinned = None  # of another image, class or score: nothing to lay behind this
-        shown = tuple(dict.fromkeys(pair if look.versus == "baseline" else pair[:1]))
-        maps = [accumulated(result, look.alpha)[b] for b in shown]
-        names = [_heading(result.called(b)) for b in shown]
-        if not result.has_baseline:
-            names = [f"By {short(sentences.method(result), 22)}"]
-        if look.versus == "untrained" and result.untrained.shape[1]:
-            maps.append(result.untrained[0, pair[0]])
-            names.append("The same, untrained")
-        self._show_image(result)
-        finals = [result.maps[0, b] for b in shown] if look.alpha < 1 else maps
-        limits = [
-            limit(part(it, look.polarity), look.clip) for it in [*finals, *maps[len(shown) :]]
-        ]
+        if look.versus == "behind" and pinned is not None:
+            seen = beside(result, pinned, control, pair)
+        else:
+            seen = of_nothings(result, pinned, pair, look.versus, look.alpha)
+        alone = len(seen) < len(self.columns)
+        self._show_image(result, alone)
+        limits = [limit(part(it.whole, look.polarity), look.clip) for it in seen]
         if look.scale == "shared":
             limits = [max(limits)] * len(limits)
-        for number_, column in enumerate(self.columns):
-            if number_ < len(maps):
-                swatch = result.baseline_images[0, shown[min(number_, len(shown) - 1)]]
-                column.show(maps[number_], limits[number_], look.polarity, names[number_],
-                            _few(rgb(swatch)) if result.has_baseline else None)  # fmt: skip
-                column.say(NOTHING_YET if _begins(result, look) else ())
-            else:
-                column.hide(_why_alone(result))
-            b = shown[number_] if number_ < len(shown) else None
-            column.outline(_twin(result, pinned, b))
-        self._show_cells(result, maps, shown, pair, look)
-        self._show_ruler(result, pinned, pair, shown, look)
+        places = self.columns[alone:]
+        for column in self.columns:
+            column.hide()
+        for column, it, end in zip(places, seen, limits, strict=False):
+            column.show(it, end, look.polarity)
+            column.say(NOTHING_YET if _begins(result, look) else ())
+        if len(seen) == 1:
+            places[1].say(_why_alone(result), inset=0)
+        self._show_cells(result, seen, pair, look, alone)
+        if look.versus == "behind" and pinned is not None:
+            self._show_likeness(result, pinned, control, pair, look)
+        else:
+            shown = tuple(dict.fromkeys(pair if look.versus == "baseline" else pair[:1]))
+            self._show_ruler(result, pinned, pair, shown, look)
 
-    def _show_image(self, result: Saliency) -> None:
+    def _show_image(self, result: Saliency, seen: bool) -> None:
+        """Show the image in the first column, unless a map stands there."""
+        for artist in (self.original, self.name, self.answer, self.other, self.unit):
+            artist.set_visible(seen)
         height, width = result.images.shape[2:]
         scale = SIDE / max(height, width)
         self.original.set_data(rgb(result.images[0]))
@@ -122,39 +127,33 @@ class Maps(Sheet):
         self.answer.set_text(f"{short(result.classes[target], 14)} {percent(p[target], 0)}")
         self.other.set_text(f"{short(result.classes[order[0]], 12)} {percent(p[order[0]], 0)}")
         many = f" · 1 of {len(result.index)}" * (len(result.index) > 1)
-        name = short(result.classes[target], 12)
-        unit = f"p({name})" if result.score == "probability" else f"{result.score} of {name}"
-        # Only where a map adds up to the change in the score it is in the unit of the score.
-        of = f"in {unit}" if np.isfinite(result.gaps).all() else f"for {unit}, relative"
-        self.unit.set_text(f"colour: credit {of}{many}")
+        self.unit.set_text(f"colour: credit {_unit(result)}{many}")
 
     def _show_cells(
         self,
         result: Saliency,
-        maps: list[np.ndarray],
-        shown: tuple[int, ...],
+        seen: list[Column],
         pair: tuple[int, int],
         look: Look,
+        alone: bool,
     ) -> None:
         row, column = place(result, pair, look.cell)
         height, width = result.images.shape[2:]
         scale = SIDE / max(height, width)
         (box,) = boxes(np.array([[row, column]]), (height, width), scale)
         middle, size = box.mean(0), np.maximum(box[1] - box[0] + 3, RING)
-        credit = [in_cells(it, CELLS) for it in maps]
-        names = [result.called(b) for b in shown] + ["untrained"] * (len(maps) - len(shown))
-        gaps = [*result.gaps[list(shown)], *[0.0] * (len(maps) - len(shown))]
-        open_ = [not gap > result.INCOMPLETE for gap in gaps]
+        credit = [in_cells(it.values, CELLS) for it in seen]
+        open_ = [not it.gap > result.INCOMPLETE for it in seen]
         rows, columns = len(edges(height, CELLS)) - 1, len(edges(width, CELLS)) - 1
         texts = [
             f"row {r + 1}, column {c + 1}: "
             + ", ".join(
-                f"{name} {number(float(values[r, c])) if told else 'not told'}"
-                for name, values, told in zip(names, credit, open_, strict=True)
+                f"{it.called} {number(float(values[r, c])) if told else 'not told'}"
+                for it, values, told in zip(seen, credit, open_, strict=True)
             )
             for r, c in np.ndindex(rows, columns)
         ]
-        here = 1 + len(maps)
+        here = alone + len(seen)
         for at, (left, ring, target) in enumerate(
             zip(self.lefts, self.rings, self.targets, strict=True)
         ):
@@ -173,8 +172,8 @@ class Maps(Sheet):
             if value and len(said) + len(supported) < 19:
                 said += f" {supported}"
             if not open_[at]:
-                said = f"not told, gap {percent(gaps[at], 0)}"
-            self.columns[at].tell(what, said, (0.0 if not open_[at] else value))
+                said = f"not told, gap {percent(seen[at].gap, 0)}"
+            self.columns[alone + at].tell(what, said, (0.0 if not open_[at] else value))
 
     def _show_ruler(
         self,
@@ -205,7 +204,8 @@ class Maps(Sheet):
             name = "half the steps" if result.method == "ig" else "drawn twice"
             readings.append(Reading(value, name, "control", f"{name}: ρ = {two(value)}"))
         if pinned is not None and whole:
-            readings.append(_pinned(result, pinned, pair, look.versus))
+            mark = "versus:behind" if has_beside(result, pinned, pair) else ""
+            readings.append(_pinned(result, pinned, pair, look.versus)._replace(mark=mark))
         n, pixels = len(result.index), result.maps[0, 0].size
         marks = (
             "□ control" if pinned is None or not whole else f"□ control, ○ {result.beside(pinned)}"
@@ -216,6 +216,41 @@ class Maps(Sheet):
         )
         heading = "Do the two maps agree?" if a != b else "The map and its controls"
         self.ruler.show(heading, readings, notes, _withheld(result, shown, look))
+
+    def _show_likeness(
+        self,
+        result: Saliency,
+        pinned: Saliency,
+        control: Saliency | None,
+        pair: tuple[int, int],
+        look: Look,
+    ) -> None:
+        """Show how far the map agrees with that behind, beside the control and the untrained."""
+        baseline = result.baselines[pair[0]]
+        names = told_apart([pinned, result, *([] if control is None else [control])])
+
+        def reading(other: Saliency, name: str, kind: str) -> Reading:
+            value = sentences.likeness(other, pinned, baseline)
+            text = f"{name}, with the map of {names[0]}: ρ = {two(value)}"
+            return Reading(value, short(name, 16), kind, text)
+
+        readings = [reading(result, names[1], "main")]
+        if control is not None:
+            readings.append(reading(control, names[2], "control")._replace(name="control"))
+        value = sentences.untrained(result, pair[:1])
+        text = f"with the map of the untrained network: ρ = {two(value)}; shows it"
+        readings.append(Reading(value, "untrained net", "control", text, "versus:untrained"))
+        n, pixels = len(result.index), result.maps[0, 0].size
+        count = f"mean of {n} images" if n > 1 else "1 image"
+        against = f", from {result.called(pair[0])}" * result.has_baseline
+        notes = (
+            short(f"ρ over {pixels:,} pixels, {count}", 34),
+            short(f"credit {_unit(result)}{against}", 34),
+        )
+        why = _withheld(result, pair[:1], look) or _withheld(
+            pinned, _places(pinned, baseline), look
+        )
+        self.ruler.show(f"Like that of {short(names[0], 12)}?", readings, notes, why)
 
 
 class Narrow(Maps):
@@ -264,25 +299,21 @@ class _Column:
         ):  # fmt: skip
             artist.set_visible(here)
 
-    def hide(self, why: tuple[str, ...]) -> None:
-        """Say why there is no map."""
+    def hide(self) -> None:
+        """Leave the place free."""
         self._see(False)
-        self.say(why, inset=0)
+        self.outline(None)
+        self.say(())
 
     def say(self, why: tuple[str, ...], inset: float = 12) -> None:
         """Say in its place why nothing is seen."""
         for text, words in zip(self.alone, [*why, *[""] * 3], strict=False):
             text.set(x=self.x + inset, text=words)
 
-    def show(
-        self,
-        values: np.ndarray,
-        limit: float,
-        polarity: str,
-        name: str,
-        swatch: np.ndarray | None,
-    ) -> None:
-        """Show a map ``(H, W)`` whose colours end at ``limit``."""
+    def show(self, column: Column, limit: float, polarity: str) -> None:
+        """Show a map whose colours end at ``limit``."""
+        values, swatch = column.values, column.swatch
+        self.outline(column.top)
         self._see(True)
         shown = part(values, polarity)
         self.map.show(shown, limit, polarity)
@@ -300,7 +331,7 @@ class _Column:
             artist.set_visible(swatch is not None)
         if swatch is not None:
             self.swatch.set_data(swatch)
-        self.name.set(text=name, x=self.x + (19 if swatch is not None else 0))
+        self.name.set(text=column.heading, x=self.x + (19 if swatch is not None else 0))
         cells = in_cells(shown, CELLS) / in_cells(np.ones_like(shown), CELLS)
         odd = cells < -OPPOSES * limit if polarity != "magnitude" else np.zeros_like(cells, bool)
         scale = self._size[0] / values.shape[1]
@@ -323,17 +354,15 @@ class _Column:
         self.ghost.show(lines)
 
 
-def _asked(result: Saliency) -> tuple[Any, ...]:
-    return result.index[0], result.target[0], result.score, result.images.shape[2:]
+def _unit(result: Saliency) -> str:
+    """Return in what a map counts: only where it adds up to the change in the score, in that."""
+    name = short(result.classes[result.target[0]], 12)
+    unit = f"p({name})" if result.score == "probability" else f"{result.score} of {name}"
+    return f"in {unit}" if np.isfinite(result.gaps).all() else f"for {unit}, relative"
 
 
-def _twin(result: Saliency, pinned: Saliency | None, b: int | None) -> np.ndarray | None:
-    """Return the tenth of the pixels that the pinned map with the same baseline rates highest."""
-    if pinned is None or b is None or result.baselines[b] not in pinned.baselines:
-        return None
-    magnitude = np.abs(pinned.maps[0, pinned.baselines.index(result.baselines[b])])
-    top: np.ndarray = magnitude >= np.quantile(magnitude, 0.9)
-    return top
+def _places(result: Saliency, baseline: str) -> tuple[int, ...]:
+    return (result.baselines.index(baseline),)
 
 
 def _pinned(result: Saliency, pinned: Saliency, pair: tuple[int, int], versus: str) -> Reading:
@@ -360,16 +389,6 @@ def _withheld(result: Saliency, shown: tuple[int, ...], look: Look) -> tuple[str
 def _begins(result: Saliency, look: Look) -> bool:
     """Tell whether the maps are those at the beginning of the path, where all credit is 0."""
     return bool(result.path.shape[-1]) and step(result, look.alpha) == 0
-
-
-def _few(pixels: np.ndarray) -> np.ndarray:
-    """Return no more pixels than a swatch shows."""
-    every = -(-max(pixels.shape[:2]) // CELLS)
-    return pixels[::every, ::every]
-
-
-def _heading(name: str) -> str:
-    return f"Compared with {name}" if len(name) <= 8 else f"With {short(name, 14)}"
 
 
 def _why_alone(result: Saliency) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ NEAR = 0.05
 FILLS = ("black", "white", "mean", "blur", "own")
 POLARITIES = ("signed", "magnitude", "positive", "negative")
 PARTS = ("maps", "agreement", "deletion", "path")
-VERSUS = ("baseline", "untrained")
+VERSUS = ("baseline", "untrained", "behind")
 CELL = Several(Whole(1, CELLS), least=2, most=2)
 STEPS = 16
 """Of the handle for alpha."""
@@ -456,6 +456,8 @@ class Saliency(Result):
         **views: Any,
     ) -> str:
         """Say what the two maps that are shown have in common, and what the controls give."""
+        if versus == "behind":
+            return sentences.asked(self, self.pair(pair)[0])
         alpha = 1.0 if versus == "untrained" else alpha
         return self._said(self.pair(pair), "The two maps", preview, alpha=alpha, versus=versus)
 
@@ -474,6 +476,7 @@ class Saliency(Result):
         figure: Figure,
         *,
         pinned: Saliency | None = None,
+        control: Saliency | None = None,
         part: Annotated[str, Choice(PARTS)] = "maps",
         pair: Annotated[tuple[int, int] | None, Auto(PAIR)] = None,
         versus: Annotated[str, Choice(VERSUS)] = "baseline",
@@ -497,14 +500,17 @@ class Saliency(Result):
             Where to.
         pinned : Saliency, optional
             Drawn as a ghost.
+        control : Saliency, optional
+            Of a change of the same size as that from ``pinned`` to this, which means nothing; drawn
+            where ``versus`` is ``"behind"``.
         part : str
             ``"maps"``; the ``"agreement"`` of all maps; their ``"deletion"`` curves; or the
             ``"path"`` from baseline to image.
         pair : tuple of int, optional
             Positions of the two baselines that are compared; by default the first two.
         versus : str
-            Whether the second map is that of the second ``"baseline"``, or that of the
-            ``"untrained"`` network with the first baseline.
+            Whether the second map is that of the second ``"baseline"``, that of the ``"untrained"``
+            network with the first baseline, or that of the pinned result, ``"behind"``.
         polarity : str
             What of the values is shown: ``"signed"``, ``"magnitude"``, ``"positive"`` or
             ``"negative"``.
@@ -541,11 +547,15 @@ class Saliency(Result):
 
             Way.on(figure).show(self, pair, alpha)
         else:
+            from .columns import has_beside
             from .drawing import Look, Maps, Narrow
 
-            alpha = 1.0 if versus == "untrained" else alpha  # of which there are no steps
+            if versus == "behind" and not has_beside(self, pinned, pair):
+                versus = "baseline"
+            control = control if has_beside(self, control, pair) else None
+            alpha = alpha if versus == "baseline" else 1.0  # of the others there are no steps
             look = Look(polarity, scale, clip, alpha, cell, versus, preview)
-            (Narrow if narrow else Maps).on(figure).show(self, pinned, pair, look)
+            (Narrow if narrow else Maps).on(figure).show(self, pinned, control, pair, look)
 
 
 def _mean(values: np.ndarray) -> np.ndarray:

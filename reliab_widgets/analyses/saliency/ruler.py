@@ -97,8 +97,11 @@ class Ruler:
             if mark in controls:
                 square.set_data(*self._from(controls[mark].value, controls[mark].value))
                 self._sheet.hover(square, controls[mark].text, mark)
-        ghosts = [it.value for it in known if it.kind == "pinned"]
-        self.pinned.set_data(*zip(*map(self.point, ghosts), strict=True) if ghosts else ([], []))
+        ghosts = [it for it in known if it.kind == "pinned"]
+        where = [self.point(it.value) for it in ghosts]
+        self.pinned.set_data(*zip(*where, strict=True) if where else ([], []))
+        for it in ghosts:
+            self._sheet.hover(self.pinned, it.text, it.mark)
         for texts in self.told:
             for text in texts:
                 text.set_text("")

@@ -46,6 +46,12 @@ def explained(result: Saliency) -> str:
     return f"p({name})" if result.score == "probability" else f"the {result.score} of {name}"
 
 
+def asked(result: Saliency, b: int) -> str:
+    """Say what one map explains, what the image is compared with, and what the controls give."""
+    against = f", compared with {result.called(b)}" * result.has_baseline
+    return f"The maps explain {explained(result)}{against}. {controls(result, (b,))}".strip()
+
+
 def rho(result: Saliency, pair: tuple[int, int], alpha: float = 1.0) -> float:
     """Return how far two maps agree: those of all images, or of the first on the way to it."""
     if alpha == 1 or not result.path.shape[-1]:
@@ -229,6 +235,8 @@ def against(
             return f"{head}: nothing to compare, it shows {what}."
     if result.score != pinned.score:
         return f"{head}: nothing to compare, it explains the {pinned.score}."
+    if versus == "behind":
+        return _beside(head, result, pinned, result.baselines[pair[0]])
     there = twins(result, pinned, pair)
     if result.incomplete(*pair) or pinned.incomplete(*there):
         return f"{head}: nothing to compare, for maps do not add up."
@@ -250,6 +258,24 @@ def against(
     if not known:
         return f"{head}: nothing to compare, it has other “nothings”."
     return f"{head}: {', '.join(parts) or 'no difference'}."
+
+
+def _beside(head: str, result: Saliency, pinned: Saliency, baseline: str) -> str:
+    """Say how far the maps against one baseline agree."""
+    if baseline not in pinned.baselines:
+        return f"{head}: nothing to compare, it has other “nothings”."
+    if any(it.incomplete(it.baselines.index(baseline)) for it in (result, pinned)):
+        return f"{head}: nothing to compare, for maps do not add up."
+    value = likeness(result, pinned, baseline)
+    return f"{head}: the maps {word(value)} (ρ = {two(value)})."
+
+
+def likeness(result: Saliency, pinned: Saliency, baseline: str) -> float:
+    """Return how far the maps of two results against one baseline agree; NaN if they cannot."""
+    if not np.array_equal(result.index, pinned.index):
+        return float("nan")
+    maps = [it.maps[:, it.baselines.index(baseline)] for it in (result, pinned)]
+    return _alike(*maps)
 
 
 def _alike(mine: np.ndarray, its: np.ndarray) -> float:

@@ -20,6 +20,7 @@ from ...ops.attribution.scores import TARGETS
 from ...ui.controls import AutoBox, Words, offer
 from ...ui.explorer import Explorer
 from ...ui.words import Chip
+from .columns import has_beside
 from .compute import LARGE, saliency
 from .panels import AgreementTable, Colours, Deletion, Numbers, Path
 from .result import Saliency
@@ -48,6 +49,20 @@ OF_METHODS = {
     "layer": Words("Layer", "Of Grad-CAM"),
 }
 """What the settings of single methods are called."""
+
+OWN = (
+    Knob("first", Choice((*BASELINES, PICKED)), "black"),
+    Knob("second", Choice((*BASELINES, PICKED)), "white"),
+    Knob(
+        "baselines",
+        Several(Choice((*BASELINES, PICKED)), 1, MOST),
+        ("black", "white", "mean", "blur"),
+    ),
+    Knob("steps", SETTINGS["steps"], 64),
+    Knob("colour", Whole(0, COLOURS - 1, stops=tuple(range(COLOURS))), 0),
+    Knob("blur", Whole(1, 25), round(100 * NUMBERS["blur"])),
+)
+"""Knobs of the widget alone: which two maps are shown, and how “nothings” are made."""
 
 
 class SaliencyWidget(Explorer):
@@ -83,23 +98,13 @@ three pictures, or go there with Tab and the arrow keys; first where the maps di
 <li><b>Ruler</b>: Spearman’s rank correlation ρ of the two maps. <b>Squares</b> are controls: half
 the steps (or masks drawn twice) should give the same map, a network with weights drawn anew an
 unrelated one. Click its square to see that map. <b>Hollow ring</b>: what you pinned; its outline in
-the maps is the tenth of its pixels with the largest magnitude.</li>
+the maps is the tenth of its pixels with the largest magnitude. Click the ring to see its map
+beside this one.</li>
 <li><b>Gap</b>: what the sum of a map misses of the change in the score from “nothing” to image.
 Above 20 % nothing that is derived from the map is told: take more steps.</li>
 <li><b>≈ preview</b>: few steps; the full map follows when you rest. No “nothing” is neutral.</li>
 </ul>"""
-    own = (
-        Knob("first", Choice((*BASELINES, PICKED)), "black"),
-        Knob("second", Choice((*BASELINES, PICKED)), "white"),
-        Knob(
-            "baselines",
-            Several(Choice((*BASELINES, PICKED)), 1, MOST),
-            ("black", "white", "mean", "blur"),
-        ),
-        Knob("steps", SETTINGS["steps"], 64),
-        Knob("colour", Whole(0, COLOURS - 1, stops=tuple(range(COLOURS))), 0),
-        Knob("blur", Whole(1, 25), round(100 * NUMBERS["blur"])),
-    )
+    own = OWN
     words = {  # noqa: RUF012
         "index": Words("Image"),
         "target": Words("Explain", "The class whose score is explained"),
@@ -136,6 +141,7 @@ Above 20 % nothing that is derived from the map is told: take more steps.</li>
     }
     panels = (AgreementTable, Deletion, Path, Colours, Numbers)
     shares = {"index": "index", "target": "target", "seed": "seed"}  # noqa: RUF012
+    facing = {"versus": "behind"}  # noqa: RUF012
     alike = {"target": "true", "score": "logit"}  # noqa: RUF012 (an attack leaves no probability)
 
     def __init__(self, subject: Subject, **options: Any) -> None:
@@ -158,7 +164,9 @@ Above 20 % nothing that is derived from the map is told: take more steps.</li>
             return {}
         other = SHOWN[1 - SHOWN.index(name)]
         beside, known = self.controls[other].value, self.controls["baselines"].value
-        implied: dict[str, Any] = {"versus": "baseline"}
+        implied: dict[str, Any] = {}
+        if name == "second" or self.controls["versus"].value == "untrained":
+            implied["versus"] = "baseline"  # else it would not be seen
         if beside == value:
             beside = next(it for it in (*known, *BASELINES) if it != value)
             implied[other] = beside
@@ -215,7 +223,7 @@ Above 20 % nothing that is derived from the map is told: take more steps.</li>
             views["pair"] = tuple(
                 named.index(name) if name in named else usual[at] for at, name in enumerate(wanted)
             )
-            if not result.untrained.shape[1]:
+            if not _can_show(views["versus"], result, self.work.ghost, views["pair"]):
                 views["versus"] = "baseline"
         return views
 
@@ -300,6 +308,13 @@ Above 20 % nothing that is derived from the map is told: take more steps.</li>
         if index not in self._palettes:
             self._palettes[index] = palette(self.subject.images[index].numpy())
         return self._palettes[index]
+
+
+def _can_show(versus: str, result: Saliency, behind: Any, pair: tuple[int, int]) -> bool:
+    """Tell whether there is the map that is to stand beside the first one."""
+    if versus == "untrained":
+        return bool(result.untrained.shape[1])
+    return versus == "baseline" or has_beside(result, behind, pair)
 
 
 def _name(baseline: str) -> str:
