@@ -305,7 +305,11 @@ TABLES: dict[str, Callable[[rw.Subject, Path], Rows]] = {
         temperatures, tuning,
     )
 }  # fmt: skip
-BESIDES = {"calibrations": ("vgg-overfit", "resnet20-overfit")}
+BESIDES = {
+    "attacks": ("vit",),
+    "gradients": ("vit",),
+    "calibrations": ("vgg-overfit", "resnet20-overfit", "vit"),
+}
 """Networks that a table is about, beside the five classifiers."""
 
 

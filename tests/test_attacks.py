@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 
 import numpy as np
@@ -10,9 +11,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 import reliab_widgets as rw
+from reliab_widgets.ops.attacks import objective
 from reliab_widgets.ops.attacks.adversary import Seen
 from reliab_widgets.ops.attacks.gradient import NORMS, Attack, Attacked
 from reliab_widgets.ops.attacks.noise import signs
@@ -282,6 +285,56 @@ def test_gradients_of_zero_are_reported(method: str) -> None:
     assert not Attack(method)(linear, images, labels).blind.any()
     if not method.startswith("pgd"):
         assert torch.equal(attacked.images, images)
+
+
+@pytest.mark.parametrize("method", [*BALLS, "deepfool"])
+@pytest.mark.parametrize("factor", [1 / 30, 30, 1000])
+def test_the_scale_of_the_logits_hides_nothing(method: str, factor: float) -> None:
+    """Of two classes only: how much each of several wrong ones counts depends on the scale."""
+    images, labels = torch.rand(6, 1, 2, 2), torch.tensor([0, 1, 0, 1, 0, 1])
+    usual, other = (
+        Attack(method, 8 / 255)(lambda x, by=by: by * linear(x)[:, :2], images, labels)
+        for by in (1, factor)
+    )
+    torch.testing.assert_close(other.images, usual.images, rtol=0, atol=1e-5)
+    assert torch.equal(other.blind, usual.blind)
+
+
+@settings(max_examples=60)
+@given(st.integers(2, 6), st.floats(-25, 8), st.integers(0, 99))
+def test_where_the_loss_is_small_its_logarithm_leads_the_same_way(
+    classes: int, against: float, seed: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(1, classes, generator=generator, dtype=torch.float64)
+    label = torch.tensor([0])
+    logits[0, 0] += objective.odds(logits, label)[0] - against  # the odds are as asked for
+    slopes = []
+    for rise in (objective.loss, partial(cross_entropy, reduction="none")):
+        at = logits.clone().requires_grad_()
+        args = (label, None) if rise is objective.loss else (label,)
+        (slope,) = torch.autograd.grad(rise(at, *args).sum(), at)
+        slopes.append(slope[0] / slope.norm())
+    torch.testing.assert_close(slopes[0], slopes[1], rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("factor", [30, 1000])
+def test_a_scaled_copy_needs_the_same_epsilon(factor: float) -> None:
+    demo = rw.demo("resnet20")[:16]
+
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = demo.model
+
+        def forward(self, x: Tensor) -> Tensor:
+            return factor * self.inner(x)
+
+    copy = rw.Subject(Scaled(), demo.images, demo.labels, mean=demo.mean, std=demo.std)
+    usual, scaled = (rw.smallest_epsilon(it, attack="pgd") for it in (demo, copy))
+    off = np.abs(np.log(scaled.epsilon / usual.epsilon))
+    assert np.nanmedian(off) < np.log(1.1)
+    assert abs(np.log(scaled.median / usual.median)) < np.log(1.1)
 
 
 # --- functions of the user --------------------------------------------------------------------

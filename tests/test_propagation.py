@@ -303,6 +303,13 @@ class Saturated(Brightness):
         return 1000 * super().forward(x)
 
 
+class Flat(Brightness):
+    """Of no slope at all."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward((x > 0.5) + 0 * x)
+
+
 class Masked(Brightness):
     """Sees pixels in steps: no slope anywhere, but noise turns its answer."""
 
@@ -312,10 +319,23 @@ class Masked(Brightness):
 
 
 def test_gradients_of_zero_are_no_robustness() -> None:
-    result = examine(Subject(Saturated(), flat_images([0.1, 0.2]), [1, 1]))
-    assert len(result.notes) == 1
-    assert "for 2 of 2 images every gradient is exactly 0" in result.notes[0]
-    assert "not robustness" in result.notes[0]
+    result = examine(Subject(Flat(), flat_images([0.1, 0.2]), [1, 1]))
+    (note,) = [it for it in result.notes if "exactly 0" in it]
+    assert "for 2 of 2 images every gradient is exactly 0" in note
+    assert "not robustness" in note
+
+
+def test_a_network_that_is_sure_is_attacked_like_one_that_is_not() -> None:
+    sure, unsure = (
+        examine(Subject(kind(), flat_images([0.1, 0.2]), [1, 1]))
+        for kind in (Saturated, Brightness)
+    )
+    np.testing.assert_allclose(sure.logits, 1000 * unsure.logits, rtol=1e-5)
+    assert sure.notes == (
+        "the network is so sure of 2 of 2 images that the cross-entropy is exactly 0 and has no "
+        "gradient: the attack climbs its logarithm, which leads the same way",
+    )
+    assert unsure.notes == ()
 
 
 def test_an_attack_that_noise_beats_is_told() -> None:

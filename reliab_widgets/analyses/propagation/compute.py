@@ -32,6 +32,7 @@ from ...ops.attacks.knobs import (
     Target,
 )
 from ...ops.attacks.noise import signs
+from ...ops.attacks.objective import is_saturated
 from ...ops.features.distances import distances, reduced
 from ...ops.features.graph import plan
 from ...ops.features.layers import Layer, LayersKnob, find, observing
@@ -363,7 +364,14 @@ def _doubts(case: Case, logits: np.ndarray, truth: np.ndarray, blind: np.ndarray
     if blind.any():
         notes.append(
             f"for {blind.sum():,} of {len(blind):,} images every gradient is exactly 0 and the "
-            "attack could not move: gradient masking or a saturated softmax, not robustness"
+            "attack could not move: masked gradients, not robustness"
+        )
+    sure = is_saturated(torch.from_numpy(logits[0]), torch.from_numpy(truth)).sum().item()
+    if target == "any" and 2 * sure > len(truth):
+        notes.append(
+            f"the network is so sure of {sure:,} of {len(truth):,} images that the cross-entropy "
+            "is exactly 0 and has no gradient: the attack climbs its logarithm, which leads the "
+            "same way"
         )
     kinds = ("clean", *case.kinds)
     right = (logits.argmax(2) == truth).mean(axis=1)

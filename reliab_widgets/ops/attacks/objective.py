@@ -1,4 +1,9 @@
-"""What an attack climbs, and when it has succeeded: the loss is the cross-entropy of the logits."""
+"""What an attack climbs, and when it has succeeded.
+
+The loss is the cross-entropy of the logits. Where a network is so sure that the loss drowns in
+rounding, its logarithm is climbed, which leads the same way: otherwise a copy with all logits times
+30, which gives the same answers, would seem robust.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +15,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 Model: TypeAlias = Callable[[Tensor], Tensor]
+
+FAINT = -9.0
+"""The logarithm of a loss below which float32 holds fewer than four digits of its slope."""
 
 
 def succeeded(logits: Tensor, labels: Tensor, target: Tensor | None) -> Tensor:
@@ -30,14 +38,42 @@ def logits_of(model: Model, images: Tensor) -> Tensor:
         return model(images)
 
 
+def odds(logits: Tensor, labels: Tensor) -> Tensor:
+    """Give for each image the logarithm of the odds against a label, (n,).
+
+    The cross-entropy is ``log(1 + exp(odds))``: where it is small, this is its logarithm.
+
+    Examples
+    --------
+    >>> odds(torch.tensor([[90.0, 30.0, 0.0]]), torch.tensor([0]))
+    tensor([-60.])
+    """
+    others = logits.scatter(1, labels[:, None], -torch.inf)
+    return others.logsumexp(1) - logits.gather(1, labels[:, None])[:, 0]
+
+
+def is_saturated(logits: Tensor, labels: Tensor) -> Tensor:
+    """Tell where the cross-entropy is exactly 0, and so is its slope; (n,) bool.
+
+    Examples
+    --------
+    >>> is_saturated(torch.tensor([[60.0, 0.0], [3.0, 0.0]]), torch.tensor([0, 0]))
+    tensor([ True, False])
+    """
+    return cross_entropy(logits, labels, reduction="none") == 0
+
+
 def loss(logits: Tensor, labels: Tensor, target: Tensor | None) -> Tensor:
     """Give for each image what an attack increases: the loss, or minus that of the target."""
-    if target is None:
-        return cross_entropy(logits, labels, reduction="none")
-    return -cross_entropy(logits, target, reduction="none")
+    if target is not None:
+        return -cross_entropy(logits, target, reduction="none")
+    against = odds(logits, labels)
+    whole = cross_entropy(logits, labels, reduction="none")
+    return torch.where(against < FAINT, against, whole)
 
 
 def score(logits: Tensor, labels: Tensor, target: Tensor | None) -> Tensor:
     """Rank results of one image: no loss is better than a success."""
     reached = succeeded(logits, labels, target)
-    return loss(logits, labels, target).masked_fill(reached, torch.inf)
+    against = odds(logits, labels) if target is None else -odds(logits, target)
+    return against.masked_fill(reached, torch.inf)
