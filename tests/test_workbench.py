@@ -808,3 +808,14 @@ def test_making_it_many_times_leaks_nothing(subject: rw.Subject) -> None:
         worker.wait(id(made), 60)
         counts.append(len(_instances))
     assert counts[-1] == counts[1]
+
+
+def test_a_closed_workbench_lets_go_of_what_it_made(subject: rw.Subject) -> None:
+    """A notebook keeps what its cells showed: what was closed must not be heavy."""
+    made = Workbench(subject, preset={"tab": "reliability", "model": "untrained"})
+    explorer, result = made.widget, made.result
+    made.close()
+    assert not explorer.work.figure.axes
+    assert explorer.work.cache.has(explorer.analysis, explorer.subject, **explorer.knobs()) is False
+    assert not made.bench._networks
+    assert result.n == len(subject)  # what a user holds stays

@@ -129,7 +129,7 @@ class Explorer(Special, W.VBox):
     @property
     def is_preview(self) -> bool:
         """Whether the picture shows a preview, which is refined in a rest of input."""
-        return self.work.is_preview
+        return self.work.shown.is_preview
 
     def state(self) -> dict[str, Any]:
         """Return the value of every knob."""
@@ -183,6 +183,7 @@ class Explorer(Special, W.VBox):
             return
         self._closed = self.runner.closed = True
         self.cancel()
+        self.work.close()
         cells.close_tree(self)
 
     def export(self, kind: str, folder: str | Path = "exports") -> Path:

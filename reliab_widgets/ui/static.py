@@ -76,6 +76,12 @@ class StaticCopy:
         self._timer.daemon = True
         self._timer.start()
 
+    def close(self) -> None:
+        """Follow nothing any more; what stands in the notebook stays."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._output = self._shown = None
+
     def _update(self) -> None:
         if self._output is not None:
             self._output.update(content(self._sentence, self._shown, self._name), raw=True)

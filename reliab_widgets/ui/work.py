@@ -72,11 +72,6 @@ class Work:
         return self.shown.result
 
     @property
-    def is_preview(self) -> bool:
-        """Whether what is shown is a preview."""
-        return self.shown.is_preview
-
-    @property
     def ghost(self) -> Any:
         """The result that is shown behind: a pinned one, or that of the other network."""
         return self.shown.other if self.pinned is None else self.pinned
@@ -187,7 +182,7 @@ class Work:
         control = None if is_pin else self.shown.control
         behind = {"pinned": self.ghost, "control": control}
         drawn, where = _drawn(explorer, result, self.figure, behind, views)
-        ghost = None if self.is_preview else self.ghost
+        ghost = None if self.shown.is_preview else self.ghost
         if isinstance(result, Result) and ghost is not None:
             sentence = compared(sentence, result, ghost, control, views, is_pin)
         self.said = sentence if isinstance(result, Result) else ""
@@ -226,7 +221,7 @@ class Work:
         explorer, self._growing = self._explorer, False
         if self.result is None:
             return
-        before, self.shown = self.shown, (self.is_preview and self._complete) or self.shown
+        before, self.shown = self.shown, (self.shown.is_preview and self._complete) or self.shown
         shown = {n: it for n, it in self.shown.settings.items() if n in explorer.controls}
         self._stopped = True
         if shown != explorer.state():
@@ -250,12 +245,19 @@ class Work:
         chips = explorer.chips(self.result)
         explorer.page.show_chips(told(chips, differs, self._stopped, self.shown.is_partial))
 
+    def close(self) -> None:
+        """Let go of pictures and remembered results: a notebook keeps what its cells showed."""
+        self.copy.close()
+        self.cache, self.figure = Cache(), drawing.Picture()
+        self.others = self.shown.others = ()
+        self._complete = self.pinned = None
+
     # ------------------------------------------------------------------ buttons
     def pin(self) -> None:
         """Keep the result as a ghost, or let it go; a preview is not kept but what it becomes."""
         if self.pinned is not None or self._pin_next:
             self.pinned, self._pin_next = None, False
-        elif self.is_preview or self.result is None:
+        elif self.shown.is_preview or self.result is None:
             self._pin_next = True
         else:
             self.pinned = _kept(self.result, self._explorer)

@@ -267,6 +267,13 @@ class Bench(traitlets.HasTraits):
             self._pictures.clear()
         self.select(index=len(subject) - 1, image=CLEAN)
 
+    def close(self) -> None:
+        """Tell nobody any more, and let go of what was made."""
+        self.unobserve_all()
+        with self._lock:
+            self._networks.clear()
+            self._pictures.clear()
+
     # ------------------------------------------------------------------ echoes
     @contextmanager
     def telling(self) -> Iterator[None]:

@@ -221,7 +221,8 @@ class Workbench(W.VBox):
         if self._closed:
             return
         self._closed = True
-        self.bench.unobserve_all()
+        self.bench.close()
+        self._copy.close()
         self.tabs.close()
         cells.close_tree(self)
 

@@ -233,7 +233,7 @@ it.</li></ul>"""
         else:
             became = Chip(f"changed: {before} → {after}", "warning")
         shows = Chip(f"shows: {result.attacked()}", "shows")
-        if self.work.is_preview:
+        if self.is_preview:
             wanted = self.controls["steps"].value
             shows = Chip(f"≈ preview: {result.attacked()} of {wanted}", "warning")
         chips = [self.subject.name, image, became, shows]
