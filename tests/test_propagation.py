@@ -270,14 +270,14 @@ def test_against_a_pinned_result_of_other_settings() -> None:
     last = strong.layers.index("logits")
     far = [times(float(it.first()[last])) for it in (weak, strong)]
     assert strong.against(weak) == (
-        f"Against the pin (BIM 2.55/255, 10 steps): {far[0]} times, here {far[1]}; "
-        "dark there, bright here."
+        "Against the pin (BIM 2.55/255, 10 steps): the attack moves the logits "
+        f"{far[1]} times as far as noise, not {far[0]}; it says bright, not dark."
     )
-    assert weak.against(weak).endswith("dark there and here.")
+    assert weak.against(weak).endswith("; both say dark.")
     # Of another image only its factor is told, and that it is another one.
     other = examine(tiny((0.45, 0.55)), epsilon=0.01, images=[1])
     assert strong.against(other).startswith("Against the pin (image 1, BIM 2.55/255, 10 steps): ")
-    assert "there" not in strong.against(other)
+    assert "say" not in strong.against(other)
 
 
 def test_its_sentence_says_what_was_done() -> None:

@@ -370,12 +370,25 @@ def test_calibrate_prune_recalibrate(bench: Workbench, subject: rw.Subject) -> N
     assert bench.bench.temperature == pytest.approx(t * factor)
 
 
-def test_a_temperature_that_fits_already_is_not_offered_again(bench: Workbench) -> None:
-    ready(bench, "reliability", method="temperature")
-    (offered,) = (it for it in bench.sendable if "apply" in it)
-    bench.go_on_with(offered)
-    assert ready(bench).calibrator.temperature == pytest.approx(1, abs=0.005)
+def test_what_is_applied_is_no_repair_any_more(bench: Workbench, subject: rw.Subject) -> None:
+    raw = bench.bench.probabilities()
+    ready(bench, "reliability", method="temperature", temperature=0.5)
+    bench.go_on_with("apply T = 0.50")
+    rest(bench)
+    assert bench.widget.state()["method"] == "none"
+    by_hand = rw.reliability(subject, method="temperature", temperature=0.5)
+    assert bench.result.metric("ece") == pytest.approx(by_hand.metric("ece"), abs=1e-6)
     assert not [it for it in bench.sendable if "apply" in it]
+    assert bench.bench.probabilities(before=True) == pytest.approx(raw)
+    assert bench.bench.probabilities().max() > raw.max()
+
+
+def test_fit_t_answers_when_t_was_set_by_hand(bench: Workbench) -> None:
+    ready(bench, "reliability", method="temperature", temperature=0.5)
+    bench.widget.page.choose("method", "temperature")
+    rest(bench)
+    assert bench.widget.state()["temperature"] is None
+    assert bench.result.calibrator.temperature != 0.5
 
 
 @pytest.mark.slow("a sweep over eleven levels, and maps with three controls")
@@ -390,7 +403,7 @@ def test_prune_then_explain_with_the_untrained_control(
     thin = rw.saliency(rw.pruned(subject, 0.1, calibration_images=50), **knobs)
     torch.testing.assert_close(torch.tensor(result.maps), torch.tensor(thin.maps))
     whole, control = bench.widget.work.shown.others
-    assert whole.subject == "resnet20"
+    assert whole.subject == "resnet20, as given"
     assert control.subject == "resnet20, 10 % pruned at random"
     assert result.untrained.shape[1] > 0
     assert "Against resnet20" in bench.widget.work.said
@@ -417,7 +430,7 @@ def test_attack_then_explain(bench: Workbench, subject: rw.Subject) -> None:
         spearmanr(it.maps[0, 0].ravel(), clean.maps[0, 0].ravel())[0] for it in (by_hand, noisy)
     ]
     said = bench.widget.work.said
-    assert said.startswith("Against resnet20: the maps ")
+    assert said.startswith("Against resnet20, clean: the maps ")
     told = [float(it.replace("−", "-")) for it in re.findall(r"\(ρ = (\S+)\)", said)[:2]]
     assert told == [pytest.approx(it, abs=0.0051) for it in like]
     assert "Control, random signs 8/255: the maps " in said
@@ -819,3 +832,43 @@ def test_a_closed_workbench_lets_go_of_what_it_made(subject: rw.Subject) -> None
     assert explorer.work.cache.has(explorer.analysis, explorer.subject, **explorer.knobs()) is False
     assert not made.bench._networks
     assert result.n == len(subject)  # what a user holds stays
+
+
+def test_going_back_adds_no_step(bench: Workbench) -> None:
+    for index in (1, 2, 1, 2):
+        bench.select(index=index)
+        rest(bench)
+        ready(bench, "reliability")
+    kinds = [step.text for step in bench.story.steps]
+    assert len(kinds) == len(set(kinds))
+
+
+def test_a_control_of_a_comparison_is_no_chip(bench: Workbench) -> None:
+    before = dict(bench.bench.variants)
+    bench.select(model="10 % pruned", against=GIVEN)
+    rest(bench)
+    assert len(bench.widget.work.shown.others) == 2
+    assert bench.bench.variants == before
+
+
+def test_a_network_that_takes_no_such_images_says_what_it_takes(subject: rw.Subject) -> None:
+    grey = rw.Subject(
+        nn.Sequential(nn.Conv2d(1, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10)),
+        torch.rand(3, 1, 32, 32), [0, 1, 2], name="grey",
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="the model wants 1 channel, the images have 3"):
+        subject.on(grey.network)
+    made = Workbench(subject, models={"grey": grey}, tab="reliability")
+    made.select(model="grey")
+    rest(made)
+    assert "wants 1 channel" in made.bench.unmade["grey"]
+    made.close()
+
+
+def test_against_something_that_is_the_question(bench: Workbench) -> None:
+    title = bench._page._title
+    assert "is it right 9 times in 10" in title.value
+    bench.select(model="untrained", against=GIVEN)
+    assert "What changes against “as given”?" in title.value
+    bench.select(against="")
+    assert "is it right 9 times in 10" in title.value

@@ -668,6 +668,7 @@ class Subject:
             return self.replaced(**words, network=network, _evaluations=self._evaluations)
         if network is self.network:
             return self if name is code is None else self.replaced(**words)
+        network.accept(self.images)
         validation = None if self.validation is None else self.validation.on(network)
         return self.replaced(network=network, validation=validation, **words)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import partial
@@ -191,3 +191,21 @@ def nearest(name: object, known: Iterable[str]) -> str:
         return f"It is called {RENAMED[name]} here. "
     near = get_close_matches(str(name), known, n=3, cutoff=0.5)
     return f"The nearest: {', '.join(near)}. " if near else ""
+
+
+def differing(names: Sequence[str]) -> list[str]:
+    """Return what tells names apart: their parts without those that all begin with.
+
+    Examples
+    --------
+    >>> differing(["net, clean", "net, attacked, BIM 8/255"]), differing(["net", "net, thin"])
+    (['clean', 'attacked, BIM 8/255'], ['net', 'thin'])
+    >>> differing(["net", "net"])
+    ['pinned', 'now']
+    """
+    parts, same = [it.split(", ") for it in names], 0
+    while all(len(it) > same for it in parts) and len({it[same] for it in parts}) == 1:
+        same += 1
+    if len(set(names)) == 1:
+        return ["pinned", "now", "control"][: len(names)]
+    return [", ".join(it[same:]) or ", ".join(it) for it in parts]

@@ -125,7 +125,11 @@ class Settings:
 
     def move(self, name: str, value: Any) -> None:
         """Set a knob as if its control was moved; a locked one stays."""
-        if name not in self._held:
+        if name in self._held:
+            return
+        if self.controls[name].value == value:
+            self._moved(name, value)  # chosen again: what goes with it counts all the same
+        else:
             c.place(self.controls[name], value, widen=True)
 
     def within(self, handles: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..core.wording import differing
 from .words import Chip
 
 
@@ -73,7 +74,7 @@ def compared(
     said = [result.against(ghost, **views)]
     if control is not None:
         head, _, words = control.against(ghost, **views).partition(": ")
-        name = control.subject.removeprefix(f"{ghost.subject}, ")
+        name = differing([ghost.subject, control.subject])[1]
         said.append(f"Control, {name}: {words or head}")
     return " ".join([sentence, *said] if pinned else [*said, sentence])
 

@@ -73,6 +73,9 @@ class Special:
     facing: ClassVar[Mapping[str, Any]] = {}
     """Settings that show another variant beside this one."""
 
+    applied: ClassVar[Mapping[str, Any]] = {}
+    """Settings after the temperature that they made was handed to all widgets."""
+
     pictured = "clean image"
     """What of an image is looked at, in words."""
 

@@ -84,6 +84,7 @@ class Bench(traitlets.HasTraits):
         self._networks: Recent = Recent(1)
         self._pictures: Recent = Recent(2)
         self._lock = threading.RLock()
+        self._controls: dict[str, Variant] = {}  # of what is compared; not offered
         every = list(START) if not subject.network.recorded else []
         self.settle()
         self.is_chosen = False  # whether somebody has chosen an image
@@ -169,7 +170,7 @@ class Bench(traitlets.HasTraits):
 
     def key(self, view: View, single: bool) -> tuple[Any, ...]:
         """Return what decides the subject of an analysis of one image, or of all of them."""
-        alone = single and view.image != CLEAN and self.variants[view.image].kind.single
+        alone = single and view.image != CLEAN and self._recipe(view.image).kind.single
         index = (self.index,) if alone else ()
         return (id(self.given), view, self.temperature, self.against, *index)
 
@@ -210,19 +211,26 @@ class Bench(traitlets.HasTraits):
         views = [view._replace(**{what: rival})]
         own = self.variants.get(getattr(view, what))
         if own is not None and own.control is not None and rival in (GIVEN, CLEAN):
-            self.variants.setdefault(own.control.name, own.control)
+            self._controls[own.control.name] = own.control
             views.append(view._replace(**{what: own.control.name}))
-        return tuple(self.subject(it, single, progress) for it in views)
+        made = [self.subject(it, single, progress) for it in views]
+        if rival in (GIVEN, CLEAN):  # told apart by what they are, not by what they are not
+            name = f"{made[0].name}, {rival}"
+            made[0] = made[0].replaced(name=name, code=f"{made[0].code}.replaced(name={name!r})")
+        return tuple(made)
+
+    def _recipe(self, name: str) -> Variant:
+        return self.variants.get(name) or self._controls[name]
 
     def _network(self, name: str) -> Subject:
         if name not in self._networks:
-            self._networks[name] = self.variants[name](self.given)
+            self._networks[name] = self._recipe(name)(self.given)
         return self._networks[name]
 
     def _pictured(self, name: str, single: bool, progress: Progress) -> Subject:
         if name == CLEAN:
             return self.given
-        recipe = self.variants[name]
+        recipe = self._recipe(name)
         images = [self.index] if recipe.kind.single and single else None
         key = (name, self.index if images else single)
         if key not in self._pictures:
@@ -237,9 +245,9 @@ class Bench(traitlets.HasTraits):
         Parameters
         ----------
         before : bool
-            Of the network and the images as given instead, at the same temperature.
+            Of the network and the images as given instead, at no temperature.
         """
-        some = self.subject(View() if before else None)
+        some = self.given if before else self.subject()
         logits = some[[self.index]].logits.numpy().astype(np.float64)
         probabilities: np.ndarray = softmax(logits)[0]
         return probabilities

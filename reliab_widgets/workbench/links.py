@@ -93,6 +93,8 @@ class Link:
     def _follow(self, names: Any) -> None:
         explorer, bench = self.explorer, self.bench
         if bench.key(self._view, self.single) != self._key or self._imposing != self._imposed:
+            explorer.page.mark_stale(True)  # from now on it is of something else
+            explorer.runner.say(f"○ making {', '.join(bench.chosen)}")
             explorer.refresh()  # which asks for the subject first
         elif wanted := self._wanted(names):
             with bench.telling():

@@ -138,7 +138,7 @@ class Page:
         """Offer what the open pictures show to all other analyses."""
         tip = "Let all analyses go on with it"
         self._fill(self._sent, [(it.label, tip, partial(self._go_on, it)) for it in found])
-        self._sent.layout.display = "" if found else "none"
+        self._sent.layout.visibility = "visible" if found else "hidden"  # its place is kept
 
     def tell(self, story: Story) -> None:
         """Show the last steps of the story, and its code."""

@@ -63,7 +63,10 @@ class Story:
         self._told = told
 
     def add(self, step: Step) -> None:
-        """Add a step, or let it take the place of the last one of its kind."""
+        """Add a step, or let it take the place of the last one of its kind; none is told twice."""
+        if any((it.kind, it.sentence, it.code) == (step.kind, step.sentence, step.code)
+               for it in self.steps):  # fmt: skip
+            return
         if self.steps and self.steps[-1].kind == step.kind:
             self.steps[-1] = step
         else:

@@ -87,8 +87,8 @@ class Tabs(W.VBox):
         """The question of what is open, and what its marks mean."""
         if self.tab == ALL:
             return TITLE, ""
-        kind = self.explorer(self.tab)
-        return kind.question, kind.about
+        kind, rival = self.explorer(self.tab), self._bench.against
+        return f"What changes against “{rival}”?" if rival else kind.question, kind.about
 
     @property
     def shown(self) -> list[str]:
@@ -139,6 +139,11 @@ class Tabs(W.VBox):
         seen = [self.explorers[word] for word in self.shown if word in self.explorers]
         shown = [(it, it.work.result) for it in seen if isinstance(it.work.result, Result)]
         return [sent for it, result in shown for sent in it.sends(result)]
+
+    def applied(self) -> None:
+        """Let no widget apply once more what is handed to all of them now."""
+        for explorer in self.explorers.values():
+            explorer.settings.assign(explorer.applied)
 
     def tells(self, word: str, last: str) -> bool:
         """Tell whether what an analysis shows is a step of the story; ``last`` is the last one's.

@@ -87,6 +87,7 @@ class Workbench(W.VBox):
             self.add_class(name)
         cells.register(self)
         self.bench.observe(lambda _: self._look(), ["index", "model", "image", "temperature"])
+        self.bench.observe(lambda _: self._opened(), "against")
         try:
             files.choose(self, {"tab": tab, **(preset or {})})
         except Exception:
@@ -167,6 +168,7 @@ class Workbench(W.VBox):
             made = variant(word, knobs, self.bench.given)
             self.bench.select(**{made.what: self.bench.add(made)})
         elif kind == "temperature":
+            self.tabs.applied()
             self.bench.select(temperature=self.bench.temperature * value)
         else:
             name, images = value
@@ -218,13 +220,11 @@ class Workbench(W.VBox):
 
     def close(self) -> None:
         """Stop all work and take the workbench, with everything in it, off page and memory."""
-        if self._closed:
-            return
-        self._closed = True
-        self.bench.close()
-        self._copy.close()
-        self.tabs.close()
-        cells.close_tree(self)
+        if not self._closed:
+            self._closed = True
+            for part in (self.bench, self._copy, self.tabs):
+                part.close()
+            cells.close_tree(self)
 
     # ------------------------------------------------------------------ what happens
     def guard(self, act: Any) -> None:

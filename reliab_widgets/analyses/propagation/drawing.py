@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from ...core.drawing import short
 from ...core.pixels import rgb
 from ...core.style import BLUE, INK, LINES, MUTED, ORANGE, Sheet
-from ...core.wording import percent
+from ...core.wording import differing, percent
 from .course import Course, Line, height
 from .sentences import NAMES, described, said, times
 
@@ -195,14 +195,14 @@ class Attacked(Sheet):
         how = "" if metric == "rms" else f" ({NAMES[metric]})"
         left = "it still" if "undefended" in result.kinds else "the attack"
         self.title.set_text(f"How far {left} moves each layer, noise = 1{how}")
-        lines = [_line(result, "adversarial", metric, _this(result))]
+        names = differing([it.subject for it in (pinned or result, result)])
+        own = _this(result) if pinned is None or names[1] == "now" else short(names[1], 16)
+        lines = [_line(result, "adversarial", metric, own)]
         if "undefended" in result.kinds:
             lines.append(_line(result, "undefended", metric, "not denoised"))
             lines.append(_line(result, "clean-denoised", metric, ""))
         if pinned is not None:
-            lines.append(
-                of_pinned(result, pinned, pinned.first(metric), result.beside(pinned), True)
-            )
+            lines.append(of_pinned(result, pinned, pinned.first(metric), short(names[0], 16), True))
         band = None
         if result.n > 1:
             middle = result.ratio(metric)

@@ -164,12 +164,15 @@ def compared(result: Propagation, pinned: Propagation, metric: str) -> str:
     """Say how a result differs from a pinned one; of other images only that they are others."""
     same = np.array_equal(result.index, pinned.index)
     mine, other = (float(it.first(metric)[it.layers.index("logits")]) for it in (result, pinned))
+    alike = same and pinned.settings() == result.settings() and pinned.subject != result.subject
+    case = "" if alike else f" ({_case(pinned, same)})"
     words = (
-        f"{result.versus(pinned)} ({_case(pinned, same)}): {times(other)} times, here {times(mine)}"
+        f"{result.versus(pinned)}{case}: the attack moves the logits {times(mine)} times as far as "
+        f"noise, not {times(other)}"
     )
     was, now = said(pinned, "adversarial")[0], said(result, "adversarial")[0]
     if same:
-        words += f"; {was} there and here" if was == now else f"; {was} there, {now} here"
+        words += f"; both say {now}" if was == now else f"; it says {now}, not {was}"
     return f"{words}."
 
 

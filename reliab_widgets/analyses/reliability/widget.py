@@ -83,6 +83,7 @@ calibrated model shows by chance.</li>
     panels = (Members, Numbers, PerClass, Corruptions)
     shares = {"seed": "seed"}  # noqa: RUF012
     makes = ("corrupted",)
+    applied = {"method": "none"}  # noqa: RUF012
 
     def __init__(self, subject: Subject, **options: Any) -> None:
         check_subject(subject)

@@ -8,6 +8,7 @@ import numpy as np
 
 from ...core.drawing import short
 from ...core.pixels import rgb
+from ...core.wording import differing
 from . import sentences
 from .values import CELLS, accumulated
 
@@ -69,8 +70,9 @@ def beside(
 ) -> list[Column]:
     """Return a map after that of a pinned result, and before that of the control."""
     every = [pinned, result, *([] if control is None else [control])]
+    names = differing([it.subject for it in every])
     columns = []
-    for at, (it, name) in enumerate(zip(every, told_apart(every), strict=True)):
+    for at, (it, name) in enumerate(zip(every, names, strict=True)):
         b = it.baselines.index(result.baselines[pair[0]])
         map_ = it.maps[0, b]
         heading = f"Control: {name}" if at == 2 else name
@@ -92,17 +94,6 @@ def has_beside(result: Saliency, other: Saliency | None, pair: tuple[int, int]) 
 def asked(result: Saliency) -> tuple[object, ...]:
     """Return what two results have in common whose maps can be compared."""
     return result.index[0], result.target[0], result.score, result.images.shape[2:]
-
-
-def told_apart(results: list[Saliency]) -> list[str]:
-    """Return what tells the subjects of results apart: their names without what all begin with."""
-    parts = [it.subject.split(", ") for it in results]
-    same = 0
-    while len({tuple(it[: same + 1]) for it in parts}) == 1 and all(len(it) > same for it in parts):
-        same += 1
-    if same and same == max(map(len, parts)):
-        return ["pinned", "now", "control"][: len(results)]
-    return [", ".join(it[same:]) or ", ".join(it) for it in parts]
 
 
 def _swatch(result: Saliency, b: int) -> np.ndarray | None:

@@ -12,9 +12,9 @@ from matplotlib.patheffects import withStroke
 from ...core.drawing import Grid, short
 from ...core.pixels import edges, in_cells, outline, rgb
 from ...core.style import BLUE, INK, LINES, MUTED, ORANGE, PAPER, Sheet
-from ...core.wording import percent
+from ...core.wording import differing, percent
 from . import sentences
-from .columns import Column, asked, beside, has_beside, of_nothings, told_apart
+from .columns import Column, asked, beside, has_beside, of_nothings
 from .marks import OPPOSES, Coloured, Lines, boxes, limit, part, picture
 from .ruler import Level, Reading, Ruler
 from .values import CELLS, number, place, step, two
@@ -227,7 +227,8 @@ class Maps(Sheet):
     ) -> None:
         """Show how far the map agrees with that behind, beside the control and the untrained."""
         baseline = result.baselines[pair[0]]
-        names = told_apart([pinned, result, *([] if control is None else [control])])
+        every = [pinned, result, *([] if control is None else [control])]
+        names = differing([it.subject for it in every])
 
         def reading(other: Saliency, name: str, kind: str) -> Reading:
             value = sentences.likeness(other, pinned, baseline)
