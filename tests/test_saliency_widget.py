@@ -520,7 +520,7 @@ def test_a_map_stands_between_the_one_behind_and_its_control() -> None:
     words = texts(figure)
     assert {"net", "attacked", "Control: signs", "Like that of net?", "−1.00", "1.00"} <= set(words)
     assert "The image" not in words
-    assert {"ρ over 256 pixels, 1 image", "credit in logit of cat, from black"} <= set(words)
+    assert {"ρ over 256 pixels, 1 image", "in logit of cat, from black"} <= set(words)
     (grid,) = Maps.on(figure).grids.values()
     assert grid.texts[0] == "row 1, column 1: net +1.00, attacked −1.00, signs +1.00"
     assert (

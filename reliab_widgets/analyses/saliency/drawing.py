@@ -246,7 +246,7 @@ class Maps(Sheet):
         against = f", from {result.called(pair[0])}" * result.has_baseline
         notes = (
             short(f"ρ over {pixels:,} pixels, {count}", 34),
-            short(f"credit {_unit(result)}{against}", 34),
+            short(f"{_unit(result)}{against}", 34),
         )
         why = _withheld(result, pair[:1], look) or _withheld(
             pinned, _places(pinned, baseline), look
