@@ -107,6 +107,9 @@ def test_calibrate_prune_recalibrate(
     assert float(first) > 1.5  # it is over-confident
     choose(bench, "60.% pruned")
     said(bench, "tiny, 60")
+    expect(repair).to_have_value("none")  # what was applied is no repair any more
+    repair.select_option(label="temperature")
+    said(bench, "Temperature")
     at_rest(notebook)
     go_on(bench, "^apply T")
     notebook.run_new("_ = bench.result")
