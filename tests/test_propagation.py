@@ -327,12 +327,12 @@ def test_gradients_of_zero_are_no_robustness() -> None:
 
 def test_a_network_that_is_sure_is_attacked_like_one_that_is_not() -> None:
     sure, unsure = (
-        examine(Subject(kind(), flat_images([0.1, 0.2]), [1, 1]))
+        examine(Subject(kind(), flat_images([0.1, 0.2] * 4), [1] * 8), images=range(8))
         for kind in (Saturated, Brightness)
     )
     np.testing.assert_allclose(sure.logits, 1000 * unsure.logits, rtol=1e-5)
     assert sure.notes == (
-        "the network is so sure of 2 of 2 images that the cross-entropy is exactly 0 and has no "
+        "the network is so sure of 8 of 8 images that the cross-entropy is exactly 0 and has no "
         "gradient: the attack climbs its logarithm, which leads the same way",
     )
     assert unsure.notes == ()
