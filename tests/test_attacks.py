@@ -300,7 +300,7 @@ def test_the_scale_of_the_logits_hides_nothing(method: str, factor: float) -> No
     assert torch.equal(other.blind, usual.blind)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.integers(2, 6), st.floats(-15, 8), st.integers(0, 99))
 def test_where_the_loss_is_small_its_logarithm_leads_the_same_way(
     classes: int, against: float, seed: int
