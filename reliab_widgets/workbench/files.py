@@ -15,7 +15,7 @@ from ..core.knobs import Place
 from ..core.subject import Subject
 from ..core.wording import named, problem
 from ..ui.export import tuples
-from .story import Step, Story
+from .story import Story
 from .variants import Variant, variant
 
 if TYPE_CHECKING:
@@ -150,11 +150,6 @@ def choose(workbench: Workbench, told: Mapping[str, Any]) -> None:
     widget = workbench.show(tab)
     if settings := {**rest.pop("settings", {}), **rest}:
         widget.set(**settings)
-
-
-def go_back(workbench: Workbench, step: Step) -> None:
-    """Choose what was chosen at a step of the story."""
-    choose(workbench, step.state)
 
 
 def _settings(values: dict[str, Any]) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class Page:
     hiding : str
         HTML that hides what stands for the workbench where there is no kernel.
     go_on, go_back : callable
-        Given what to go on with, and the step to go back to.
+        Given what to go on with, and what was chosen at the step to go back to.
     write : mapping
         What the buttons beside the story do, by their texts; each returns the file it wrote.
     photograph : callable
@@ -146,7 +146,7 @@ class Page:
         for number, step in [*enumerate(story.steps, 1)][-LAST:]:
             text = step.text if len(step.text) <= SHORT else f"{step.text[:SHORT].rstrip()}…"
             words = typeset(f"{number} {text}")
-            last.append((words, step.sentence, partial(self._go_back, step)))
+            last.append((words, step.sentence, partial(self._go_back, step.state)))
         self._fill(self._steps, last)
         every = [(f"{number} {step.text}", number) for number, step in enumerate(story.steps, 1)]
         self._told = []  # what is offered is not chosen
@@ -189,7 +189,7 @@ class Page:
         if number and self._told:
             step = self._told[number - 1]
             self._earlier.value = 0
-            self._go_back(step)
+            self._go_back(step.state)
 
     def calm(self) -> None:
         """Put an error away."""

@@ -59,23 +59,13 @@ class Tabs(W.VBox):
         self._told: dict[str, Result] = {}
         self.tab = next(iter(ANALYSES))
         self._buttons = {word: self._button(word) for word in (*ANALYSES, ALL)}
-        self._linked = W.ToggleButton(
-            True,
-            description="linked",
-            tooltip="Whether what is open follows image, class and seed of the workbench",
-            layout=W.Layout(width="auto"),
-        )
-        self._linked.observe(lambda change: guard(lambda: self._follow(change["new"])), "value")
-        self._more = W.ToggleButton(
-            False,
-            description="more",
-            tooltip="Panels of what is open, and pins, code and files of it",
-            layout=W.Layout(width="auto"),
-        )
-        self._more.observe(lambda change: guard(lambda: self._unfold(change["new"])), "value")
+        tip = "Whether what is open follows image, class and seed of the workbench"
+        self._linked = self._toggle(True, "linked", tip, self._follow)
+        tip = "Panels of what is open, and pins, code and files of it"
+        more = self._toggle(False, "more", tip, self._unfold)
         *each, every = self._buttons.values()
         gap = W.HTML(layout=W.Layout(flex="1 1 auto"))
-        row = W.HBox([*each, gap, self._more, self._linked, every])
+        row = W.HBox([*each, gap, more, self._linked, every])
         row.add_class("rw-tabs")
         self._body = W.Box(layout=W.Layout(width="100%"))
         self._body.add_class("rw-body")
@@ -196,6 +186,13 @@ class Tabs(W.VBox):
         if not work.shown.is_partial and isinstance(work.result, Result):
             self.results[word] = work.result
         self._heard(word)
+
+    def _toggle(
+        self, value: bool, text: str, tip: str, act: Callable[[bool], None]
+    ) -> W.ToggleButton:
+        made = W.ToggleButton(value, description=text, tooltip=tip, layout=W.Layout(width="auto"))
+        made.observe(lambda change: self._guard(lambda: act(change["new"])), "value")
+        return made
 
     def _button(self, word: str) -> W.Button:
         text = word if word == ALL else ANALYSES[word]

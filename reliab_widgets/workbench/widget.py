@@ -73,7 +73,7 @@ class Workbench(W.VBox):
         self.bench = Bench(subject, models or {})
         self._copy = StaticCopy(self.guard)
         writes = {"Card": self.card, "Save": self.save}
-        go_back = partial(files.go_back, self)
+        go_back = partial(files.choose, self)
         acts = (self.go_on_with, go_back, writes, self.photograph)
         self._page = Page(self._copy.hiding, *acts, subject.classes)
         self.story = Story(lambda: self._page.tell(self.story))
