@@ -891,3 +891,20 @@ def test_against_something_that_is_the_question(bench: Workbench) -> None:
     assert "What changes against “as given”?" in title.value
     bench.select(against="")
     assert "is it right 9 times in 10" in title.value
+    # Propagation attacks the clean image itself: nothing is shown behind.
+    bench.select(model=GIVEN, image="attacked, BIM 8/255", against=CLEAN)
+    assert "What changes against “clean”?" in title.value
+    bench.show("propagation")
+    assert "Same-sized noise" in title.value
+
+
+def test_nothing_of_an_earlier_choice_is_offered(bench: Workbench) -> None:
+    ready(bench, "reliability")
+    bin = next(it for it in bench.sendable if "of the bin" in it)
+    worker.cancel(id(bench.widget))
+    bench.select(model="untrained")
+    assert bench.sendable == []  # the picture is still that of the network as it was
+    ready(bench, "reliability")
+    assert any("of the bin" in it for it in bench.sendable)
+    with pytest.raises(ValueError, match="does not offer that"):
+        bench.select(model="10 % pruned").go_on_with(bin)

@@ -101,6 +101,19 @@ class Link:
                 explorer.set(**wanted)
 
     @property
+    def rival(self) -> str:
+        """What is shown behind, or nothing: no widget shows behind what it looks at itself."""
+        return "" if self.bench.against in self._view else self.bench.against
+
+    @property
+    def result(self) -> Any:
+        """What the widget found of what is chosen now, or nothing yet."""
+        explorer, key = self.explorer, self.bench.key(self._view, self.single)
+        found = explorer.work.result
+        named = getattr(found, "subject", "") == explorer.subject.name
+        return found if named and key == self._key and self._imposing == self._imposed else None
+
+    @property
     def _own(self) -> list[Variant]:
         """The chosen variants that the widget makes itself."""
         known = self.bench.variants

@@ -87,7 +87,7 @@ class Workbench(W.VBox):
             self.add_class(name)
         cells.register(self)
         self.bench.observe(lambda _: self._look(), ["index", "model", "image", "temperature"])
-        self.bench.observe(lambda _: self._opened(), "against")
+        self.bench.observe(lambda _: self._opened(), ["against", "model", "image", "temperature"])
         try:
             files.choose(self, {"tab": tab, **(preset or {})})
         except Exception:
