@@ -884,6 +884,23 @@ def test_a_network_that_takes_no_such_images_says_what_it_takes(subject: rw.Subj
     made.close()
 
 
+@pytest.mark.slow("a whole sweep, stopped and gone on with")
+def test_whoever_is_seen_waits_for_nobody_else(bench: Workbench) -> None:
+    """A sweep of a tab that was left rests, and goes on when the tab is opened again."""
+    sweep = bench.show("pruning").set(images=40, calibration_images=50)
+    owner = sweep.runner.owner
+    end = time.monotonic() + 60
+    while not worker.busy(owner) and time.monotonic() < end:
+        time.sleep(0.01)
+    bench.show("reliability")
+    assert worker.wait(owner, 20)  # what runs stops at the next network
+    assert bench.result.n == len(bench.bench.given)
+    known = sweep.work.result
+    assert known is None or len(known.levels) < 11
+    bench.show("pruning")
+    assert len(bench.result.levels) == 11
+
+
 def test_against_something_that_is_the_question(bench: Workbench) -> None:
     title = bench._page._title
     assert "is it right 9 times in 10" in title.value

@@ -146,8 +146,9 @@ def choose(workbench: Workbench, told: Mapping[str, Any]) -> None:
     rest = dict(told)
     tab = rest.pop("tab", workbench.tabs.tab)
     shared = {name: rest.pop(name) for name in workbench.bench.state() if name in rest}
+    workbench.show(tab)  # first: what is seen until now need not follow
     workbench.select(**shared)
-    widget = workbench.show(tab)
+    widget = workbench.widget
     if settings := {**rest.pop("settings", {}), **rest}:
         widget.set(**settings)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from ..core.engine import Cancelled, Tick
+from ..ui import worker
 from ..ui.explorer import Explorer
 from ..ui.picker import Picker
 from .bench import CLEAN, GIVEN, Bench, View
@@ -33,7 +35,7 @@ class Link:
 
     def __init__(self, bench: Bench, explorer: Explorer) -> None:
         self.bench, self.explorer = bench, explorer
-        self.follows = self.is_seen = True
+        self.follows, self.is_seen, self._rests = True, True, False
         shared = {n: k for n, k in explorer.shares.items() if k in explorer.controls}
         self.knobs = shared
         about_one = shared.get("index")
@@ -60,11 +62,14 @@ class Link:
             self.explorer.guard(lambda: self._follow(SELECTION))
 
     def see(self, is_seen: bool) -> None:
-        """Follow what was chosen meanwhile, as soon as somebody sees it."""
-        woken = is_seen and not self.is_seen
-        self.is_seen = is_seen
-        if woken:
-            self.explorer.guard(lambda: self._follow(SELECTION))
+        """Let what nobody sees rest, and go on with what was chosen meanwhile once it is seen."""
+        explorer, was_seen, self.is_seen = self.explorer, self.is_seen, is_seen
+        if was_seen and not is_seen:  # else who is seen would wait for it
+            self._rests = worker.busy(explorer.runner.owner)
+            explorer.runner.cancel()
+        elif is_seen and not was_seen:
+            go_on = explorer.refresh if self._rests else partial(self._follow, SELECTION)
+            explorer.guard(go_on)
 
     def close(self) -> None:
         """Let widget and bench go their ways."""
