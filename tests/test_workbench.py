@@ -133,11 +133,11 @@ def test_network_images_and_temperature_go_together(subject: rw.Subject) -> None
 def test_only_the_image_that_is_looked_at_is_attacked(subject: rw.Subject) -> None:
     bench = Bench(subject)
     bench.select(image="attacked, BIM 8/255", index=5)
-    changed = (bench.subject().images != subject.images).flatten(1).any(1)
+    one, every = bench.subject(index=5), bench.subject()
+    changed = (one.images != subject.images).flatten(1).any(1)
     assert changed.nonzero().flatten().tolist() == [5]
-    every = bench.subject(single=False)
     assert (every.images != subject.images).flatten(1).any(1).all()
-    torch.testing.assert_close(every.images[5], bench.subject().images[5])
+    torch.testing.assert_close(every.images[5], one.images[5])
 
 
 def test_one_network_is_kept_and_what_is_not_looked_at_is_let_go(subject: rw.Subject) -> None:
@@ -447,7 +447,7 @@ def test_one_attacked_image_is_not_taken_for_all_of_them(subject: rw.Subject) ->
     """The first image has the number 0, which Python holds equal to False."""
     bench = Bench(subject)
     bench.select(image=bench.add(Variant("attack", {"attack": "fgsm"})))
-    alone, every = (bench.subject(single=single).images for single in (True, False))
+    alone, every = (bench.subject(index=index).images for index in (0, None))
     changed = [int((it != subject.images).flatten(1).any(1).sum()) for it in (alone, every)]
     assert changed == [1, len(subject)]
 
@@ -882,6 +882,19 @@ def test_a_network_that_takes_no_such_images_says_what_it_takes(subject: rw.Subj
     rest(made)
     assert "wants 1 channel" in made.bench.unmade["grey"]
     made.close()
+
+
+def test_a_widget_on_its_own_looks_at_its_own_attacked_image(
+    bench: Workbench, subject: rw.Subject
+) -> None:
+    bench.select(image="attacked, BIM 8/255", index=2)
+    ready(bench, "saliency")
+    bench.tabs._linked.value = False
+    assert bench.tabs._linked.description == "on its own"
+    result = bench.widget.set(index=7).result
+    seen = bench.widget.subject.images
+    assert (seen != subject.images).flatten(1).any(1).nonzero().flatten().tolist() == [7]
+    assert result.index.tolist() == [7] and bench.bench.index == 2
 
 
 @pytest.mark.slow("a whole sweep, stopped and gone on with")

@@ -168,14 +168,14 @@ class Bench(traitlets.HasTraits):
         """Whether network and images are as they were given, and nothing is shown behind."""
         return (*self.chosen, self.temperature, self.against) == (GIVEN, CLEAN, 1, "")
 
-    def key(self, view: View, single: bool) -> tuple[Any, ...]:
+    def key(self, view: View, index: int | None) -> tuple[Any, ...]:
         """Return what decides the subject of an analysis of one image, or of all of them."""
-        alone = single and view.image != CLEAN and self._recipe(view.image).kind.single
-        index = (self.index,) if alone else ()
-        return (id(self.given), view, self.temperature, self.against, *index)
+        alone = index is not None and view.image != CLEAN and self._recipe(view.image).kind.single
+        place = (index,) if alone else ()
+        return (id(self.given), view, self.temperature, self.against, *place)
 
     def subject(
-        self, view: View | None = None, single: bool = True, progress: Progress = None
+        self, view: View | None = None, index: int | None = None, progress: Progress = None
     ) -> Subject:
         """Return what is examined: chosen images under a chosen network.
 
@@ -183,15 +183,15 @@ class Bench(traitlets.HasTraits):
         ----------
         view : View, optional
             Which; by default what is chosen.
-        single : bool
-            Whether one image is looked at: then others need not be made. Otherwise some are enough
-            where making them takes long.
+        index : int, optional
+            The image that is looked at, where it is one: then others need not be made. Otherwise
+            some are enough where making them takes long.
         progress : callable, optional
             As `reliab_widgets.sweep` takes it.
         """
         model, image = view or self.chosen
         with self._lock:
-            made = self._pictured(image, single, progress)
+            made = self._pictured(image, index, progress)
             if model != GIVEN:
                 network = self._network(model)
                 code = f"{made.code}.on({network.code}.network)"
@@ -202,7 +202,9 @@ class Bench(traitlets.HasTraits):
             made = made.replaced(name=name, code=f"{made.code}.replaced(name={name!r})")
         return made if self.temperature == 1 else calibrated(made, self.temperature)
 
-    def others(self, view: View, single: bool, progress: Progress = None) -> tuple[Subject, ...]:
+    def others(
+        self, view: View, index: int | None, progress: Progress = None
+    ) -> tuple[Subject, ...]:
         """Return what is shown behind: the other variant, and the control of the chosen one."""
         rival = self.against
         if not rival or rival in view:
@@ -213,7 +215,7 @@ class Bench(traitlets.HasTraits):
         if own is not None and own.control is not None and rival in (GIVEN, CLEAN):
             self._controls[own.control.name] = own.control
             views.append(view._replace(**{what: own.control.name}))
-        made = [self.subject(it, single, progress) for it in views]
+        made = [self.subject(it, index, progress) for it in views]
         if rival in (GIVEN, CLEAN):  # told apart by what they are, not by what they are not
             name = f"{made[0].name}, {rival}"
             made[0] = made[0].replaced(name=name, code=f"{made[0].code}.replaced(name={name!r})")
@@ -227,11 +229,11 @@ class Bench(traitlets.HasTraits):
             self._networks[name] = self._recipe(name)(self.given)
         return self._networks[name]
 
-    def _pictured(self, name: str, single: bool, progress: Progress) -> Subject:
+    def _pictured(self, name: str, index: int | None, progress: Progress) -> Subject:
         if name == CLEAN:
             return self.given
         recipe = self._recipe(name)
-        images = [self.index] if recipe.kind.single and single else None
+        images = None if index is None or not recipe.kind.single else [index]
         key = (name, *(images or ()))
         if key not in self._pictures:
             of = self.given if images or not recipe.kind.single else self.given[:SOME]
@@ -247,7 +249,7 @@ class Bench(traitlets.HasTraits):
         before : bool
             Of the network and the images as given instead, at no temperature.
         """
-        some = self.given if before else self.subject()
+        some = self.given if before else self.subject(index=self.index)
         logits = some[[self.index]].logits.numpy().astype(np.float64)
         probabilities: np.ndarray = softmax(logits)[0]
         return probabilities
@@ -265,7 +267,7 @@ class Bench(traitlets.HasTraits):
 
     def _shown(self) -> Subject:
         with self._lock:
-            return self._pictured(self.image, True, None)
+            return self._pictured(self.image, self.index, None)
 
     def replace(self, subject: Subject) -> None:
         """Examine a subject with more images, and look at the last one."""

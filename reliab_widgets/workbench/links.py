@@ -39,8 +39,8 @@ class Link:
         shared = {n: k for n, k in explorer.shares.items() if k in explorer.controls}
         self.knobs = shared
         about_one = shared.get("index")
-        self.single = about_one is not None and about_one not in explorer.view_knobs
-        self._key = bench.key(View(), self.single) if bench.is_plain else None
+        self._picks = None if about_one in explorer.view_knobs else about_one
+        self._key = bench.key(View(), self._index) if bench.is_plain else None
         self._imposed: dict[str, Any] = {}
         self._before: dict[str, Any] = {}  # what these settings were
         explorer.work.prepare = self._prepare
@@ -97,13 +97,20 @@ class Link:
 
     def _follow(self, names: Any) -> None:
         explorer, bench = self.explorer, self.bench
-        if bench.key(self._view, self.single) != self._key or self._imposing != self._imposed:
+        if bench.key(self._view, self._index) != self._key or self._imposing != self._imposed:
             explorer.page.mark_stale(True)  # from now on it is of something else
             explorer.runner.say(f"○ making {', '.join(bench.chosen)}")
             explorer.refresh()  # which asks for the subject first
         elif wanted := self._wanted(names):
             with bench.telling():
                 explorer.set(**wanted)
+
+    @property
+    def _index(self) -> int | None:
+        """The one image that the widget looks at, None where it looks at many."""
+        if not self._picks or self.follows:
+            return self.bench.index if self._picks else None
+        return int(self.explorer.controls[self._picks].value)
 
     @property
     def rival(self) -> str:
@@ -113,7 +120,7 @@ class Link:
     @property
     def result(self) -> Any:
         """What the widget found of what is chosen now, or nothing yet."""
-        explorer, key = self.explorer, self.bench.key(self._view, self.single)
+        explorer, key = self.explorer, self.bench.key(self._view, self._index)
         found = explorer.work.result
         named = getattr(found, "subject", "") == explorer.subject.name
         return found if named and key == self._key and self._imposing == self._imposed else None
@@ -143,15 +150,15 @@ class Link:
     def _prepare(self, tick: Tick) -> bool:
         """Let the widget look at what is chosen; tell whether that is something else."""
         explorer, bench, view = self.explorer, self.bench, self._view
-        key, imposing = bench.key(view, self.single), self._imposing
+        key, imposing = bench.key(view, self._index), self._imposing
         if key == self._key and imposing == self._imposed:
             return False
         wanted: dict[str, Any] = {}
         if key != self._key:
             explorer.runner.say(f"○ making {', '.join(it for it in bench.chosen)}")
             try:
-                subject = bench.subject(view, self.single, tick)
-                others = bench.others(view, self.single, tick)
+                subject = bench.subject(view, self._index, tick)
+                others = bench.others(view, self._index, tick)
             except Cancelled:
                 raise
             except Exception as error:

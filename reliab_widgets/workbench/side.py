@@ -29,7 +29,7 @@ def shown(bench: Bench) -> str:
     truth = int(bench.given.labels[bench.index])
     p, before = bench.probabilities(), bench.probabilities(before=True)
     answer, first = int(p.argmax()), int(before.argmax())
-    changed = bench.subject().name != bench.given.name and not bench.is_plain
+    changed = bench.subject(index=bench.index).name != bench.given.name and not bench.is_plain
     right = answer == truth
     said = (
         f'<b class="{"" if right else "rw-bad"}">{"✓" if right else "✗"} '

@@ -23,7 +23,11 @@ def chosen(bench: Bench) -> Step:
     >>> chosen(Bench(rw.demo("resnet20")[:4])).text
     'image 0: cat 100 %'
     """
-    p, classes, subject = bench.probabilities(), bench.given.classes, bench.subject()
+    p, classes, subject = (
+        bench.probabilities(),
+        bench.given.classes,
+        bench.subject(index=bench.index),
+    )
     said = f"{classes[int(p.argmax())]} {percent(p.max(), 0)}"
     what = [it for it in bench.chosen if it not in (GIVEN, CLEAN)]
     if bench.temperature != 1:

@@ -177,6 +177,7 @@ class Tabs(W.VBox):
         (self._body.remove_class if more else self._body.add_class)("rw-folded")
 
     def _follow(self, follows: bool) -> None:
+        self._linked.description = "linked" if follows else "on its own"
         for word in self.shown:
             link = self._links[id(self.explorer(word))]
             if link.follows != follows:
