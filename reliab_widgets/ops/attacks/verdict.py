@@ -290,20 +290,22 @@ def _there(those: np.ndarray) -> _Counts:
 
 def _checked(broken: Mapping[str, Any], blind: Any) -> dict[str, np.ndarray]:
     """Return (E, n) arrays by role, never falling along E; E is 1 of what knows no epsilon."""
+    for role in broken:
+        if role not in ROLES:
+            fix = f"{nearest(role, ROLES)}Name who attacked as {', '.join(map(repr, ROLES))}"
+            raise ValueError(problem("nobody is known by this name", f"got {role!r}", fix))
     rows: dict[str, np.ndarray] = {}
     given = {**broken, **({} if blind is None else {"blind": blind})}
     for role, value in given.items():
-        if role not in ROLES and value is not blind:
-            fix = f"{nearest(role, ROLES)}Name who attacked as {', '.join(map(repr, ROLES))}"
-            raise ValueError(problem("nobody is known by this name", f"got {role!r}", fix))
         array = np.asarray(value)
         if array.dtype != bool or array.ndim not in (1, 2 - (role in _ONCE)):
             seen = f"{role} is {array.dtype} of shape {array.shape}"
             fix = "Pass arrays of True and False, (n,)" + " or (E, n)" * (role not in _ONCE)
             raise TypeError(problem("what was broken is not told by truth values", seen, fix))
-        rows[role] = np.logical_or.accumulate(np.atleast_2d(array), axis=0)
-    if "blind" in rows:
-        rows["blind"] = np.atleast_2d(blind).all(axis=0, keepdims=True)
+        row = np.atleast_2d(array)
+        rows[role] = np.logical_or.accumulate(row, axis=0)
+        if role == "blind":  # there was a slope at some epsilon, then it can be found
+            rows[role] = np.logical_and.reduce(row, axis=0)[None]
     images = {those.shape[1] for those in rows.values()}
     epsilons = {len(those) for role, those in rows.items() if role not in (*_ONCE, "blind")}
     if len(images) > 1 or len(epsilons) > 1:
