@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .ops.attacks.noise import noisy as noisy
     from .ops.attacks.search import smallest_epsilon as smallest_epsilon
     from .ops.calibration.calibrated import calibrated as calibrated
+    from .ops.certificates.smoothing import certify as certify
     from .ops.corruptions.corrupted import corrupted as corrupted
     from .ops.defences.denoised import denoised as denoised
     from .ops.networks.tuning import tuned as tuned
@@ -49,6 +50,7 @@ _HOMES = {
     "Explorer": "ui.explorer",
     "attack": "ops.attacks.adversary",
     "smallest_epsilon": "ops.attacks.search",
+    "certify": "ops.certificates.smoothing",
     "oracle": "ops.pruning.oracle",
     "noisy": "ops.attacks.noise",
     "corrupted": "ops.corruptions.corrupted",

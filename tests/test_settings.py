@@ -103,6 +103,7 @@ def everything(given: tuple[nn.Module, torch.Tensor], folder: Path) -> dict[str,
     for attack in ("fgsm", "pgd", "deepfool"):
         found[attack] = rw.attack(small[:4], attack=attack, steps=3).images.numpy()
     found["smallest epsilon"] = rw.smallest_epsilon(small[:2], steps=2).epsilon
+    found["certificate"] = rw.certify(small[:2], draws=20, select=10).counts
     pruned = rw.pruning(small, levels=(0.3,), explain=1)
     found["pruning"], found["drift"] = pruned.logits, pruned.drift
     found["oracle"] = rw.oracle(small[:2]).change

@@ -18,6 +18,7 @@ import reliab_widgets as rw
 from reliab_widgets.core import archive
 from reliab_widgets.core.fields import Array, declarations
 from reliab_widgets.core.result import Record, Result, load
+from reliab_widgets.ops.attacks.verdict import verdict
 from reliab_widgets.ops.calibration.calibrators import (
     BaseRates,
     HistogramBinning,
@@ -35,6 +36,8 @@ MADE: dict[str, Callable[[], Record]] = {
     "propagation": lambda: rw.propagation(subject(60), images=3, **BUSY["propagation"]),
     "pruning": lambda: rw.pruning(varied(40), levels=(0.5,), images=9, explain=1, attacked=2),
     "oracle": lambda: rw.oracle(varied(9)),
+    "certificate": lambda: rw.certify(subject(9), images=3, draws=20, select=5),
+    "verdict": lambda: verdict({"several steps": np.eye(9)[0] > 0, "noise": np.eye(9)[1] > 0}),
     "smallest epsilon": lambda: rw.smallest_epsilon(subject(9), images=3, steps=2),
     "histogram": lambda: HistogramBinning(np.array([0, 0.5, 1]), np.full((3, 2), 0.5), classes=3),
     "isotonic": lambda: Isotonic(np.array([[0.2, 0.8]] * 3), np.array([[0.0, 1.0]] * 3), classes=3),

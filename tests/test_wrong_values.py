@@ -29,7 +29,10 @@ WRONG: dict[str, Any] = {
 }
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{word: getattr(rw, word) for word in ANALYSES},
-    **{name: getattr(rw, name) for name in ("attack", "smallest_epsilon", "oracle", "untrained")},
+    **{
+        name: getattr(rw, name)
+        for name in ("attack", "smallest_epsilon", "certify", "oracle", "untrained")
+    },
     "demo": rw.demo,
     "grid": rw.grid,
     "from_dataset": rw.Subject.from_dataset,
@@ -62,6 +65,7 @@ MEANS: dict[tuple[str, str], str] = {
     ("*", "temperature: huge"): "all classes alike",
     ("*", "noise: fraction"): "a standard deviation",
     ("*", "noise: huge"): "the same",
+    ("*", "sigma: fraction"): "a standard deviation",
     ("*", "seed: huge"): "a seed",
     ("*", "index: negative"): "the last image",
     ("attack", "images: negative"): "the last image",
