@@ -47,7 +47,8 @@ def two_classes(scale: float = 1.0) -> Subject:
 
 
 def some(name: str = "resnet20", n: int = 16) -> Subject:
-    return rw.demo(name)[:n]
+    whole = rw.demo(name)
+    return whole[:n].with_validation(whole.validation[:200])
 
 
 def climbed(subject: Subject, **how: Any) -> np.ndarray:
@@ -166,7 +167,7 @@ def test_the_path_is_that_of_the_attack() -> None:
 
 
 def test_the_control_is_flat_where_the_gradient_is_steep() -> None:
-    result = landscape(some(), index=3, steps=2, restarts=1)
+    result = landscape(some(), index=3, points=21, steps=2, restarts=1)
     assert result.crossing(0, 0) < 3 / 255
     assert result.nearest(1) > 4 * result.crossing(0, 0)
 
@@ -199,13 +200,13 @@ def test_more_restarts_never_find_less() -> None:
 
 def test_a_larger_ball_never_holds_less() -> None:
     subject = some(n=8)
-    found = np.stack([climbed(subject, epsilon=it / 255) for it in (1, 2, 4, 8)])
+    found = np.stack([climbed(subject, epsilon=it / 255, restarts=2) for it in (1, 2, 4, 8)])
     assert (np.diff(found, axis=0) >= 0).all()
 
 
 def test_twenty_steps_are_enough() -> None:
-    subject = some(n=16)
-    one, twenty, forty = (climbed(subject, steps=it, restarts=3).mean() for it in (1, 20, 40))
+    subject = some(n=8)
+    one, twenty, forty = (climbed(subject, steps=it, restarts=2).mean() for it in (1, 20, 40))
     assert twenty >= one
     assert twenty == pytest.approx(forty, rel=0.03)
 
@@ -230,7 +231,7 @@ def test_logits_times_thirty_hide_nothing_from_the_ascent() -> None:
 def test_the_robust_twin_is_less_steep() -> None:
     """Issue 19: adversarially trained, lower at equal epsilon, with intervals apart."""
     plain, robust = (
-        landscape(some(name, 24), images=24, epsilon=2 / 255, points=11, steps=10, restarts=1)
+        landscape(some(name, 16), images=16, epsilon=2 / 255, points=11, steps=5, restarts=1)
         for name in ("resnet20", "resnet20-robust")
     )
     assert robust.interval()[1] < plain.interval()[0]
@@ -342,7 +343,7 @@ def test_without_gradients_random_search_is_left_and_it_is_said() -> None:
         landscape(subject)
     result = landscape(subject, plane="random", **QUICK)
     assert np.isnan(result.own[:2]).all()
-    assert result.own[2] > result.own[3] >= 0
+    assert result.own[2] >= result.own[3] > 0
     assert len(result.path) == 0
     assert any("gradients are blocked: no ascent" in note for note in result.notes)
     assert "random search alone" in str(result)
@@ -365,7 +366,7 @@ class Flat(TwoClasses):
 
 def test_gradients_of_zero_are_no_robustness_and_it_is_said() -> None:
     subject = Subject(Flat(), two_classes().images, [0, 0, 0], name="flat")
-    result = landscape(subject, index=1, **QUICK)
+    result = landscape(subject, index=1, points=11)
     said = " ".join(result.notes)
     assert "every gradient is exactly 0 here" in said
     assert "masked gradients" in said

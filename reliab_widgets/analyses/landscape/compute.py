@@ -38,6 +38,8 @@ MANY = 16
 """Images whose loss is the mean, among weights, where nobody says how many."""
 FITTED = 2000
 """Validation images that a temperature is fitted on, at most."""
+CUT = 0.01
+"""Share of an image's numbers from which it is said that they are cut off at 0 or 1."""
 BEYOND = 1.25
 """How far a plane goes that leads to another image: beyond it, in units of its distance."""
 
@@ -197,7 +199,7 @@ def landscape(
 
     def result() -> Landscape:
         several = own[:, None] if images is None and inside else divergences
-        told = (*notes, *_doubts(case, grid, path, several, blind))
+        told = (*notes, *_doubts(case, grid, several, blind))
         return Landscape(
             classes=subject.classes,
             image=index,
@@ -547,17 +549,14 @@ def _temperature(subject: Subject) -> tuple[float, tuple[str, ...]]:
     return found.temperature, found.notes
 
 
-def _doubts(case: Case, grid: _Grid, path: Path, found: np.ndarray, blind: int) -> Iterator[str]:
+def _doubts(case: Case, grid: _Grid, found: np.ndarray, blind: int) -> Iterator[str]:
     """Say what limits the numbers."""
     cut = grid.arrays()["clamped"]
-    if np.nanmax(cut) > 0:
+    if cut[0].mean() > CUT:
         yield (
             f"pixels end at 0 and 1, where {percent(float(cut[0].mean()))} of the image's numbers "
             f"are cut off on average over the plane, {percent(float(cut[0].max()))} at most"
         )
-    if len(path.held):
-        held = percent(float(path.held[-1]), 0)
-        yield f"the plane holds {held} of the length of the attack's change"
     if blind:
         yield (
             f"for {blind:,} image{'s' * (blind > 1)} every gradient is exactly 0: masked "

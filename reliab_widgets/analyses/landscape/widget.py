@@ -14,6 +14,7 @@ from ...ui.explorer import Explorer
 from ...ui.picker import Picker
 from ...ui.words import Chip
 from .compute import landscape
+from .panels import Steepest
 from .result import KINDS, TURNS, Landscape
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class LandscapeWidget(Explorer):
         Whose network is examined, around one of its images.
     **options
         See `Explorer`: ``preset``, ``hide``, ``lock``, ``panels``, ``show_code``, ``cache``,
-        ``executor``. Panels: ``"all settings"``.
+        ``executor``. Panels: ``"steepest images"``, ``"all settings"``.
 
     Examples
     --------
@@ -100,6 +101,7 @@ own length, and the loss is the mean over images.</li></ul>"""
     front = ("index", "space", "plane", "surface", "epsilon", "images")
     fold = ("attack", "steps", "restarts", "points", "reach", "seed")
     marks = {"angle": int}  # noqa: RUF012
+    panels = (Steepest,)
     shares = {"index": "index", "seed": "seed"}  # noqa: RUF012
 
     def __init__(self, subject: Subject, **options: Any) -> None:
