@@ -227,8 +227,8 @@ def landscape(
     ):
         work = _Counted(tick, grid.total + len(batches), executor)
         for level in range(grid.levels):
-            for item, seen in work.each(looked, case, grid.items(level)):
-                grid.put(item, seen)
+            for item, values in work.each(looked, case, grid.items(level)):
+                grid.put(item, values)
             grid.level = level
             if level == 0 and batches:
                 show()
@@ -239,7 +239,7 @@ def landscape(
                     own, blind = found[:4, 0], int(found[4].sum())
             if level + 1 < grid.levels or batches[1:]:
                 show()
-        begin = 0
+        begin, blind = 0, blind * (not batches[1:])
         for item, found in work.each(climbed, case, batches[1:]):
             divergences[:, begin : begin + len(item)] = found[:4]
             begin, blind = begin + len(item), blind + int(found[4].sum())
@@ -493,7 +493,7 @@ class _Grid:
         """Keep what was seen of some points."""
         self._values[:, item.row, list(item.points)] = seen
 
-    def arrays(self) -> dict[str, np.ndarray]:
+    def arrays(self) -> dict[str, Any]:
         """Return the arrays of `Landscape`, as fine as they are known."""
         stride = self._stride(self.level)
         shape = (4, 2, self._count, self._count)

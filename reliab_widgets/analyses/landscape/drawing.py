@@ -169,12 +169,12 @@ class Surfaces(Sheet):
         values = result.surface(shown)
         lines = [result.along(values[row], angle, row) for row in (0, 1)]
         seen = [(self.main, lines[0]), (self.control, lines[1])]
-        behind = ([], [])
+        behind = np.empty(0), np.empty(0)
         if pinned is not None:
-            length, ghost = pinned.along(pinned.surface(shown)[0], angle, 0)
-            behind = (length * scale, ghost)
-        for artist, (length, height) in seen:
-            artist.set_data(length * scale, height)
+            far, ghost = pinned.along(pinned.surface(shown)[0], angle, 0)
+            behind = far * scale, ghost
+        for artist, (far, height) in seen:
+            artist.set_data(far * scale, height)
         self.squares.set_data(lines[1][0][::20] * scale, lines[1][1][::20])
         self.ghost.set_data(*behind)
         self.ghost.set_markevery(20)
@@ -182,16 +182,15 @@ class Surfaces(Sheet):
         low, high = float(min(every.min(), 0)), float(max(every.max(), 0))
         room = max(high - low, 1e-3) * 0.06
         self.axes.set_ylim(low - room, high + room)
-        far = max(np.abs(lines[0][0]).max(), np.abs(lines[1][0]).max()) * scale
-        self.axes.set_xlim(-far, far)
+        rim = max(float(np.abs(line[0]).max()) for line in lines) * scale
+        self.axes.set_xlim(-rim, rim)
         middle = float(lines[0][1][len(lines[0][1]) // 2])
         self.here.set_data([0], [middle])
         away = result.crossing(angle, 0)
         # On the nearer side, which may be either.
-        length = away if _changes_ahead(result, angle, away) else -away
-        self.change.set_data(
-            *(([], []) if np.isinf(away) else ([length * scale], [np.interp(length, *lines[0])]))
-        )
+        place = away if _changes_ahead(result, angle, away) else -away
+        at = np.array([] if np.isinf(away) else [place])
+        self.change.set_data(at * scale, np.interp(at, *lines[0]))
         kind = "S" if shown == "decision" else "Loss"
         many = f", mean of {result.n} images" if result.space == "weights" and result.n > 1 else ""
         self.title.set_text(f"{kind} along the line{many if not self.places.brief else ''}")
@@ -199,14 +198,16 @@ class Surfaces(Sheet):
             "distance, /255 (L∞)" if result.space == "input" else "distance, % of a filter’s length"
         )
         self.unit.set_text(unit)
+        inside = result.space == "input"
         ends = [
-            ("this plane" if result.space == "weights" else AHEAD[result.plane], BLUE, lines[0])
+            (AHEAD[result.plane] if inside else "this one", BLUE, float(lines[0][1][-1])),
+            ("random" if inside else "another", GREY, float(lines[1][1][-1])),
         ]
-        ends.append(("random" if result.space == "input" else "another", GREY, lines[1]))
         if pinned is not None:
             called = differing([it.subject for it in (pinned, result)])[0]
-            ends.append((short(called, 9), INK, behind))
-        self._name([(word, colour, float(line[1][-1])) for word, colour, line in ends])
+            most = 9 if self.places.brief else 13
+            ends.append((short(called, most), INK, float(behind[1][-1])))
+        self._name(ends)
         self.hover(self.main, f"{kind} along the line at {angle}°: {_met(result, away)}")
 
     def _name(self, ends: list[tuple[str, str, float]]) -> None:
@@ -215,7 +216,7 @@ class Surfaces(Sheet):
         tall = self.places.side - 42
         order = sorted(ends, key=lambda it: -it[2])
         y, last = 0.0, TOP + 8 + tall
-        heights = []
+        heights: list[float] = []
         for _, _, value in order:
             y = max(TOP + 12 + tall * (high - value) / (high - low), y + 15 if heights else 0)
             heights.append(y)
@@ -393,13 +394,15 @@ class _Map:
         }
         title, ahead = titles[plane], AHEAD[plane]
         if not inside:
-            title, ahead = "A random plane of weights", "random"
+            title, ahead = "A plane of weights", "random"
         if row:
-            title = "Control: a random plane" if inside else "Control: another one"
+            title = "Control: a random plane" if inside else "Control: another"
         self.title.set_text(title if not brief else title.replace("Control: a r", "Control: r"))
         rim = distance(result, result.reach)
-        left = rim.removesuffix("/255") if brief else rim
-        for text, word in zip(self.below, (f"−{left}", f"{ahead} →", f"+{rim}"), strict=True):
+        ahead += " →"
+        if brief and inside:  # the unit stands once
+            rim, ahead = rim.removesuffix("/255"), f"/255, {ahead}"
+        for text, word in zip(self.below, (f"−{rim}", ahead, f"+{rim}"), strict=True):
             text.set_text(word)
         near = result.nearest(row)
         words = f"{title}: {_met(result, near)}, whichever way"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.patches import Rectangle
 
+from ...core.drawing import short
 from ...core.style import BLUE, BLUE_TINT, GREY, INK, LINES, MUTED, PAPER, Sheet
 from .sentences import nats
 
@@ -96,8 +97,8 @@ class Ruler:
         said = {
             "ascent": "found",
             "calibrated": "calibrated",
-            "mean": f"mean of {result.known}",
-            "pinned": "pinned" if pinned is None else result.beside(pinned)[:12],
+            "mean": "mean" if self.sheet.width < 700 else f"mean of {result.known}:",
+            "pinned": "" if pinned is None else short(result.beside(pinned), 15),
             "noise": "noise",
             "search": "random search",
         }
@@ -105,10 +106,11 @@ class Ruler:
         below = [name for name in ("noise", "search", "mean") if name in values]
         texts = iter(self.words)
         for names, y in ((above, self.y - 13), (below, self.y + 24)):
-            written = sorted(
+            written: list[tuple[float, str, str]] = sorted(
                 (place(values[it]), f"{said[it]} {nats(values[it])}", it) for it in names
             )
-            for (x, words, name), text in zip(_apart(written), texts, strict=False):
+            placed = _apart(written, self.sheet.width)
+            for (x, words, name), text in zip(placed, texts, strict=False):
                 control = name in ("noise", "search")
                 colour = MUTED if control else INK if name == "pinned" else BLUE
                 text.set(x=x, y=y, text=words, color=colour, visible=True)
@@ -117,13 +119,22 @@ class Ruler:
         self.sheet.hover(mark, f"Divergence in nats: {told}")
 
 
-def _apart(written: list[tuple[float, str, str]]) -> list[tuple[float, str, str]]:
-    """Move words from left to right until none lies on another, then back by half of it."""
-    placed: list[tuple[float, str, str]] = []
+def _apart(written: list[tuple[float, str, str]], width: float) -> list[tuple[float, str, str]]:
+    """Move words to the right until none lies on another, and back where they leave the page.
+
+    Examples
+    --------
+    >>> [round(x) for x, *_ in _apart([(50, "ten letters", ""), (60, "ten letters", "")], 200)]
+    [50, 133]
+    """
+    halves = [len(words) * LETTER / 2 for _, words, _ in written]
+    places: list[float] = []
     end = -np.inf
-    for x, words, name in written:
-        half = len(words) * LETTER / 2
-        x = max(x, end + half + 10)
-        end = x + half
-        placed.append((x, words, name))
-    return placed
+    for (x, *_), half in zip(written, halves, strict=True):
+        places.append(max(x, end + half + 10))
+        end = places[-1] + half
+    limit = width
+    for k in reversed(range(len(places))):
+        places[k] = min(places[k], limit - halves[k])
+        limit = places[k] - halves[k] - 10
+    return [(x, words, name) for x, (_, words, name) in zip(places, written, strict=True)]

@@ -170,7 +170,7 @@ def compared(result: Landscape, pinned: Landscape, angle: int) -> str:
         f"beyond {distance(it, it.reach)}" if np.isinf(far) else f"{distance(it, far)} away"
         for it, far in ((result, mine), (pinned, other))
     ]
-    told.append(f"the prediction changes {away[0]}, not {away[1]}")
+    told.append(f"the prediction changes {away[0]}, not {away[1].removesuffix(' away')}")
     if pinned.epsilon == result.epsilon and np.isfinite([result.own[0], pinned.own[0]]).all():
         found = f"the largest divergence found is {nats(float(result.own[0]))} nats"
         told.append(f"{found}, not {nats(float(pinned.own[0]))}")
