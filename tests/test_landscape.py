@@ -107,7 +107,7 @@ def test_pixels_end_at_black_and_white_and_it_is_told() -> None:
     # On the axis of the gradient: three numbers of four, since the last has none.
     assert result.clamped[0, result.middle].max() == 0.75
     assert result.clamped[0, result.middle, result.middle] == 0
-    assert "pixels end at 0 and 1" in " ".join(result.notes)
+    assert "no pixel leaves 0–255" in " ".join(result.notes)
 
 
 # --- the surface ----------------------------------------------------------------------------------

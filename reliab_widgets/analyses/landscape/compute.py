@@ -554,8 +554,8 @@ def _doubts(case: Case, grid: _Grid, found: np.ndarray, blind: int) -> Iterator[
     cut = grid.arrays()["clamped"]
     if cut[0].mean() > CUT:
         yield (
-            f"pixels end at 0 and 1, where {percent(float(cut[0].mean()))} of the image's numbers "
-            f"are cut off on average over the plane, {percent(float(cut[0].max()))} at most"
+            f"no pixel leaves 0–255: over the plane {percent(float(cut[0].mean()))} of the image's "
+            f"numbers are cut off on average, {percent(float(cut[0].max()))} at most"
         )
     if blind:
         yield (

@@ -68,7 +68,7 @@ class Places(NamedTuple):
 class Surfaces(Sheet):
     """The plane and its control, a line through both, and the largest divergence found."""
 
-    height = 366
+    height = 362
     places: ClassVar = Places(208, 232, 520, 264, 360)
 
     def __init__(self, figure: Figure) -> None:
@@ -97,7 +97,7 @@ class Surfaces(Sheet):
         (self.here,) = axes.plot([0], [0], "o", color=INK, mec=PAPER, mew=1, ms=7, zorder=6)
         self.names = [self.text(at.chart + at.wide + 8, 0) for _ in range(3)]
         self._make_turn(bottom)
-        low = bottom + 74
+        low = bottom + 70
         self.thumbnail = self.page.imshow(
             np.zeros((1, 1, 3), np.uint8), extent=(0, 60, low + 60, low), interpolation="none"
         )
@@ -251,8 +251,9 @@ class Surfaces(Sheet):
         brief = self.places.brief
         self.question.set(x=74, text=f"Largest divergence found{'' if brief else f', {within}'}")
         known = np.isfinite(found)
-        self.number.set(x=74, text=nats(found) if known else "")
-        x = 74 + 17 * len(nats(found)) + 8 if known else 74
+        number = nats(found).replace("below ", "<") if known else ""
+        self.number.set(x=74, text=number)
+        x = 74 + 17 * len(number) + 8 * known
         how = "nats, a lower bound" if known else "follows with the fine grid"
         below = f"within {within}" if brief else "KL(p(x) ‖ p(x + d)), d in the thin rim"
         for text, word in zip(self.words, (how, below), strict=True):
@@ -280,7 +281,7 @@ class Narrow(Surfaces):
     """The same on a narrow page."""
 
     width = 640
-    height = 326
+    height = 322
     places: ClassVar = Places(168, 182, 404, 164, 300, True)
 
 

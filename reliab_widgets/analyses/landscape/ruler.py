@@ -9,13 +9,11 @@ from matplotlib.patches import Rectangle
 
 from ...core.drawing import short
 from ...core.style import BLUE, BLUE_TINT, GREY, INK, LINES, MUTED, PAPER, Sheet
-from .sentences import nats
+from .sentences import LEAST, nats
 
 if TYPE_CHECKING:
     from .result import Landscape
 
-LEAST = 1e-3
-"""Nats at which the ruler begins at the latest."""
 LETTER = 6.6
 """Pixels of a letter, at most."""
 

@@ -18,18 +18,22 @@ PLANES = {
     "images": "another image",
 }
 """What the first direction of a plane leads to."""
+LEAST = 1e-3
+"""Nats below which it is only said that it is less."""
 SEVERAL = 4.0
 """So many times nearer than in a random plane, the boundary is near in one direction only."""
 
 
 def nats(value: float) -> str:
-    """Write a divergence to two digits.
+    """Write a divergence or a loss to two digits.
 
     Examples
     --------
-    >>> nats(12.34), nats(1.234), nats(0.01234), nats(0.0)
-    ('12', '1.2', '0.012', '0')
+    >>> nats(12.34), nats(1.234), nats(0.01234), nats(4e-7), nats(0.0)
+    ('12', '1.2', '0.012', 'below 0.001', '0')
     """
+    if 0 < value < LEAST:
+        return f"below {LEAST:g}"
     if value >= 9.95:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 0.95 else f"{value:.2g}"

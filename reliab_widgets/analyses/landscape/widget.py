@@ -55,7 +55,7 @@ class LandscapeWidget(Explorer):
     """
 
     question = "How steep is it around this image?"
-    height = 366
+    height = 362
     about = """<ul>
 <li><b>Maps</b>: planes through the image (the filled circle). Colour: S, the logit of the true
 class minus the largest other one. Where it is 0, the <b>dark line</b>, the prediction changes;
