@@ -151,7 +151,9 @@ def landscape(
     An image must stay in [0, 1], so points of the plane are cut off there, as an attack's are: a
     plane that ended at the first pixel to reach 0 or 1 would have no extent around most
     photographs. ``clamped`` says how much is. The maximum over a ball is found by ascent and is a
-    lower bound. Yu et al. 2019, arXiv 1905.04270; weights: Li et al. 2018, arXiv 1712.09913.
+    lower bound: on ``resnet20``, 16 images from 2 starts, 20 steps find 98 % of what 40 steps find
+    within 2/255, and 93 % within 8/255. Larger balls want more steps. Yu et al. 2019, arXiv
+    1905.04270; weights: Li et al. 2018, arXiv 1712.09913.
 
     Examples
     --------
