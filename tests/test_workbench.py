@@ -36,6 +36,7 @@ CHEAP = {
     "propagation": {"steps": 3},
     "pruning": {"images": 40, "calibration_images": 50},
     "reliability": {},
+    "landscape": {"points": 11, "steps": 2, "restarts": 1},
 }
 
 

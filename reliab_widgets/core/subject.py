@@ -386,6 +386,7 @@ class Subject:
         ✓ propagation: 2 layers, 0 to 2
         ✓ pruning: 0
             without 2: its outputs are the answer
+        ✓ landscape
           31 parameters; batches of ...
         """
         from ..analyses.allowed import allowed  # here, because only they know what they need
