@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import reliab_widgets as rw
 from reliab_widgets import Subject
 from reliab_widgets.ops.attacks.adversary import adversary
-from reliab_widgets.ops.attacks.gradient import Attack
+from reliab_widgets.ops.attacks.attack import Attack
 from reliab_widgets.ops.attacks.noise import signs
 from reliab_widgets.ops.attacks.verdict import FEWEST, ROLES, TESTS, Verdict, verdict
 

@@ -21,7 +21,7 @@ from ...core.selection import choose, naming, spans
 from ...core.subject import Subject
 from ...core.wording import percent, problem
 from ...ops.attacks import divergence
-from ...ops.attacks.gradient import Attack
+from ...ops.attacks.attack import Attack
 from ...ops.attacks.knobs import Epsilon, ImagesKnob, Restarts, Steps
 from ...ops.attacks.objective import loss
 from ...ops.calibration.calibrators import fit_temperature
