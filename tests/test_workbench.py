@@ -439,9 +439,11 @@ def test_attack_then_explain(bench: Workbench, subject: rw.Subject) -> None:
     assert told == [pytest.approx(it, abs=0.0051) for it in like]
     assert "Control, random signs 8/255: the maps " in said
     assert bench.widget.views()["versus"] == "behind"
+    assert bench.widget.state()["target"] == "true"
     bench.select(against="")
     rest(bench)
     assert bench.widget.views()["versus"] == "baseline"
+    assert bench.widget.state()["target"] != "true"  # as it was before
 
 
 def test_one_attacked_image_is_not_taken_for_all_of_them(subject: rw.Subject) -> None:
@@ -620,6 +622,64 @@ def test_a_photograph_goes_through_the_analyses(bench: Workbench, tmp_path: Any)
     assert ready(bench, "saliency").answer.shape == (1,)
 
 
+def test_nobody_says_that_a_class_is_true_which_nobody_knows(
+    bench: Workbench, tmp_path: Any
+) -> None:
+    path = tmp_path / "rocket.png"
+    Image.new("RGB", (8, 8), "red").save(path)
+    ready(bench)
+    bench.photograph(path)
+    rest(bench)
+    assert "true class not known" in bench._page.side.value
+    assert not re.search("[✓✗]", bench._page.side.value)
+    assert "true class not known" in bench.strip.stage.live.svg
+    assert "its true class is not known" in bench.story.steps[-1].sentence
+    ready(bench, "propagation")
+    assert "class not known" in bench.widget.page.chips.value
+    bench.photograph(path, "truck")  # once more: it is told its class
+    rest(bench)
+    assert len(bench.bench.given) == 41
+    assert "true truck" in bench._page.side.value
+
+
+def test_a_photograph_is_saved_and_loaded_by_its_file(
+    bench: Workbench, subject: rw.Subject, tmp_path: Any
+) -> None:
+    path = tmp_path / "cat.png"
+    Image.new("RGB", (8, 8), "orange").save(path)
+    ready(bench)
+    bench.photograph(path, "cat")
+    rest(bench)
+    file = bench.save(tmp_path / "lab.json")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again = Workbench.load(file, subject)
+    torch.testing.assert_close(again.bench.given.images, bench.bench.given.images)
+    assert again.bench.index == 40 and again.bench.given.true_class(40) == "cat"
+    again.close()
+    path.unlink()
+    with pytest.warns(UserWarning, match=r"photograph of the file is not at hand: .*cat\.png"):
+        without = Workbench.load(file, subject)
+    assert len(without.bench.given) == 40
+    without.close()
+
+
+def test_a_network_of_other_classes_is_no_variant(subject: rw.Subject) -> None:
+    bench = Workbench(subject, models={"other": rw.demo("fashion")}, tab="reliability")
+    bench.select(model="other")
+    rest(bench)
+    assert "class 0 is 'T-shirt', not 'airplane'" in bench.bench.unmade["other"]
+    bench.close()
+
+
+def test_recipes_of_the_same_words_are_told_apart(subject: rw.Subject) -> None:
+    bench = Bench(subject)
+    assert bench.add(Variant("pruned", {"level": 0.1})) == "10 % pruned"
+    told = bench.add(Variant("pruned", {"level": 0.1, "seed": 3}))
+    assert told == "10 % pruned, seed 3"
+    assert bench.add(Variant("pruned", {"level": 0.1, "seed": 3})) == told
+
+
 def test_an_upload_is_kept_beside_the_notebook(
     bench: Workbench, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -638,6 +698,10 @@ def test_an_upload_is_kept_beside_the_notebook(
     upload.set_trait("value", ({**given, "content": memoryview(stream.getvalue())},))
     assert (tmp_path / "photos" / "evil.png").exists()
     assert len(bench.bench.given) == 41
+    assert int(bench.bench.given.labels[40]) == 2
+    label.value = 5  # chosen afterwards
+    assert len(bench.bench.given) == 41
+    assert int(bench.bench.given.labels[40]) == 5
     assert bench.bench.given.labels[40] == 2
     other = (tmp_path / "photos" / "mine.png", b"a file of the user's own")
     other[0].write_bytes(other[1])

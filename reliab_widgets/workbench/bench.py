@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import traitlets
 
+from ..core.drawing import short
 from ..core.engine import Progress, Recent
 from ..core.knobs import SEED, Auto, ClassOf, Kind, Position, Real
+from ..core.photographs import photographed
 from ..core.subject import Subject, check_subject
 from ..core.wording import problem
 from ..ops.calibration.calibrated import calibrated
@@ -39,6 +41,14 @@ SHARED: Mapping[str, Kind] = {
     "seed": SEED,
 }
 """What all widgets share beside network and images."""
+
+
+class _Photo(NamedTuple):
+    """A picture of one's own, its class where that is known, and what it was added to."""
+
+    photo: Any
+    label: Any
+    before: Subject
 
 
 class View(NamedTuple):
@@ -81,6 +91,7 @@ class Bench(traitlets.HasTraits):
         check_subject(subject)
         super().__init__()
         self.given = subject
+        self.photos: list[_Photo] = []
         self._networks: Recent = Recent(1)
         self._pictures: Recent = Recent(2)
         self._lock = threading.RLock()
@@ -101,10 +112,14 @@ class Bench(traitlets.HasTraits):
 
     def add(self, variant: Variant) -> str:
         """Put a variant on the bench and return the name on its chip."""
-        name = variant.name
+        name, number = variant.name, 2
         known = self.variants.get(name)
-        number = 2
-        while known is not None and known != variant:  # the same words for another recipe
+        if known is not None and known != variant:  # the same words for another recipe
+            mine, its = variant.every, known.every
+            told = [f"{n.replace('_', ' ')} {it}" for n, it in mine.items() if its.get(n) != it]
+            name = f"{name}, {short(', '.join(told), 30)}"
+            known = self.variants.get(name)
+        while known is not None and known != variant:
             name = f"{variant.name} ({number})"
             known, number = self.variants.get(name), number + 1
         self.variants = {**self.variants, name: variant}
@@ -269,13 +284,26 @@ class Bench(traitlets.HasTraits):
         with self._lock:
             return self._pictured(self.image, self.index, None)
 
-    def replace(self, subject: Subject) -> None:
-        """Examine a subject with more images, and look at the last one."""
+    @property
+    def bare(self) -> Subject:
+        """What is examined, without photographs."""
+        return self.photos[0].before if self.photos else self.given
+
+    def photograph(self, photo: Any, label: Any = None) -> None:
+        """Add a picture to the images and look at it; the last one once more gets another class."""
+        again = bool(self.photos) and self.photos[-1].photo == photo
+        before = self.photos[-1].before if again else self.given
+        made = photographed(before, photo, label)
+        self.photos = [*self.photos[: len(self.photos) - again], _Photo(photo, label, before)]
         with self._lock:
-            self.given = subject
+            self.given = made
             self._networks.clear()
             self._pictures.clear()
-        self.select(index=len(subject) - 1, image=CLEAN)
+        last, same = len(made) - 1, self.index == len(made) - 1
+        self.select(index=last, image=CLEAN)
+        if same:  # the number is the same, its class is another
+            told = {"name": "index", "old": last, "new": last, "owner": self, "type": "change"}
+            self.notify_change(traitlets.Bunch(told))
 
     def close(self) -> None:
         """Tell nobody any more, and let go of what was made."""

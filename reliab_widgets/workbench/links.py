@@ -144,6 +144,7 @@ class Link:
         """The settings that the chosen variants mean to the widget."""
         told = {n: value for it in self._own for n, value in it.knobs.items()}
         told |= self.explorer.facing if self.bench.against else {}
+        told |= self.explorer.alike if CLEAN == self.bench.against != self._view.image else {}
         controls, unlocked = self.explorer.controls, self.explorer.settings.unlocked
         return unlocked({n: value for n, value in told.items() if n in controls})
 
@@ -172,8 +173,6 @@ class Link:
             explorer.pictured = "clean image" if view.image == CLEAN else view.image
             explorer.page.reset()
             explorer.examined()
-            if view.image != CLEAN and bench.against == CLEAN:
-                wanted |= explorer.settings.unlocked(explorer.alike)
         wanted |= self._before | self._wanted(SELECTION)
         state = explorer.state() | wanted
         self._before = {name: state[name] for name in imposing}

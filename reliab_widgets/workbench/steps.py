@@ -33,8 +33,9 @@ def chosen(bench: Bench) -> Step:
     if bench.temperature != 1:
         what.append(f"T = {bench.temperature:.2f}")
     text = ", ".join([f"image {bench.index}", *what])
-    truth = classes[int(bench.given.labels[bench.index])]
-    sentence = f"{subject.name} says of image {bench.index}: {said} (true {truth})."
+    truth = bench.given.true_class(bench.index)
+    truth = f"true {truth}" if truth else "its true class is not known"
+    sentence = f"{subject.name} says of image {bench.index}: {said} ({truth})."
     code = (
         f"subject = {subject.code}\n"
         f"p = subject.predict(subject.images[{bench.index}:{bench.index + 1}]).softmax(1)[0]\n"
