@@ -672,6 +672,15 @@ def test_a_network_of_other_classes_is_no_variant(subject: rw.Subject) -> None:
     bench.close()
 
 
+def test_four_are_seen_at_once_those_that_were_opened_last(bench: Workbench) -> None:
+    bench.show("2 × 2")
+    assert bench.tabs.shown == list(ANALYSES)[:4]
+    last = list(ANALYSES)[-1]
+    bench.show(last)
+    bench.show("2 × 2")
+    assert bench.tabs.shown[-1] == last and len(bench.tabs.shown) == 4
+
+
 def test_recipes_of_the_same_words_are_told_apart(subject: rw.Subject) -> None:
     bench = Bench(subject)
     assert bench.add(Variant("pruned", {"level": 0.1})) == "10 % pruned"

@@ -17,8 +17,8 @@ from ..ui.special import Sent
 from .bench import Bench
 from .links import Link
 
-ALL = "2 × 2"
-"""The tab of all analyses at once."""
+ALL, MOST = "2 × 2", 4
+"""The tab of several analyses at once, and how many: those that were opened last."""
 TITLE = "One model, one image, one story"
 TABS = Choice((*ANALYSES, ALL), what="tab")
 
@@ -57,6 +57,7 @@ class Tabs(W.VBox):
         self.results: dict[str, Result] = {}
         self._links: dict[int, Link] = {}
         self._told: dict[str, Result] = {}
+        self._last: list[str] = []  # the tabs that were opened, the last one first
         self.tab = next(iter(ANALYSES))
         self._buttons = {word: self._button(word) for word in (*ANALYSES, ALL)}
         tip = "Whether what is open follows image, class and seed of the workbench"
@@ -84,12 +85,18 @@ class Tabs(W.VBox):
     @property
     def shown(self) -> list[str]:
         """The words of the analyses that are seen."""
+        if self.tab != ALL:
+            return [self.tab]
         able = [word for word in ANALYSES if not self._buttons[word].disabled]
-        return able if self.tab == ALL else [self.tab]
+        last = [word for word in self._last if word in able]
+        some = [*last, *(word for word in able if word not in last)][:MOST]
+        return [word for word in able if word in some]
 
     def show(self, tab: str) -> Explorer:
         """Show an analysis, or all, and return the first widget that is seen."""
         self.tab = TABS.check("tab", tab, None)
+        if tab != ALL:
+            self._last = [tab, *(it for it in self._last if it != tab)]
         seen = [self.explorer(word) for word in self.shown]
         for word, explorer in self.explorers.items():
             self._links[id(explorer)].see(word in self.shown)

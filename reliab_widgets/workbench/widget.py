@@ -41,7 +41,7 @@ class Workbench(W.VBox):
     models : mapping of str to Subject, optional
         Other networks with the same classes, such as another checkpoint, by their names.
     tab : str
-        The analysis that is seen first, or ``"2 × 2"`` for all.
+        The analysis that is seen first, or ``"2 × 2"`` for four.
     preset : mapping, optional
         What is chosen first, as `select` takes it; also ``tab`` and settings of its widget.
 
@@ -105,7 +105,7 @@ class Workbench(W.VBox):
         return self.widget.result
 
     def show(self, tab: str) -> Explorer:
-        """Show an analysis by its word, or all by ``"2 × 2"``, and return its widget."""
+        """Show an analysis by its word, or four by ``"2 × 2"``, and return its widget."""
         return self.tabs.show(tab)
 
     def select(self, **chosen: Any) -> Workbench:
