@@ -135,7 +135,7 @@ def test_the_widget_works_whole() -> None:
     widget.wait(30)
     widget.set(method="temperature", bins=10, calibration_images=300).wait(30)
     assert widget.result.n_fitted == 300
-    assert [*widget.controls["corruption"].options] == [("clean", "clean")]
+    assert [*widget.controls["corruption"].options] == [("none", "clean")]
     widget.close()
 
 

@@ -87,7 +87,7 @@ def check_slopes(slopes: Tensor) -> None:
     >>> grey = torch.zeros(1, 1, 1, 1, requires_grad=True)
     >>> check_slopes(*torch.autograd.grad(grey.square().sum().sqrt(), grey))
     Traceback (most recent call last):
-    ValueError: the model's gradient holds NaN or infinity: for 1 of 1 images passed at once. ...
+    ValueError: the model's gradient holds NaN or infinity: for 1 of 1 image passed at once. ...
     """
     broken = int((~slopes.isfinite()).flatten(1).any(1).sum())
     if broken:
