@@ -12,7 +12,7 @@ import reliab_widgets as rw
 from reliab_widgets.analyses.propagation import compute
 from reliab_widgets.core.selection import spans
 from reliab_widgets.ops.attacks.adversary import Adversary, Seen
-from reliab_widgets.ops.attacks.gradient import Attack
+from reliab_widgets.ops.attacks.attack import Attack
 from reliab_widgets.ops.attacks.noise import signs
 from reliab_widgets.ops.features.layers import find
 

@@ -217,7 +217,12 @@ def test_what_is_no_denoiser_is_refused(denoiser: Any, kind: type, words: str) -
         ({"target": "cat"}, "no such target: got 'cat'.*'bright', 'dark', 'grey'.*0 to 2"),
         ({"target": 3}, "no such target: got 3"),
         ({"target": True}, "no such target: got True"),
-        ({"attack": "cw"}, "'fgsm', 'bim', 'mim', 'pgd', 'pgd-l2', 'deepfool', or pass a function"),
+        (
+            {"attack": "pdg"},
+            r"The nearest: .*pgd.*Choose attack= from .*'pgd', .*\.\.\., or pass a",
+        ),
+        ({"attack": "apgd-targeted", "target": 1}, r'class has no target: got target=1.*"apgd"'),
+        ({"loss": "dlr"}, "no such loss: got 'dlr'.*loss=.*'auto', 'cross-entropy', 'margin'"),
         ({"epsilon": "big"}, "epsilon must be"),
         ({"epsilon": 0}, "epsilon must be a number above 0.*epsilon="),
         ({"epsilon": 8}, "epsilon is more than the range of a pixel: got 8 .*8 / 255"),

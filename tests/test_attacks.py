@@ -17,13 +17,15 @@ from torch.nn.functional import cross_entropy
 import reliab_widgets as rw
 from reliab_widgets.ops.attacks import objective
 from reliab_widgets.ops.attacks.adversary import Seen
-from reliab_widgets.ops.attacks.gradient import NORMS, Attack, Attacked
+from reliab_widgets.ops.attacks.attack import Attack, Attacked
+from reliab_widgets.ops.attacks.catalogue import METHODS, those
 from reliab_widgets.ops.attacks.noise import signs
 
 # Three classes of four pixels; the differences of its rows are known, so are its boundaries.
 WEIGHT = torch.tensor([[1.0, 2, 0, -1], [0.0, 1, 1, 0], [-1.0, 0, 2, 1]])
 BIAS = torch.tensor([0.5, 0.25, -0.5])
-BALLS = [method for method, norm in NORMS.items() if norm]
+BALLS = those(lambda it: it.norm)
+SLOPES = those(lambda it: it.gradients)
 
 
 def linear(images: Tensor) -> Tensor:
@@ -197,7 +199,7 @@ def test_no_attack_on_real_images_leaves_its_ball(method: str) -> None:
     attacked = attack(Seen(subject.network), subject.images, subject.labels)
     assert inside(subject.images, attacked.images, 8 / 255, attack.norm)
     farthest = (attacked.images - subject.images).abs().amax((1, 2, 3))
-    if attack.norm == "Linf":  # and it uses what it may
+    if method in ("fgsm", "bim", "mim", "pgd", "eot-pgd"):  # and it uses what it may
         assert farthest.min().item() == pytest.approx(8 / 255, abs=1e-6)
 
 
@@ -275,19 +277,21 @@ def test_control_noise_is_signs_of_the_size_asked_for() -> None:
 # --- gradients that say nothing ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", [*BALLS, "deepfool"])
+@pytest.mark.parametrize("method", SLOPES)
 def test_gradients_of_zero_are_reported(method: str) -> None:
     images, labels = torch.full((3, 1, 2, 2), 0.5), torch.tensor([0, 0, 1])
     attacked = Attack(method, 8 / 255)(zeros, images, labels)
     wrong_before = zeros(images).argmax(1) != labels
-    expected = ~wrong_before if method == "deepfool" else torch.ones(3, dtype=torch.bool)
+    # These look at no slope of what is wrong already.
+    stops = method in ("deepfool", "cw") or method.startswith("apgd")
+    expected = ~wrong_before if stops else torch.ones(3, dtype=torch.bool)
     assert torch.equal(attacked.blind, expected)
     assert not Attack(method)(linear, images, labels).blind.any()
-    if not method.startswith("pgd"):
+    if not METHODS[method].starts:
         assert torch.equal(attacked.images, images)
 
 
-@pytest.mark.parametrize("method", [*BALLS, "deepfool"])
+@pytest.mark.parametrize("method", [*BALLS, "deepfool", "cw"])
 @pytest.mark.parametrize("factor", [1 / 30, 30, 1000])
 def test_the_scale_of_the_logits_hides_nothing(method: str, factor: float) -> None:
     """Of two classes only: how much each of several wrong ones counts depends on the scale."""
@@ -396,6 +400,7 @@ def test_foolbox_finds_the_same_accuracy(foolbox: ModuleType) -> None:
     outside = foolbox.PyTorchModel(model, bounds=(0, 1), device="cpu")
     ours = {
         "fgsm": Attack("fgsm", 2 / 255),
+        "fgsm-l2": Attack("fgsm-l2", 0.2),
         "bim": Attack("bim", 1 / 255, 3, 0.5 / 255),
         "pgd": Attack("pgd", 1 / 255, 3, 0.5 / 255),
         "pgd-l2": Attack("pgd-l2", 0.1, 3, 0.05),
@@ -403,6 +408,7 @@ def test_foolbox_finds_the_same_accuracy(foolbox: ModuleType) -> None:
     theirs = foolbox.attacks
     peers = {
         "fgsm": theirs.LinfFastGradientAttack(),
+        "fgsm-l2": theirs.L2FastGradientAttack(),
         "bim": theirs.LinfBasicIterativeAttack(abs_stepsize=0.5 / 255, steps=3),
         "pgd": theirs.LinfPGD(abs_stepsize=0.5 / 255, steps=3),
         "pgd-l2": theirs.L2PGD(abs_stepsize=0.05, steps=3),

@@ -415,7 +415,7 @@ def test_channels_refuse_what_does_not_fit() -> None:
     [
         ({"epsilon": 0}, r"epsilon must be a number above 0.*epsilon="),
         ({"epsilon": 8}, r"epsilon is more than the range.*got 8"),
-        ({"attack": "cw"}, r"no such attack: got 'cw'.*attack=.*'deepfool'"),
+        ({"attack": "jsma"}, r"no such attack: got 'jsma'.*attack=.*'simba'"),
         ({"attack": lambda m, x, y: x[:1, :, :4]}, r"keep the shape.*attack="),
         ({"attack": lambda m, x, y: x + 1}, r"left \[0, 1\].*attack="),
         ({"denoiser": lambda x: x[:, :, :4]}, r"keep the shape.*denoiser="),

@@ -22,7 +22,7 @@ from typing import Annotated, Any, NamedTuple, TypeAlias, get_args, get_origin
 
 import numpy as np
 
-from .wording import named, nearest, problem
+from .wording import few, named, nearest, problem
 
 HANDED_ON = ("executor", "progress", "partial", "pinned", "control")
 """Keywords that say how to run or what to draw behind; they are no knobs of a result."""
@@ -221,7 +221,7 @@ class Choice(Kind):
                 return one
         if self.own and callable(value):
             return value
-        fix = f"Choose {name}= from {', '.join(map(repr, known))}"
+        fix = f"Choose {name}= from {few(value, known)}"
         fix += f", or pass {self.own}" if self.own else ""
         near = nearest(value, [one for one in known if isinstance(one, str)])
         happened = f"there is no such {self.what or name}"
@@ -257,8 +257,7 @@ class ClassOf(Kind):
         elif is_whole(value) and 0 <= value < len(classes):
             return int(value)
         known = [*self.words, *classes]
-        few = [*map(repr, known[:10]), *(["..."] if len(known) > 10 else [])]
-        fix = f"{nearest(value, known)}Choose {name}= from {', '.join(few)}"
+        fix = f"{nearest(value, known)}Choose {name}= from {few(value, known)}"
         fix += f", or pass an index from 0 to {len(classes) - 1}"
         raise ValueError(problem(f"there is no such {name}", f"got {_seen(value)}", fix))
 

@@ -27,7 +27,7 @@ from .batching import (
 )
 from .copies import twin
 from .opaque import opaque
-from .randomness import Draws, own_generators
+from .randomness import Draws, draw, own_generators
 from .readings import NOTES, check_finite, entries, kind, listed
 from .validation import check_channels, check_device, diagnose, unexplained
 from .wording import one, problem
@@ -284,7 +284,7 @@ class Network:
         return (images - mean) / std
 
     def _isolated(self) -> AbstractContextManager[object]:
-        return own_generators() if self.draws else nullcontext()
+        return own_generators(draw()) if self.draws else nullcontext()
 
     # --- understanding the model --------------------------------------------------------------
 

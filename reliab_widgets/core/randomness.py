@@ -7,6 +7,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
@@ -139,6 +140,33 @@ _NAMES: list[tuple[ModuleType, tuple[str, ...]]] = [
     (torch, _SEEDS),
     (torch.random, _SEEDS),
 ]
+
+
+_DRAW: ContextVar[int] = ContextVar("draw", default=0)
+
+
+@contextmanager
+def drawing(number: int) -> Iterator[None]:
+    """Let networks and denoisers that draw make another draw meanwhile, in this thread.
+
+    By default every pass draws alike, so that an answer is one; that draw is number 0.
+
+    Examples
+    --------
+    >>> with drawing(3):
+    ...     draw()
+    3
+    """
+    token = _DRAW.set(number)
+    try:
+        yield
+    finally:
+        _DRAW.reset(token)
+
+
+def draw() -> int:
+    """Return which draw is made, 0 unless `drawing` says otherwise."""
+    return _DRAW.get()
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from functools import partial
 from traceback import format_exception
 from typing import Any
@@ -191,6 +191,21 @@ def nearest(name: object, known: Iterable[str]) -> str:
         return f"It is called {RENAMED[name]} here. "
     near = get_close_matches(str(name), known, n=3, cutoff=0.5)
     return f"The nearest: {', '.join(near)}. " if near else ""
+
+
+def few(name: object, known: Sequence[object], most: int = 10) -> str:
+    """List what is known; of many only those that ``name`` is spelt like most.
+
+    Examples
+    --------
+    >>> few("c", "abc"), few("cw3", ("pgd", "cw", "cw2"), most=2)
+    ("'a', 'b', 'c'", "'cw', 'cw2', ...")
+    """
+    if len(known) <= most:
+        return ", ".join(map(repr, known))
+    alike = [SequenceMatcher(None, str(name), str(it)).ratio() for it in known]
+    nearest = sorted(range(len(known)), key=lambda place: -alike[place])[:most]
+    return ", ".join([*(repr(known[place]) for place in sorted(nearest)), "..."])
 
 
 def differing(names: Sequence[str]) -> list[str]:

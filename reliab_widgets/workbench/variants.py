@@ -11,16 +11,12 @@ from ..core.knobs import checked_knobs, refuse_unknown
 from ..core.subject import Subject
 from ..core.wording import grey_levels, percent, problem
 from ..ops.attacks.adversary import attack
-from ..ops.attacks.gradient import NORMS
+from ..ops.attacks.catalogue import METHODS
 from ..ops.attacks.noise import noisy
 from ..ops.corruptions.corrupted import corrupted
 from ..ops.defences.denoised import denoised
 from ..ops.networks.untrained import untrained
 from ..ops.pruning.pruned import pruned
-
-ATTACKS = {"fgsm": "FGSM", "bim": "BIM", "mim": "MIM", "pgd": "PGD", "pgd-l2": "PGD, L2",
-           "deepfool": "DeepFool"}  # fmt: skip
-"""What attacks are called."""
 
 
 class Kind(NamedTuple):
@@ -54,9 +50,9 @@ def _pruned(knobs: Mapping[str, Any]) -> str:
 
 
 def _attacked(knobs: Mapping[str, Any]) -> str:
-    norm = NORMS[knobs["attack"]]
-    size = f" {grey_levels(knobs['epsilon'], norm)}" if norm else ""
-    return f"attacked, {ATTACKS[knobs['attack']]}{size}"
+    entry = METHODS[knobs["attack"]]
+    size = f" {grey_levels(knobs['epsilon'], entry.norm)}" if entry.norm else ""
+    return f"attacked, {entry.words}{size}"
 
 
 KINDS = {
@@ -131,7 +127,7 @@ class Variant:
         if self.word == "pruned" and self.knobs.get("criterion") != "random":
             return Variant("pruned", {**self.knobs, "criterion": "random"})
         epsilon = self.knobs.get("epsilon", 8 / 255)
-        if self.word == "attack" and NORMS[self.knobs.get("attack", "bim")] == "Linf":
+        if self.word == "attack" and METHODS[self.knobs.get("attack", "bim")].norm == "Linf":
             return Variant("noisy", {"epsilon": epsilon, "seed": self.knobs.get("seed", 0)})
         return None
 

@@ -18,7 +18,7 @@ from ...core.selection import choose, naming, spans
 from ...core.subject import Subject
 from ...core.wording import problem, shape
 from ...ops.attacks.adversary import Adversary, adversary
-from ...ops.attacks.gradient import Attack
+from ...ops.attacks.attack import Attack
 from ...ops.attacks.knobs import (
     AttackMethod,
     CorrectOnly,
@@ -83,18 +83,19 @@ def propagation(
         Whose network and images are examined.
     attack : str or callable
         ``"fgsm"``, ``"bim"``, ``"mim"``, ``"pgd"`` (random start), ``"pgd-l2"``, ``"deepfool"``,
-        ``"none"``, or a function ``(model, images, labels) -> images``, of another library for
-        instance; the model it is given is a module from images in [0, 1] to logits.
+        ``"none"``, or any other that `reliab_widgets.attack` takes; a function ``(model, images,
+        labels) -> images``, of another library for instance, is given a module from images in
+        [0, 1] to logits.
     epsilon : float
         Radius of the ball in pixel units, above 0: the most that a pixel may change, at most 1, or
-        for ``"pgd-l2"`` the L2 norm of the whole change. ``"deepfool"`` has no ball.
+        in L2 the norm of the whole change. Attacks for the smallest change have no ball.
     steps : int
-        How many, for DeepFool the most; ``"fgsm"`` always has one.
+        How many, for DeepFool the most; FGSM always has one.
     step_size : float, optional
-        In the units of epsilon; by default ``1.25 epsilon / steps``, for PGD
+        In the units of epsilon; by default ``1.25 epsilon / steps``, after random starts
         ``2.5 epsilon / steps``.
     restarts : int
-        How many random starts PGD makes; the first success or the highest loss is kept.
+        How many random starts PGD and APGD make; the first success or the highest loss is kept.
     target : str or int
         ``"any"`` wrong class, ``"runner-up"`` (second in the answer to the clean image), or a
         class by its name or number; images of that class are left out.

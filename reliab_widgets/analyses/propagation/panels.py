@@ -12,7 +12,7 @@ import numpy as np
 
 from ...core.engine import Cancelled, Recent, Tick
 from ...core.wording import grey_levels
-from ...ops.attacks.gradient import NORMS
+from ...ops.attacks.catalogue import METHODS
 from ...ops.attacks.search import smallest_epsilon
 from ...ui.panels.panel import Drawn
 from ...ui.panels.player import Player, Walk
@@ -306,13 +306,13 @@ def names(result: Propagation, seen: Channels) -> list[str]:
 
 
 def _norm(knobs: Mapping[str, Any], or_free: bool = False) -> str:
-    norm = NORMS[knobs["attack"]]
+    norm = METHODS[knobs["attack"]].norm
     if not norm and not or_free:
         raise ValueError(
             f"there is no ε to sweep: the attack is {knobs['attack']!r}, which has none. "
             "Choose another attack."
         )
-    return str(norm)
+    return norm
 
 
 def _case(plain: Mapping[str, Any]) -> tuple[Any, ...]:

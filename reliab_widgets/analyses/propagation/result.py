@@ -12,10 +12,10 @@ from ...core.fields import Array
 from ...core.knobs import Auto, Choice, Flag, Kind, Real, Text, Whole
 from ...core.result import Record, Result
 from ...core.wording import grey_levels, images, nearest, percent, problem
+from ...ops.attacks.catalogue import METHODS
 from ...ops.calibration.metrics import softmax
 from ...ops.features.plan import Plan
 from .sentences import (
-    ATTACKS,
     CONTROL_TOO,
     FLIPPED,
     NOT_FLIPPED,
@@ -46,7 +46,7 @@ class Propagation(Result):
         Names of the K classes.
     norm : str
         What ``epsilon`` bounds: ``"Linf"``, ``"L2"``, or ``""`` where the attack knows no bound
-        (``"none"``, ``"deepfool"``, callables).
+        (``"none"``, ``"deepfool"`` and others for the smallest change, functions).
     step_size : float
         As it was, in the units of epsilon; NaN where there are no steps.
     index, truth : numpy.ndarray
@@ -70,8 +70,8 @@ class Propagation(Result):
         ``(1 + kinds, n, K)`` float32, the clean images first.
     trajectory : numpy.ndarray
         ``(T + 1, n, K)`` float32: logits after 0, 1, ..., T steps of the attack, as the attacker
-        sees them (``knowledge="white-box"``: behind the denoiser). A callable has one step; an
-        image that needs no more steps keeps its last row.
+        sees them (``knowledge="white-box"``: behind the denoiser). A callable, and attacks by
+        queries, have one step; an image that needs no more steps keeps its last row.
     pictures : numpy.ndarray
         ``(1 + kinds, C, H, W)`` float32 in [0, 1]: the first examined image, clean one first.
     notes : tuple of str
@@ -300,12 +300,13 @@ class Propagation(Result):
 
     def attacked(self) -> str:
         """Say how the images were attacked, in a few words."""
-        steps = self.knobs["steps"]
-        words = ATTACKS.get(self.attack, self.attack)
+        steps, entry = self.knobs["steps"], METHODS.get(self.attack)
+        words = self.attack if entry is None else entry.words
         if self.norm:
             words += f" {grey_levels(self.epsilon, self.norm)}"
-            if self.attack != "fgsm":
-                words += f", {steps} step{'s' * (steps != 1)}"
+            if entry is not None and entry.counts:
+                unit = {"step": ("step", "steps"), "query": ("query", "queries")}[entry.counts]
+                words += f", {steps:,} {unit[steps != 1]}"
         if self.target != "any":
             words += f", towards {self.target}"
         return words

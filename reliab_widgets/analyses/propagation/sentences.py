@@ -20,16 +20,6 @@ NAMES = {
     "cosine": "cosine distance",
 }
 """How the metrics are called in pictures and sentences."""
-ATTACKS = {
-    "bim": "BIM",
-    "fgsm": "FGSM",
-    "mim": "MIM",
-    "pgd": "PGD",
-    "pgd-l2": "PGD",
-    "deepfool": "DeepFool",
-    "none": "no attack",
-}
-"""How attacks are called."""
 NOT_FLIPPED = "not flipped"
 TO_RUNNER_UP = "flipped to the runner-up"
 TO_TARGET = "flipped to the target"

@@ -15,7 +15,7 @@ from ...core.batching import threads
 from ...core.knobs import Choice, Knob
 from ...core.subject import Subject, check_subject
 from ...core.wording import grey_levels
-from ...ops.attacks.gradient import NORMS, RANDOM_STARTS
+from ...ops.attacks.catalogue import METHODS
 from ...ops.attacks.knobs import EPSILONS
 from ...ui.controls import AutoBox, Words, offer
 from ...ui.explorer import Explorer
@@ -32,8 +32,6 @@ from .sentences import NAMES, said
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-STEPPED = ("bim", "mim", "pgd", "pgd-l2")
-"""Attacks that are shown with fewer steps first, if they are slow."""
 SOME = (1, 16, 64)
 """How many images may be attacked together."""
 LIVE = 0.1
@@ -84,14 +82,7 @@ it.</li></ul>"""
     words = {  # noqa: RUF012
         "attack": Words(
             "Attack",
-            options={
-                "bim": "BIM",
-                "fgsm": "FGSM (one step)",
-                "mim": "MIM (momentum)",
-                "pgd": "PGD (random start)",
-                "pgd-l2": "PGD, L2",
-                "deepfool": "DeepFool",
-            },
+            options={name: it.label for name, it in METHODS.items()},
         ),
         "epsilon": Words(
             "Size ε",
@@ -181,7 +172,7 @@ it.</li></ul>"""
 
     def preview(self, knobs: dict[str, Any]) -> dict[str, Any] | None:
         """Return the same attack with fewer steps where all of them are too slow for a slider."""
-        if knobs["attack"] not in STEPPED or len(knobs["images"]) > 1:
+        if not METHODS[knobs["attack"]].sized or len(knobs["images"]) > 1:
             return None
         if self.pace is None:
             self.pace = _seconds_per_step(self.subject)
@@ -192,7 +183,8 @@ it.</li></ul>"""
         """Offer the epsilons of the attack, those knobs that it has, and goals to be reached."""
         self._offer_goals()
         attack, size = self.controls["attack"].value, self.controls["step_size"]
-        norm = NORMS[attack] or "Linf"
+        entry = METHODS[attack]
+        norm = entry.norm or "Linf"
         if norm != self._norm:
             self._norm = size.inner.norm = norm
             with self.settings.quiet():
@@ -200,11 +192,11 @@ it.</li></ul>"""
                 size.show(size.inner.usual[0] if size.value is None else size.value)
         self.settings.enable(
             {
-                "epsilon": bool(NORMS[attack]),
-                "steps": attack not in ("fgsm", "none"),
+                "epsilon": bool(entry.norm),
+                "steps": bool(entry.counts),
                 "target": attack != "none",
-                "step_size": attack in STEPPED,
-                "restarts": attack in RANDOM_STARTS,
+                "step_size": entry.sized,
+                "restarts": entry.starts,
                 "knowledge": self.controls["denoiser"].value != "none",
             }
         )

@@ -12,19 +12,21 @@ from torch import Tensor, nn
 
 from ...core.analysis import arguments, checked
 from ...core.batching import threads
-from ...core.engine import Progress, sweep
+from ...core.engine import Progress, pulse, sweep
 from ...core.knobs import Auto, Knob, Positions, Seed
 from ...core.network import Network
 from ...core.selection import naming, spans
 from ...core.subject import Subject
 from ...core.wording import grey_levels
 from ..defences.denoiser import Denoise, Denoiser, safe
-from .gradient import Attack, Attacked
+from .attack import Attack, Attacked
+from .catalogue import METHODS
 from .knobs import (
     AttackMethod,
     DenoiserKnob,
     Epsilon,
     Knowledge,
+    Loss,
     Restarts,
     Steps,
     StepSize,
@@ -48,6 +50,7 @@ class Seen(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Give (n, K) logits of (n, C, H, W) images, in one differentiable pass."""
+        pulse()  # attacks of others do not, in their loops
         network, denoiser = self._parts
         return network.logits(images if denoiser is None else denoiser(images))
 
@@ -121,7 +124,7 @@ def adversary(subject: Subject, attack: Attack, denoiser: Denoise, knowledge: st
     ValueError
         The network blocks gradients that the attack needs; the denoiser cannot be used.
     """
-    if isinstance(attack.method, str) and attack.method != "none":
+    if isinstance(attack.method, str) and METHODS[attack.method].gradients:
         subject.network.check_gradients()
     threads = subject.plan.threads
     return Adversary(subject, attack, safe(denoiser, subject), knowledge, threads)
@@ -140,6 +143,7 @@ def attack(
     step_size: StepSize = None,
     restarts: Restarts = 1,
     target: Target = "any",
+    loss: Loss = "auto",
     denoiser: DenoiserKnob = "none",
     knowledge: Knowledge = "grey-box",
     seed: Seed = 0,
@@ -154,21 +158,30 @@ def attack(
     subject : Subject
         Whose images are attacked; ``subject[:100]`` attacks a hundred.
     attack : str or callable
-        ``"fgsm"``, ``"bim"``, ``"mim"``, ``"pgd"``, ``"pgd-l2"``, ``"deepfool"``, ``"none"``, or a
-        function ``(model, images, labels) -> images``.
+        In a ball, by gradients: ``"fgsm"``, ``"bim"``, ``"mim"``, ``"pgd"``, and
+        ``"apgd"``, which sizes its own steps, each also as ``"-l2"``; ``"apgd-targeted"``, class by
+        class; ``"eot-pgd"``, for networks that draw. By queries: ``"square"``, ``"simba"`` (L2),
+        ``"nes"``. For the smallest change in L2: ``"deepfool"``, ``"cw"`` (Carlini and Wagner),
+        ``"boundary"`` (from the answers alone; needs foolbox). ``"none"``. Or an attack of
+        foolbox, or a function ``(model, images, labels) -> images``.
     epsilon : float
         Radius of the ball in pixel units, above 0: the most that a pixel may change, at most 1, or
-        for ``"pgd-l2"`` the L2 norm of the whole change. ``"deepfool"`` has no ball.
+        in L2 the norm of the whole change. Attacks for the smallest change have no ball.
     steps : int
-        How many, for DeepFool the most; ``"fgsm"`` always has one.
+        How many, for DeepFool the most, for ``"cw"`` for each of five weights (a hundred are
+        enough); by queries, how many of these. FGSM always has one.
     step_size : float, optional
-        In the units of epsilon; by default ``1.25 epsilon / steps``, for PGD
-        ``2.5 epsilon / steps``.
+        In the units of epsilon; by default ``1.25 epsilon / steps``, after random starts
+        ``2.5 epsilon / steps``. APGD and attacks by queries choose it themselves.
     restarts : int
-        How many random starts PGD makes; the first success or the highest loss is kept.
+        How many random starts PGD and APGD make; the first success or the highest loss is kept.
     target : str or int
         ``"any"`` wrong class, ``"runner-up"`` (second in the answer to the clean image), or a
         class by its name or number.
+    loss : str
+        What gradients climb: ``"auto"`` (the cross-entropy, or its logarithm where it drowns in
+        rounding; the margin, for ``"apgd-targeted"``), ``"cross-entropy"``, or ``"margin"``, the
+        difference-of-logits ratio of Croce and Hein 2020, which does not know the logits' scale.
     denoiser : str or callable
         What stands before the network: ``"none"``, a name of `reliab_widgets.zoo.denoisers`, a
         module or a function of images. The images given back have passed through it.
@@ -176,7 +189,7 @@ def attack(
         ``"grey-box"``: the attack does not know the denoiser; ``"white-box"``: it attacks through
         it.
     seed : int
-        Of random starts.
+        Of random starts and other draws; each image has its own.
     images : sequence of int, optional
         Which of them, by their positions: the others stay as they are. By default all.
     executor, progress : optional
@@ -191,6 +204,18 @@ def attack(
     ------
     ValueError, TypeError
         A knob has a value it cannot have.
+    ModuleNotFoundError
+        ``"boundary"`` without foolbox.
+
+    Notes
+    -----
+    Attacks of other libraries are functions of the model that they are given::
+
+        def autoattack(model, images, labels):
+            return torchattacks.AutoAttack(model, eps=8 / 255, n_classes=10)(images, labels)
+
+        rw.attack(subject, attack=autoattack)
+        rw.attack(subject, attack=foolbox.attacks.LinfPGD(steps=40), epsilon=8 / 255)
 
     Examples
     --------
@@ -199,7 +224,7 @@ def attack(
     >>> attacked.name
     'resnet20, fgsm 8/255'
     """
-    how = Attack(attack, epsilon, steps, step_size, restarts, target, seed)
+    how = Attack(attack, epsilon, steps, step_size, restarts, target, seed, loss)
     opponent = adversary(subject, how, denoiser, knowledge)
     items = spans(subject, np.arange(len(subject)) if images is None else np.array(images))
     with naming(image=(subject, range(len(subject)))):
@@ -217,6 +242,7 @@ def attack(
         step_size=step_size,
         restarts=restarts,
         target=target,
+        loss=loss,
         denoiser=denoiser,
         knowledge=knowledge,
         seed=seed,

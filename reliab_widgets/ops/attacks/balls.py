@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+import copy
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+B = TypeVar("B", bound="_Balls")
 
-class Cube:
+
+class _Balls:
+    """Balls around images, one for each: all they know is in tensors, a row for each image."""
+
+    def only(self: B, places: Tensor) -> B:
+        """Return the balls around some of the images."""
+        some = copy.copy(self)
+        some.__dict__ = {name: it[places.to(it.device)] for name, it in vars(self).items()}
+        return some
+
+
+class Cube(_Balls):
     """What is at most epsilon away in every pixel, and in [0, 1]."""
 
     def __init__(self, images: Tensor, epsilon: Tensor) -> None:
@@ -25,7 +38,7 @@ class Cube:
         share = np.stack([g.random(shape, np.float32) for g in streams(indices, seed, 1 + restart)])
         return self.exact(torch.lerp(self.low, self.high, torch.from_numpy(share).to(self.low)))
 
-    def step(self, images: Tensor, slope: Tensor, stride: float) -> Tensor:
+    def step(self, images: Tensor, slope: Tensor, stride: float | Tensor) -> Tensor:
         """Go ``stride`` epsilons along the sign of the slope, and no further than the ball."""
         return self.exact(images + stride * self.epsilon * slope.sign())
 
@@ -34,7 +47,7 @@ class Cube:
         return torch.minimum(torch.maximum(images, self.low), self.high)
 
 
-class Sphere:
+class Sphere(_Balls):
     """What is at most epsilon away in Euclidean distance, and in [0, 1]."""
 
     def __init__(self, images: Tensor, epsilon: Tensor) -> None:
@@ -51,7 +64,7 @@ class Sphere:
             drawn.append(direction * np.float32(length / np.linalg.norm(direction)))
         return self._within(torch.from_numpy(np.stack(drawn)).to(self.images) * self.epsilon)
 
-    def step(self, images: Tensor, slope: Tensor, stride: float) -> Tensor:
+    def step(self, images: Tensor, slope: Tensor, stride: float | Tensor) -> Tensor:
         """Go ``stride`` epsilons along the slope, and no further than the ball."""
         unit = slope / norm(slope).clamp_min(torch.finfo(slope.dtype).tiny)
         return self._within(images + stride * self.epsilon * unit - self.images)

@@ -19,7 +19,8 @@ from ...core.selection import choose, naming, spans
 from ...core.subject import Subject
 from ...core.wording import grey_levels, problem
 from .adversary import Adversary, Seen, adversary
-from .gradient import NORMS, Attack
+from .attack import Attack
+from .catalogue import METHODS, those
 from .knobs import (
     AttackMethod,
     CorrectOnly,
@@ -27,6 +28,7 @@ from .knobs import (
     Epsilon,
     ImagesKnob,
     Knowledge,
+    Loss,
     Restarts,
     Steps,
     Target,
@@ -118,6 +120,7 @@ def smallest_epsilon(
     steps: Steps = 10,
     restarts: Restarts = 1,
     target: Target = "any",
+    loss: Loss = "auto",
     denoiser: DenoiserKnob = "none",
     knowledge: Knowledge = "grey-box",
     images: ImagesKnob = None,
@@ -133,11 +136,11 @@ def smallest_epsilon(
     subject : Subject
         Whose images.
     attack : str
-        One that has a ball: ``"fgsm"``, ``"bim"``, ``"mim"``, ``"pgd"`` or ``"pgd-l2"``.
+        One of `attack` that has a ball, or an attack of foolbox that takes an epsilon.
     limit : float
         The largest epsilon tried. Six halvings between it and ``limit / 256``, on a logarithmic
         scale, find each image's epsilon to 9 %: no image is attacked more than seven times.
-    steps, restarts, target, denoiser, knowledge, seed
+    steps, restarts, target, loss, denoiser, knowledge, seed
         As for `attack`. An attack succeeds if the network, behind the denoiser if there is one,
         gives another class than the label or reaches the target.
     images : int or sequence of int, optional
@@ -169,13 +172,14 @@ def smallest_epsilon(
     >>> len(found.epsilon), round(found.resolution, 2)
     (1, 1.09)
     """
-    if isinstance(attack, str) and NORMS[attack] == "Linf" and limit > 1:
+    if isinstance(attack, str) and METHODS[attack].norm == "Linf" and limit > 1:
         seen, fix = f"got {limit:g}", 'Pass limit= in pixel units, at most 1, or attack="pgd-l2"'
         raise ValueError(problem("limit is more than the range of a pixel", seen, fix))
-    how = Attack(attack, limit, steps, None, restarts, target, seed)
+    how = Attack(attack, limit, steps, None, restarts, target, seed, loss)
     opponent = adversary(subject, how, denoiser, knowledge)
     if not how.norm:
-        fix = "Pass attack= as 'fgsm', 'bim', 'mim', 'pgd' or 'pgd-l2'"
+        balls = those(lambda it: it.norm)[:10]
+        fix = f"Pass attack= as one that has a ball, such as {', '.join(map(repr, balls))}"
         raise ValueError(problem("there is no epsilon to search", f"got {attack!r}", fix))
     wanted = MANY if images is None else images
     index = choose(subject, wanted, correct_only=correct_only, target=target, seed=seed)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ...core.knobs import Choice, Fact
-from ...core.randomness import own_generators
+from ...core.randomness import draw, own_generators
 from ...core.subject import Subject
 from ...core.wording import named, problem
 from .catalogue import denoiser, denoisers
@@ -103,7 +103,7 @@ class Denoiser(nn.Module):
 
     def _run(self, images: Tensor) -> Tensor:
         if self._random:
-            with own_generators():
+            with own_generators(draw()):
                 denoised = self.denoise(images)
         else:
             denoised = self.denoise(images)

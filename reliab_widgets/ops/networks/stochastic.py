@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear, softplus
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ...core.randomness import draw
 from ...core.wording import problem
 from .tuning import Batch, Run
 
@@ -33,7 +34,8 @@ class _Drawn(nn.Module):
     place: int
 
     def draw(self) -> tuple[Tensor, Tensor | None]:
-        generator = torch.Generator().manual_seed(self.seed * PLACES + self.place)
+        seed = (self.seed + draw()) * PLACES + self.place
+        generator = torch.Generator().manual_seed(seed)
         drawn = [
             mean
             + spread
