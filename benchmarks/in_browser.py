@@ -15,7 +15,6 @@ from tests.browser.lab import (
     button,
     chromium,
     labelled,
-    picture,
     status,
     write_notebook,
 )
@@ -131,7 +130,7 @@ def compared(context: BrowserContext, lab: Lab, name: str) -> Iterator[Measured]
 def sliding(notebook: Notebook, widget: Locator, label: str) -> list[float]:
     """Arrow key on a slider to the repaint of the picture, from its start to its end."""
     page, live = notebook.page, ":" in label
-    slider = picture(widget).locator(f'[data-mark^="{label}"]')
+    slider = widget.locator(f'.rw-picture [data-mark^="{label}"]')
     handle = slider.first if live else labelled(widget, label).locator(".noUi-handle")
     handle.focus()
     page.keyboard.press("Home")

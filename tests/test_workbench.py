@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -9,9 +10,11 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import ipywidgets as W
+import pandas as pd
 import pytest
 import torch
 from ipywidgets.widgets.widget import _instances
@@ -440,6 +443,15 @@ def test_attack_then_explain(bench: Workbench, subject: rw.Subject) -> None:
     assert bench.widget.views()["versus"] == "baseline"
 
 
+def test_one_attacked_image_is_not_taken_for_all_of_them(subject: rw.Subject) -> None:
+    """The first image has the number 0, which Python holds equal to False."""
+    bench = Bench(subject)
+    bench.select(image=bench.add(Variant("attack", {"attack": "fgsm"})))
+    alone, every = (bench.subject(single=single).images for single in (True, False))
+    changed = [int((it != subject.images).flatten(1).any(1).sum()) for it in (alone, every)]
+    assert changed == [1, len(subject)]
+
+
 def test_attack_then_calibrate(bench: Workbench, subject: rw.Subject) -> None:
     bench.select(image=bench.add("attack", attack="fgsm", epsilon=2 / 255), against=CLEAN)
     result = ready(bench, "reliability")
@@ -471,7 +483,7 @@ def test_prune_then_attack_with_the_dense_path_behind(
 def test_the_weakest_image_goes_through_all_tabs(bench: Workbench) -> None:
     ready(bench, "reliability")
     worker.wait(id(bench.strip), 60)
-    label = next(it for it in bench.sendable if "images of the bin" in it)
+    label = next(it for it in bench.sendable if "of the bin" in it)
     bench.go_on_with(label)
     bench.strip.sort.value = "p of the true class"
     p = bench.bench.everything()
@@ -656,7 +668,9 @@ def test_a_slider_leaves_one_step() -> None:
 
 
 @pytest.mark.slow("three analyses, and all their numbers again in a fresh process")
-def test_the_story_gives_its_numbers_again_in_a_fresh_process(bench: Workbench) -> None:
+def test_the_story_gives_its_numbers_again_in_a_fresh_process(
+    bench: Workbench, tmp_path: Path
+) -> None:
     bench.select(index=2)
     ready(bench, "reliability")
     bench.select(image="attacked, BIM 8/255", against=CLEAN)
@@ -666,9 +680,14 @@ def test_the_story_gives_its_numbers_again_in_a_fresh_process(bench: Workbench) 
     kinds = [it.kind for it in bench.story.steps]
     assert {"chosen", "reliability", "saliency", "propagation"} <= set(kinds)
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", bench.code()],
+        [sys.executable, "-W", "ignore", "-c", bench.code()], cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(rw.__file__).parents[1])},
         capture_output=True, text=True, check=True, timeout=300,
     )  # fmt: skip
+    for number, step in enumerate(bench.story.steps, 1):
+        if step.kind != "chosen":  # the picture and its numbers
+            svg, csv = (tmp_path / f"{number}_{step.kind}.{it}" for it in ("svg", "csv"))
+            assert svg.read_bytes().startswith(b"<?xml") and len(pd.read_csv(csv))
     told = done.stdout.splitlines()
     said = " ".join(told)
     for step in bench.story.steps:

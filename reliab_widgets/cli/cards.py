@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..analyses import ANALYSES, function
-from ..core.wording import problem
+from ..core.wording import counted, problem
 
 
 def card(model: str, data: str, out: Path, n: int, size: int | None) -> int:
@@ -36,7 +36,7 @@ def card(model: str, data: str, out: Path, n: int, size: int | None) -> int:
         if why := allowed[word].impossible:
             print(f"{word}: left out, {why}", file=sys.stderr)
             continue
-        print(f"{word} of {subject.name}, {len(subject):,} images", file=sys.stderr)
+        print(f"{word} of {subject.name}, {counted(len(subject))}", file=sys.stderr)
         results.append(cache(function(word), subject, progress=True))
     write(results, out)
     shutil.rmtree(parts, ignore_errors=True)

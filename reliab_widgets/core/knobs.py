@@ -479,7 +479,8 @@ class Place(Kind):
         return Path(value)
 
 
-Seed: TypeAlias = Annotated[int, Whole(0, 2**32 - 1, "it seeds a generator", slider=(0, 999))]
+SEED = Whole(0, 2**32 - 1, "it seeds a generator", slider=(0, 999))
+Seed: TypeAlias = Annotated[int, SEED]
 """Of everything that is drawn by chance."""
 
 

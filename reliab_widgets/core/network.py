@@ -30,7 +30,7 @@ from .opaque import opaque
 from .randomness import Draws, draw, own_generators
 from .readings import NOTES, check_finite, entries, kind, listed
 from .validation import check_channels, check_device, diagnose, unexplained
-from .wording import one, problem
+from .wording import counted, one, problem
 
 Output: TypeAlias = str | int | Callable[[Any], Tensor] | None
 
@@ -402,7 +402,7 @@ class Network:
             raise ValueError(
                 problem(
                     "the model's output must be logits, (N, K)",
-                    f"{count} image{'s' * (count != 1)} gave shape {tuple(picked.shape)}",
+                    f"{counted(count)} gave shape {tuple(picked.shape)}",
                     fix,
                 )
             )

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .wording import problem, shape
+from .wording import counted, problem, shape
 
 NOTES = {
     "probabilities": "the model ends in softmax: log-probabilities are used as logits",
@@ -70,7 +70,7 @@ def check_finite(logits: Tensor, verb: str = "passed") -> None:
     if fine.all():
         return
     rows = tuple((~fine).nonzero().flatten().tolist())
-    raise NonFinite(nonfinite(rows, f"{len(logits):,} images {verb}"), rows)
+    raise NonFinite(nonfinite(rows, f"{counted(len(logits))} {verb}"), rows)
 
 
 def check_slopes(slopes: Tensor) -> None:
@@ -94,7 +94,7 @@ def check_slopes(slopes: Tensor) -> None:
         raise ValueError(
             problem(
                 "the model's gradient holds NaN or infinity",
-                f"for {broken} of {len(slopes)} images passed at once",
+                f"for {broken} of {counted(len(slopes))} passed at once",
                 "A root or a norm has no slope at 0, which black pixels and baselines reach: add a "
                 "small number inside of it in model=, or choose what needs no gradients, such as "
                 "method='occlusion' or criterion='weight'",

@@ -12,7 +12,7 @@ from .knobs import positions
 from .readings import NonFinite, nonfinite
 from .subject import Subject
 from .validation import pictures
-from .wording import problem
+from .wording import counted, problem
 
 TOGETHER = 8  # images: more would be up to a fifth quicker, but Cancel comes between batches
 MOST_BYTES = 60e6  # of features in a batch: large images go by ones
@@ -168,7 +168,7 @@ def naming(**examined: tuple[Subject, Sequence[int] | np.ndarray]) -> Iterator[N
             rows = (~answers.isfinite().all(1)).nonzero().flatten().tolist()
             if rows:
                 broken = tuple(int(numbers[row]) for row in rows)
-                told = nonfinite(broken, f"{len(subject):,} images", word.replace("_", " "))
+                told = nonfinite(broken, counted(len(subject)), word.replace("_", " "))
                 raise NonFinite(told, broken) from None
         fix = "Attack or change the images less, or look for the layer by torch.isfinite"
         seen = "for a changed copy of an image, for none as it is"

@@ -50,6 +50,8 @@ class Sheet(Drawing):
         axes.spines["bottom"].set_color(LINES)
         axes.tick_params(colors=MUTED, labelcolor=MUTED, labelsize=12, length=0, pad=6)
         axes.yaxis.grid(True, color=HAIR, lw=1)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_label_coords(0, 0)  # there is none: else its place is looked for each time
         axes.set_axisbelow(True)
         return axes
 

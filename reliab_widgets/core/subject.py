@@ -32,7 +32,7 @@ from .validation import (
     check_labels,
     told_apart,
 )
-from .wording import problem, shape
+from .wording import counted, problem, shape
 
 Transform: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
@@ -691,10 +691,10 @@ class Subject:
 
     def __repr__(self) -> str:
         if self.network.recorded:
-            many = f"{len(self):,} recorded answer{'s' * (len(self) != 1)}"
+            many = counted(len(self), "recorded answer")
             return f"Subject({self.name!r}: {many}, {len(self.classes)} classes)"
         return (
-            f"Subject({self.name!r}: {len(self)} image{'s' * (len(self) != 1)} of "
+            f"Subject({self.name!r}: {counted(len(self))} of "
             f"{shape(self.images.shape[1:])}, {len(self.classes)} classes, on {self.device})"
         )
 

@@ -109,7 +109,18 @@ def images(numbers: Any) -> str:
     >>> images([15]), images(range(2000))
     ('image 15', '2,000 images')
     """
-    return f"image {numbers[0]}" if len(numbers) == 1 else f"{len(numbers):,} images"
+    return f"image {numbers[0]}" if len(numbers) == 1 else counted(len(numbers))
+
+
+def counted(count: int, what: str = "image") -> str:
+    """Say how many there are of something.
+
+    Examples
+    --------
+    >>> counted(1), counted(2000), counted(0, "recorded answer")
+    ('1 image', '2,000 images', '0 recorded answers')
+    """
+    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def percent(share: float, digits: int = 1) -> str:

@@ -15,6 +15,7 @@ from ..core.wording import typeset
 from . import words
 
 _WEB = Path(__file__).parent / "web"
+_SCRIPTS = ("sanitise", "geometry", "tip", "controls", "picture")
 PATIENCE = 15.0
 """Seconds that a page has to load the live picture."""
 NOT_LOADED = (
@@ -36,7 +37,7 @@ class LivePicture(anywidget.AnyWidget):
     >>> picture.close()
     """
 
-    _esm = "\n".join((_WEB / f"{n}.js").read_text() for n in ("sanitise", "geometry", "picture"))
+    _esm = "\n".join((_WEB / f"{n}.js").read_text() for n in _SCRIPTS)
 
     svg = traitlets.Unicode(help="What is drawn.").tag(sync=True)
     alt = traitlets.Unicode(help="It in words.").tag(sync=True)

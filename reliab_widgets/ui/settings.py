@@ -105,6 +105,10 @@ class Settings:
         except ValueError as error:
             raise _OutOfRange(str(error)) from None
 
+    def unlocked(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return of some settings those that no teacher has locked."""
+        return {name: value for name, value in given.items() if name not in self._held}
+
     def lock(self, bounds: Mapping[str, Any]) -> None:
         """Narrow sliders to (lowest, highest) pairs; set and hold whatever else is given."""
         for name, bound in bounds.items():

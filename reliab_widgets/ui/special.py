@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from matplotlib.figure import Figure
 
 from ..core.result import Result
+from ..core.wording import counted
 from . import export, words
 from .controls import Words
 
@@ -133,7 +134,7 @@ class Special:
     def chips(self, result: Any) -> list[Any]:
         """Return the context of the picture, a few words each."""
         subject = self.subject
-        return [subject.name, f"{len(subject):,} images", *subject.notes]
+        return [subject.name, counted(len(subject)), *subject.notes]
 
     def table(self, result: Any) -> DataFrame | None:
         """Return the numbers of the picture, for those who cannot see it; shown by "?"."""

@@ -11,7 +11,7 @@ import numpy as np
 import traitlets
 
 from ..core.engine import Progress, Recent
-from ..core.knobs import Auto, ClassOf, Kind, Position, Real, Whole
+from ..core.knobs import SEED, Auto, ClassOf, Kind, Position, Real
 from ..core.subject import Subject, check_subject
 from ..core.wording import problem
 from ..ops.calibration.calibrated import calibrated
@@ -36,7 +36,7 @@ SHARED: Mapping[str, Kind] = {
     "index": Position(),
     "target": Auto(ClassOf()),
     "temperature": Real(above=0, why="logits are divided by it"),
-    "seed": Whole(0, 2**32 - 1, "it seeds a generator"),
+    "seed": SEED,
 }
 """What all widgets share beside network and images."""
 
@@ -232,7 +232,7 @@ class Bench(traitlets.HasTraits):
             return self.given
         recipe = self._recipe(name)
         images = [self.index] if recipe.kind.single and single else None
-        key = (name, self.index if images else single)
+        key = (name, *(images or ()))
         if key not in self._pictures:
             of = self.given if images or not recipe.kind.single else self.given[:SOME]
             self._pictures[key] = recipe(of, images, progress)

@@ -29,7 +29,7 @@ KNOBS = {
     "criterion": Words("Rank filters by"),
     "denoiser": Words("Denoiser"),
     "attack": Words("Attack"),
-    "epsilon": Words("Size ε", write=lambda it: f"{255 * it:g}/255"),
+    "epsilon": Words("Size ε", write=lambda it: f"{255 * it:g}/255 = {it:.3f}"),
     "steps": Words("Steps"),
     "corruption": Words("Corruption"),
     "seed": Words("Seed"),

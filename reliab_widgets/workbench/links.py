@@ -88,7 +88,7 @@ class Link:
                 continue  # an analysis of a set that does not hold it
             if self.explorer.controls[knob].value != value:
                 found[knob] = value
-        return found
+        return self.explorer.settings.unlocked(found)
 
     def _follow(self, names: Any) -> None:
         explorer, bench = self.explorer, self.bench
@@ -119,7 +119,8 @@ class Link:
         """The settings that the chosen variants mean to the widget."""
         told = {n: value for it in self._own for n, value in it.knobs.items()}
         told |= self.explorer.facing if self.bench.against else {}
-        return {n: value for n, value in told.items() if n in self.explorer.controls}
+        controls, unlocked = self.explorer.controls, self.explorer.settings.unlocked
+        return unlocked({n: value for n, value in told.items() if n in controls})
 
     def _prepare(self, tick: Tick) -> bool:
         """Let the widget look at what is chosen; tell whether that is something else."""
@@ -147,7 +148,7 @@ class Link:
             explorer.page.reset()
             explorer.examined()
             if view.image != CLEAN and bench.against == CLEAN:
-                wanted |= explorer.alike
+                wanted |= explorer.settings.unlocked(explorer.alike)
         wanted |= self._before | self._wanted(SELECTION)
         state = explorer.state() | wanted
         self._before = {name: state[name] for name in imposing}

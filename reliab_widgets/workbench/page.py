@@ -119,9 +119,10 @@ class Page:
 
     def parts(self, chips: W.Widget, strip: W.Widget, tabs: W.Widget) -> list[W.Widget]:
         """Return everything from top to bottom."""
-        right = W.VBox([tabs, self._sent], layout=W.Layout(flex="1 1 640px"))
+        right = W.VBox([tabs, self._sent], layout=W.Layout(flex="1 1 560px"))
         right.add_class("rw-right")
         left = W.VBox([self.side, self._upload, self._label], layout=W.Layout(flex="0 0 196px"))
+        left.add_class("rw-left")
         main = W.HBox([left, right])
         main.add_class("rw-main")
         below = [self._story, self._saved, self._code]

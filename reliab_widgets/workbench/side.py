@@ -49,6 +49,9 @@ def shown(bench: Bench) -> str:
             f"</div></td><td>{percent(p[k], 0)}</td></tr>"
         )
     legend = '<div class="rw-muted">tick: before</div>' if changed else ""
+    recipe = bench.variants.get(bench.image)
+    if recipe is not None and recipe.size:
+        legend += f'<div class="rw-muted">{recipe.size} of white</div>'
     if bench.temperature != 1:
         legend += f'<div class="rw-muted">calibrated, T = {bench.temperature:.2f}</div>'
     body = (

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..analyses import ANALYSES
 from ..core.analysis import arguments
-from ..core.result import Result
+from ..core.result import BEHIND, Result
 from ..core.wording import percent
 from ..ui.explorer import Explorer
 from .bench import CLEAN, GIVEN, Bench
@@ -44,15 +44,20 @@ def found(word: str, explorer: Explorer, bench: Bench) -> Step:
     work = explorer.work
     state = {**bench.state(), "tab": word, "settings": explorer.state()}
     text = f"{ANALYSES[word].lower()}: {work.said.partition('. ')[0]}"
-    code = computed(work.result, work.shown.others, explorer.views())
+    code = computed(word, work.result, work.shown.others, explorer.views())
     return Step(word, text, work.said, state, code)
 
 
-def computed(result: Result, others: Sequence[Result], views: Mapping[str, Any]) -> str:
-    """Return source text that computes a result and those shown behind, and prints what they say.
+def computed(word: str, result: Result, others: Sequence[Result], views: Mapping[str, Any]) -> str:
+    """Return source text that computes a result and those shown behind, and tells and writes it.
+
+    It prints what they say, and writes picture and numbers to files named after ``step``, which
+    the text does not set.
 
     Parameters
     ----------
+    word : str
+        The analysis.
     result : Result
         What is seen.
     others : sequence of Result
@@ -64,8 +69,12 @@ def computed(result: Result, others: Sequence[Result], views: Mapping[str, Any])
     seen = {n: it for n, it in views.items() if n in kinds and it != kinds[n].default}
     lines = [result.code().rstrip(), f"shown = dict({', '.join(arguments(result, kinds, seen))})"]
     lines.append("print(result.reading(**shown))")
-    for name, other in zip(("behind", "control"), others, strict=False):
-        lines.append(other.code().rstrip().replace("\nresult = ", f"\n{name} = "))
-        compared = "result" if name == "behind" else "control"
-        lines.append(f"print({compared}.against(behind, **shown))")
+    behind = ""
+    for at, other in zip(BEHIND, others, strict=False):
+        lines.append(other.code().rstrip().replace("\nresult = ", f"\n{at} = "))
+        compared = "result" if at == "pinned" else "control"
+        lines.append(f"print({compared}.against(pinned, **shown))")
+        behind += f"{at}={at}, "
+    lines.append(f'result.plot({behind}**shown).savefig(f"{{step}}_{word}.svg")')
+    lines.append(f'result.to_frame().to_csv(f"{{step}}_{word}.csv", index=False)')
     return "\n".join(lines)

@@ -91,7 +91,7 @@ class Story:
             body = "\n".join(
                 line for line in step.code.splitlines() if line != "import reliab_widgets as rw"
             )
-            blocks.append(f"{words}\n{body.strip()}".rstrip())
+            blocks.append(f"{words}\nstep = {number}\n{body.strip()}".rstrip())
         return "\n\n".join(blocks) + "\n"
 
     def plain(self) -> list[dict[str, Any]]:

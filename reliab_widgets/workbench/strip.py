@@ -10,7 +10,7 @@ import ipywidgets as W
 import numpy as np
 
 from ..core.drawing import short
-from ..core.wording import typeset
+from ..core.wording import counted, typeset
 from ..ui import worker
 from ..ui.controls import offer
 from ..ui.picture import Stage
@@ -167,7 +167,7 @@ class Strip(W.HBox):
             self._buttons, (self._first > 0, self._first + SHOWN < len(images)), strict=True
         ):
             button.disabled = not able
-        words = f"{len(images):,} images, {self._first + 1} to {self._first + len(some)} shown"
+        words = f"{counted(len(images))}, {self._first + 1} to {self._first + len(some)} shown"
         self.stage.show(self._drawn(some), words, {"image": self._bench.index})
 
     def _drawn(self, some: list[int]) -> str:

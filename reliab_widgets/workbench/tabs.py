@@ -133,7 +133,7 @@ class Tabs(W.VBox):
     def applied(self) -> None:
         """Let no widget apply once more what is handed to all of them now."""
         for explorer in self.explorers.values():
-            explorer.settings.assign(explorer.applied)
+            explorer.settings.assign(explorer.settings.unlocked(explorer.applied))
 
     def tells(self, word: str, last: str) -> bool:
         """Tell whether what an analysis shows is a step of the story; ``last`` is the last one's.

@@ -117,9 +117,27 @@ class Variant:
     @property
     def name(self) -> str:
         """What is written on its chip."""
+        return self.kind.name(self._every)
+
+    @property
+    def _every(self) -> dict[str, Any]:
+        """The arguments, those that are as usual among them."""
         known = getattr(self.kind.make, "knobs", {})
-        usual = {name: knob.default for name, knob in known.items()}
-        return self.kind.name(usual | dict(self.knobs))
+        return {name: knob.default for name, knob in known.items()} | dict(self.knobs)
+
+    @property
+    def size(self) -> str:
+        """How far it takes a pixel, of 255 levels and of 1; empty where nothing bounds that.
+
+        Examples
+        --------
+        >>> Variant("attack", {"epsilon": 4 / 255}).size
+        'ε = 4/255 = 0.016'
+        """
+        every = self._every
+        is_bound = self.word == "noisy" or NORMS.get(every.get("attack", "none")) == "Linf"
+        epsilon = every["epsilon"] if is_bound else 0
+        return f"ε = {grey_levels(epsilon)} = {epsilon:.3f}" if epsilon else ""
 
     @property
     def control(self) -> Variant | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...core.wording import percent
+from ...core.wording import counted, percent
 from ...ops.calibration.metrics import softmax
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def grades(result: Propagation) -> str:
     counts = Counter(result.verdict)
     some = ", ".join(f"{counts[grade]} {word}" for grade, word in GRADES.items() if counts[grade])
     changed = int((result.answers[1] != result.answers[0]).sum())
-    words = f"Of {result.n} image{'s' * (result.n != 1)} {changed} predictions change"
+    words = f"Of {counted(result.n)} {changed} predictions change"
     return f"{words}: {some}." if some else f"{words}."
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
-from typing import Annotated, Any, NamedTuple
+from hashlib import blake2b
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from ...core.analysis import analysis
 from ...core.capabilities import Allowed
-from ...core.engine import Progress, ticking
+from ...core.engine import Progress, Recent, ticking
 from ...core.knobs import AnotherSubject, Auto, Choice, ClassOf, Real, Seed, Whole
 from ...core.selection import halves
 from ...core.subject import Subject
 from ...core.validation import check_apart
-from ...core.wording import problem
+from ...core.wording import counted, problem
 from ...ops.calibration import bins as cut
 from ...ops.calibration import calibrators, metrics
 from ...ops.calibration.bins import BINNINGS
@@ -178,8 +180,7 @@ def reliability(
         calibrator = calibrators.Temperature(temperature)
 
     # One after the other: of a million images, each table is a large part of the memory.
-    curve_nll, curve_ece = _curve(logits, labels, label, bins, binning)
-    before = _Side(metrics.softmax(logits), labels, label, bins, binning)
+    (curve_nll, curve_ece), before = _unrepaired(logits, labels, label, bins, binning)
     calibrated = calibrator(logits)
     after = _Side(calibrated, labels, label, bins, binning)
     low, high = metrics.bootstrap(
@@ -230,7 +231,7 @@ def _split(
         seen = f"got {most:,}, there are {available:,} images to fit on"
         raise ValueError(problem("calibration_images is more than there are", seen, fix))
     if not needs_fit:
-        words = f"{len(subject):,} images, nothing fitted"
+        words = f"{counted(len(subject))}, nothing fitted"
         return _Split(subject, everything[:0], everything, words)
     if given is not None:
         # What is fitted is fitted on the answers of the subject's own network.
@@ -241,7 +242,7 @@ def _split(
         given = subject
         fitted, reported, where = halves(subject, seed)
     fitted = fitted[:most]
-    words = f"{len(reported):,} images, fitted on {len(fitted):,} {where}"
+    words = f"{counted(len(reported))}, fitted on {len(fitted):,} {where}"
     return _Split(given, np.sort(fitted), reported, words)
 
 
@@ -294,6 +295,37 @@ class _Side:
 
     def binned(self, interval: float) -> cut.Bins:
         return cut.binned(self.confidence, self.hit, self.edges, interval)
+
+
+_Unrepaired: TypeAlias = tuple[tuple[np.ndarray, np.ndarray], _Side]
+_KNOWN, _LOCK = Recent(2), threading.Lock()
+
+
+def _unrepaired(
+    logits: np.ndarray, labels: np.ndarray, which: str | int, bins: int, binning: str
+) -> _Unrepaired:
+    """Return the curve over temperatures and the diagram before, which no repair changes.
+
+    Of few images they are remembered: whoever drags T asks for them again and again.
+    """
+    asked = which, bins, binning
+    if logits.size > NEAR:
+        return _anew(logits, labels, *asked)
+    key = (blake2b(logits.tobytes()).digest(), labels.tobytes(), *asked)
+    with _LOCK:
+        known: _Unrepaired | None = _KNOWN.get(key)
+    if known is None:
+        known = _anew(logits, labels, *asked)
+        with _LOCK:
+            _KNOWN[key] = known
+    return known
+
+
+def _anew(
+    logits: np.ndarray, labels: np.ndarray, which: str | int, bins: int, binning: str
+) -> _Unrepaired:
+    curve = _curve(logits, labels, which, bins, binning)
+    return curve, _Side(metrics.softmax(logits), labels, which, bins, binning)
 
 
 def _ece(

@@ -12,7 +12,7 @@ import numpy as np
 from ...core.drawing import short
 from ...core.engine import Cancelled
 from ...core.subject import Subject
-from ...core.wording import percent, typeset
+from ...core.wording import counted, percent, typeset
 from ...ops.calibration.calibrators import Temperature
 from ...ops.calibration.metrics import METRICS, NAMES, value
 from ...ops.corruptions import severities
@@ -253,7 +253,7 @@ class Corruptions(Panel):
         ]
         head = ["images", "is right", "says", "ECE", "ECE of a perfect model"]
         one = next(iter(self._rows.values()))
-        told += f" · {one.n:,} images, {repair(self.explorer, one)}"
+        told += f" · {counted(one.n)}, {repair(self.explorer, one)}"
         self._table.value = told + words.cells(head, rows)
 
 

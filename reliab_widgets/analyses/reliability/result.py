@@ -11,7 +11,7 @@ import numpy as np
 from ...core.fields import Array
 from ...core.knobs import Auto, Flag, Kind, Real, Text, Whole
 from ...core.result import Result
-from ...core.wording import percent, span
+from ...core.wording import counted, percent, span
 from ...ops.calibration.bins import Bins
 from ...ops.calibration.calibrators import BinwiseTemperature, Calibrator, Temperature
 from ...ops.calibration.metrics import METRICS, NAMES, value
@@ -203,7 +203,7 @@ class Reliability(Result):
             start = f"{self.subject} is {side}-confident{topic} by {points}: {words}"
         sure = f"{level} interval {span(self.metrics_low[ece], self.metrics_high[ece])}"
         corrupted = self.knobs["corruption"]
-        where = f"{self.n:,} images" + ("" if corrupted == "clean" else f", {corrupted}")
+        where = counted(self.n) + ("" if corrupted == "clean" else f", {corrupted}")
         control = f"Control: a perfectly calibrated model would show {percent(self.ece_floor)}"
         if self.n < FEW:
             control = (

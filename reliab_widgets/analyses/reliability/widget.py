@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...core.subject import Subject, check_subject
-from ...core.wording import percent
+from ...core.wording import counted, percent
 from ...ops.calibration.calibrators import Temperature
 from ...ui.controls import Words
 from ...ui.explorer import Explorer
@@ -134,7 +134,7 @@ calibrated model shows by chance.</li>
         if images:
             low, high = result.after.low[bin], result.after.high[bin]
             name = f"of the bin {100 * low:.0f}–{percent(high, 0)}"
-            kept.append(Sent(f"{len(images):,} images of the bin", "images", (name, images)))
+            kept.append(Sent(f"{counted(len(images))} of the bin", "images", (name, images)))
         return kept
 
     def examined(self) -> None:

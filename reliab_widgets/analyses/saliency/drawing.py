@@ -12,7 +12,7 @@ from matplotlib.patheffects import withStroke
 from ...core.drawing import Grid, short
 from ...core.pixels import edges, in_cells, outline, rgb
 from ...core.style import BLUE, INK, LINES, MUTED, ORANGE, PAPER, Sheet
-from ...core.wording import differing, percent
+from ...core.wording import counted, differing, percent
 from . import sentences
 from .columns import Column, asked, beside, has_beside, of_nothings
 from .marks import OPPOSES, Coloured, Lines, boxes, limit, part, picture
@@ -212,7 +212,7 @@ class Maps(Sheet):
         )
         notes = (
             f"Spearman’s ρ over {pixels:,} pixels",
-            short(f"{n} images, mean; {marks}" if n > 1 else f"1 image; {marks}", 34),
+            short(f"{counted(n)}{', mean' * (n > 1)}; {marks}", 34),
         )
         heading = "Do the two maps agree?" if a != b else "The map and its controls"
         self.ruler.show(heading, readings, notes, _withheld(result, shown, look))
@@ -242,7 +242,7 @@ class Maps(Sheet):
         text = f"with the map of the untrained network: ρ = {two(value)}; shows it"
         readings.append(Reading(value, "untrained net", "control", text, "versus:untrained"))
         n, pixels = len(result.index), result.maps[0, 0].size
-        count = f"mean of {n} images" if n > 1 else "1 image"
+        count = "mean of " * (n > 1) + counted(n)
         against = f", from {result.called(pair[0])}" * result.has_baseline
         notes = (
             short(f"ρ over {pixels:,} pixels, {count}", 34),

@@ -9,7 +9,7 @@ import ipywidgets as W
 import numpy as np
 from matplotlib.figure import Figure
 
-from ...core.wording import percent, typeset
+from ...core.wording import counted, percent, typeset
 from ...ui.panels.panel import Drawn, Panel
 from .result import STEPS, Saliency
 from .values import number, two
@@ -179,7 +179,7 @@ class Numbers(Panel):
                 ]
             )
         blind = "" if result.blindest is None else result.blind_spot(result.blindest)
-        n = f"{len(result.index)} images, mean" if len(result.index) > 1 else "1 image"
+        n = counted(len(result.index)) + ", mean" * (len(result.index) > 1)
         words = " ".join([n, "·", blind, *(f"{note}." for note in result.notes)])
         self.body.value = f"{_table(head, rows)}<div>{html.escape(typeset(words))}</div>"
 

@@ -11,6 +11,7 @@ from matplotlib.text import Text
 
 from ...core.drawing import short
 from ...core.style import BLUE, INK, LINES, MUTED, ORANGE, PAPER, Sheet
+from ...core.wording import counted
 from .marks import MOST
 from .values import share, two
 
@@ -63,7 +64,7 @@ class Agreement(Sheet):
         count, n = len(result.baselines), len(result.index)
         called = [short(result.called(b), 10) for b in range(count)]
         pairs = result.between_baselines()
-        many = f"mean of {n} images" if n > 1 else "1 image"
+        many = "mean of " * (n > 1) + counted(n)
         self.note.set_text(f"Spearman’s ρ of signed maps, {many}. Click a cell to show that pair.")
         for b, (column, row) in enumerate(zip(self.heads, self.names, strict=True)):
             column.set_text(short(called[b], 7) if b < count - 1 else "")

@@ -6,12 +6,10 @@ const MARK = /^([a-z_]+):(.+)$/;
 function render({ model, el }) {
   const prefix = `rw${Math.random().toString(36).slice(2, 10)}-`;
   const root = el.appendChild(document.createElement("div"));
-  const tip = el.appendChild(document.createElement("div"));
+  const tip = tipIn(el);
   el.classList.add("rw-live");
   root.className = "rw-picture";
   root.setAttribute("role", "group");
-  tip.className = "rw-tip";
-  tip.hidden = true;
   let drawn = "";
   let moving = null; // {name, value}: the handle that is being dragged
   let asked = null; // {name, value}: what was asked for, while Python answers
@@ -19,6 +17,7 @@ function render({ model, el }) {
   let frame = 0;
 
   const marked = (element) => element.closest?.("[data-kind]");
+  const show = (element, at) => tip.show(element, at, element && all(element.dataset.kind));
   const all = (kind) => [...root.querySelectorAll("[data-kind]")].filter((it) => it.dataset.kind === kind);
   const point = (event) => {
     const svg = root.querySelector("svg");
@@ -32,7 +31,7 @@ function render({ model, el }) {
       root.replaceChildren(...(drawn ? [sanitised(drawn, prefix)] : []));
       root.querySelectorAll("g[data-mark]").forEach(prepare);
       if (focused) root.querySelector(`[data-mark="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
-      if (tip.of && !tip.hidden) show(root.querySelector(`[data-mark="${CSS.escape(tip.of)}"]`));
+      if (tip.mark) show(root.querySelector(`[data-mark="${CSS.escape(tip.mark)}"]`));
     }
     root.setAttribute("aria-label", model.get("alt"));
     mark();
@@ -143,29 +142,6 @@ function render({ model, el }) {
     }, 2000);
   }
 
-  // Marks in a row or a column are compared: what is told of one stands above all of them.
-  function topOf(element) {
-    const box = element.getBoundingClientRect();
-    const same = (it, ...sides) => sides.every((side) => Math.abs(it[side] - box[side]) < 1);
-    const boxes = all(element.dataset.kind).map((it) => it.getBoundingClientRect());
-    const beside = boxes.filter((it) => same(it, "left", "right") || same(it, "top", "bottom"));
-    return beside.length > 2 ? Math.min(...beside.map((it) => it.top)) : undefined;
-  }
-
-  function show(element, at) {
-    const name = element?.dataset.tip;
-    tip.hidden = !name;
-    tip.of = element?.dataset.mark;
-    if (!name) return;
-    tip.textContent = name;
-    const [box, edge] = [at ?? element.getBoundingClientRect(), el.getBoundingClientRect()];
-    const [top, left] = [topOf(element), box.x + (box.width ?? 0) / 2 - edge.x];
-    tip.style.left = `${Math.min(Math.max(left - tip.offsetWidth / 2, 0), edge.width - tip.offsetWidth)}px`;
-    const above = (top ?? box.y) - edge.y - tip.offsetHeight - 6;
-    const place = top !== undefined || above > 0 ? above : box.y - edge.y + (box.height ?? 16) + 6;
-    tip.style.top = `${Math.max(Math.min(place, edge.height - tip.offsetHeight), 0)}px`;
-  }
-
   const on = {
     pointerdown(event) {
       const element = marked(event.target);
@@ -259,45 +235,6 @@ function render({ model, el }) {
     cancelAnimationFrame(frame);
     clearTimeout(patience);
     forget();
-  };
-}
-
-// The number beside a slider over chosen values takes any text and forgets it: let it be text.
-function quiet(slider) {
-  const number = slider?.querySelector(".widget-readout[contenteditable=true]");
-  number?.setAttribute("contenteditable", "false");
-}
-
-// Name the sliders of ipywidgets for screen readers, and keep JupyterLab's keys out of all controls.
-function named(el) {
-  let watched = null;
-  const name = () => {
-    for (const it of watched.querySelectorAll("button, input, select, textarea, .noUi-handle")) {
-      if (!it.hasAttribute("data-lm-suppress-shortcuts")) it.setAttribute("data-lm-suppress-shortcuts", "true");
-      const label = it.closest(".widget-inline-hbox")?.querySelector(".widget-label")?.textContent;
-      if (it.matches(".noUi-handle")) quiet(it.closest(".rw-stops"));
-      if (label && it.matches(".noUi-handle") && it.getAttribute("aria-label") !== label) it.setAttribute("aria-label", label);
-    }
-  };
-  // JupyterLab leaves the focus where it is when the widget's own cell is clicked.
-  const leave = ({ target }) => {
-    if (!watched.contains(target) && watched.contains(document.activeElement)) document.activeElement.blur();
-  };
-  const escape = ({ key }) => key === "Escape" && watched.closest(".jp-Cell")?.focus();
-  const observer = new MutationObserver(name);
-  const timer = setTimeout(() => {
-    watched = el.closest(".rw-explorer");
-    if (!watched) return;
-    name();
-    observer.observe(watched, { childList: true, subtree: true, attributeFilter: ["contenteditable"] });
-    document.addEventListener("pointerdown", leave, true);
-    watched.addEventListener("keydown", escape);
-  });
-  return () => {
-    clearTimeout(timer);
-    observer.disconnect();
-    document.removeEventListener("pointerdown", leave, true);
-    watched?.removeEventListener("keydown", escape);
   };
 }
 
