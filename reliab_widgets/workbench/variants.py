@@ -135,7 +135,7 @@ class Variant:
         'ε = 4/255 = 0.016'
         """
         every = self._every
-        is_bound = self.word == "noisy" or NORMS.get(every.get("attack", "none")) == "Linf"
+        is_bound = self.word == "noisy" or METHODS[every.get("attack", "none")].norm == "Linf"
         epsilon = every["epsilon"] if is_bound else 0
         return f"ε = {grey_levels(epsilon)} = {epsilon:.3f}" if epsilon else ""
 
