@@ -148,7 +148,7 @@ def sliding(notebook: Notebook, widget: Locator, label: str) -> list[float]:
 
 def corruptions(widget: Locator) -> Iterator[object]:
     """Another corruption of the images each time: all of them go through the network again."""
-    choices = labelled(widget, "Images").locator("select")
+    choices = labelled(widget, "Corruption").locator("select")
     for option in choices.locator("option").all_inner_texts()[1:11]:
         yield choices.select_option(option)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from .analyses import ANALYSES
 
 if TYPE_CHECKING:
+    from .analyses.landscape.widget import LandscapeWidget as LandscapeWidget
     from .analyses.propagation.widget import PropagationWidget as PropagationWidget
     from .analyses.pruning.widget import PruningWidget as PruningWidget
     from .analyses.reliability.widget import ReliabilityWidget as ReliabilityWidget

@@ -300,7 +300,9 @@ def test_the_scale_of_the_logits_hides_nothing(method: str, factor: float) -> No
         Attack(method, 8 / 255)(lambda x, by=by: by * linear(x)[:, :2], images, labels)
         for by in (1, factor)
     )
-    torch.testing.assert_close(other.images, usual.images, rtol=0, atol=1e-5)
+    # On a sphere the best is flat: which point APGD goes back to is up to rounding.
+    tolerance = 5e-4 if method == "apgd-l2" else 1e-5
+    torch.testing.assert_close(other.images, usual.images, rtol=0, atol=tolerance)
     assert torch.equal(other.blind, usual.blind)
 
 

@@ -32,6 +32,7 @@ BUSY: dict[str, dict[str, Any]] = {
     "saliency": {"images": 20, "method": "rise", "masks": 30, "baselines": ("black", "noise")},
     "propagation": {"attack": "pgd", "steps": 3, "denoiser": "median", "knowledge": "white-box"},
     "pruning": {"levels": (0.2, 0.5), "images": 60, "explain": 2, "attacked": 4},
+    "landscape": {"plane": "images", "points": 21, "steps": 2, "restarts": 2, "images": 12},
     "reliability": {
         "method": "binwise-augmented",
         "corruption": "noise 2",

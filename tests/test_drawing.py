@@ -235,6 +235,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "propagation": {"images": 2, "attack": "fgsm"},
     "pruning": {"images": 9, "levels": (0.5,), "explain": 1},
     "reliability": {"label": "9" * 10_000},
+    "landscape": {"points": 11, "steps": 2, "restarts": 1},
 }
 
 

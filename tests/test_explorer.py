@@ -887,7 +887,8 @@ def test_exported_settings_are_a_preset(tmp_path: Path, name: str) -> None:
     handled = {"Saliency": {"baselines": ("white", "mean"), "steps": 5, "clip": 95.0},
                "Reliability": {"temperature": 1.5, "bins": 4},
                "Propagation": {"epsilon": 4 / 255, "steps": 2, "metric": "cosine"},
-               "Pruning": {"criterion": "random", "images": 20, "seed": 3}}[name]  # fmt: skip
+               "Pruning": {"criterion": "random", "images": 20, "seed": 3},
+               "Landscape": {"plane": "random", "points": 11, "angle": 45}}[name]  # fmt: skip
     widget.set(**{knob: value for knob, value in handled.items() if knob in widget.controls})
     widget.wait(LONG)
     path = widget.export("json", tmp_path)

@@ -206,7 +206,7 @@ def test_the_difference_is_amplified_and_says_by_how_much() -> None:
     pictures[1, :, 0] += 2 / 255
     figure = made_up(pictures=pictures).plot(amplify=16)
     assert "What was added, × 16" in texts(figure)
-    assert "±2/255, grey is 0" in texts(figure)
+    assert "±2/255 = 0.008, grey 0" in texts(figure)
     image = np.asarray(Attacked.on(figure).slots[1][0].get_array())
     # 0.5 + 16 * 2 / 255 of 255 levels; four pixels are drawn as 75 each.
     assert image.shape == (300, 300, 3)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import reliab_widgets as rw
 from reliab_widgets import Subject
 from reliab_widgets.ops.attacks.adversary import adversary
-from reliab_widgets.ops.attacks.gradient import Attack
+from reliab_widgets.ops.attacks.attack import Attack
 from reliab_widgets.ops.attacks.noise import signs
 from reliab_widgets.ops.attacks.verdict import FEWEST, ROLES, TESTS, Verdict, verdict
 
@@ -148,6 +148,13 @@ def test_few_images_get_no_verdict() -> None:
     assert str(verdict({})) == "no verdict: 0 images are too few, 8 are needed"
 
 
+def test_the_sentence_is_one_and_the_others_are_counted() -> None:
+    found = verdict({"epsilon 1": first(0), "one step": first(0)}, blind=first(64))
+    assert str(found) == (
+        "hidden: the gradient of 64 of 64 images is exactly zero (1 more of 2 tests say so)"
+    )
+
+
 def test_more_tests_ask_more_of_each() -> None:
     """Six of six are enough for one test (2^-6 < 5 %), not for one of four (> 5 % / 4)."""
     one = {"one step": first(6), "several steps": first(0)}
@@ -157,12 +164,14 @@ def test_more_tests_ask_more_of_each() -> None:
 
 
 def test_a_sure_trifle_is_no_matter() -> None:
-    """15 of 1,000 images, all one way: beyond chance, and less than two in a hundred."""
-    small = {"one step": first(15, n=1000), "several steps": first(0, n=1000)}
+    """49 of 1,000 images, all one way: beyond chance, and less than five in a hundred."""
+    small = {"one step": first(49, n=1000), "several steps": first(0, n=1000)}
     assert not verdict(small).hidden
     assert verdict(small).chance[0] < 1e-4
-    large = {"one step": first(20, n=1000), "several steps": first(0, n=1000)}
+    large = {"one step": first(50, n=1000), "several steps": first(0, n=1000)}
     assert verdict(large).hidden
+    assert not verdict({"epsilon 1": first(981, n=1000)}).hidden
+    assert verdict({"epsilon 1": first(980, n=1000)}).hidden
 
 
 def test_images_that_were_wrong_before_are_left_out() -> None:

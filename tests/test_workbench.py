@@ -36,6 +36,7 @@ CHEAP = {
     "propagation": {"steps": 3},
     "pruning": {"images": 40, "calibration_images": 50},
     "reliability": {},
+    "landscape": {"points": 11, "steps": 2, "restarts": 1},
 }
 
 
@@ -133,11 +134,11 @@ def test_network_images_and_temperature_go_together(subject: rw.Subject) -> None
 def test_only_the_image_that_is_looked_at_is_attacked(subject: rw.Subject) -> None:
     bench = Bench(subject)
     bench.select(image="attacked, BIM 8/255", index=5)
-    changed = (bench.subject().images != subject.images).flatten(1).any(1)
+    one, every = bench.subject(index=5), bench.subject()
+    changed = (one.images != subject.images).flatten(1).any(1)
     assert changed.nonzero().flatten().tolist() == [5]
-    every = bench.subject(single=False)
     assert (every.images != subject.images).flatten(1).any(1).all()
-    torch.testing.assert_close(every.images[5], bench.subject().images[5])
+    torch.testing.assert_close(every.images[5], one.images[5])
 
 
 def test_one_network_is_kept_and_what_is_not_looked_at_is_let_go(subject: rw.Subject) -> None:
@@ -438,16 +439,18 @@ def test_attack_then_explain(bench: Workbench, subject: rw.Subject) -> None:
     assert told == [pytest.approx(it, abs=0.0051) for it in like]
     assert "Control, random signs 8/255: the maps " in said
     assert bench.widget.views()["versus"] == "behind"
+    assert bench.widget.state()["target"] == "true"
     bench.select(against="")
     rest(bench)
     assert bench.widget.views()["versus"] == "baseline"
+    assert bench.widget.state()["target"] != "true"  # as it was before
 
 
 def test_one_attacked_image_is_not_taken_for_all_of_them(subject: rw.Subject) -> None:
     """The first image has the number 0, which Python holds equal to False."""
     bench = Bench(subject)
     bench.select(image=bench.add(Variant("attack", {"attack": "fgsm"})))
-    alone, every = (bench.subject(single=single).images for single in (True, False))
+    alone, every = (bench.subject(index=index).images for index in (0, None))
     changed = [int((it != subject.images).flatten(1).any(1).sum()) for it in (alone, every)]
     assert changed == [1, len(subject)]
 
@@ -619,6 +622,64 @@ def test_a_photograph_goes_through_the_analyses(bench: Workbench, tmp_path: Any)
     assert ready(bench, "saliency").answer.shape == (1,)
 
 
+def test_nobody_says_that_a_class_is_true_which_nobody_knows(
+    bench: Workbench, tmp_path: Any
+) -> None:
+    path = tmp_path / "rocket.png"
+    Image.new("RGB", (8, 8), "red").save(path)
+    ready(bench)
+    bench.photograph(path)
+    rest(bench)
+    assert "true class not known" in bench._page.side.value
+    assert not re.search("[✓✗]", bench._page.side.value)
+    assert "true class not known" in bench.strip.stage.live.svg
+    assert "its true class is not known" in bench.story.steps[-1].sentence
+    ready(bench, "propagation")
+    assert "class not known" in bench.widget.page.chips.value
+    bench.photograph(path, "truck")  # once more: it is told its class
+    rest(bench)
+    assert len(bench.bench.given) == 41
+    assert "true truck" in bench._page.side.value
+
+
+def test_a_photograph_is_saved_and_loaded_by_its_file(
+    bench: Workbench, subject: rw.Subject, tmp_path: Any
+) -> None:
+    path = tmp_path / "cat.png"
+    Image.new("RGB", (8, 8), "orange").save(path)
+    ready(bench)
+    bench.photograph(path, "cat")
+    rest(bench)
+    file = bench.save(tmp_path / "lab.json")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again = Workbench.load(file, subject)
+    torch.testing.assert_close(again.bench.given.images, bench.bench.given.images)
+    assert again.bench.index == 40 and again.bench.given.true_class(40) == "cat"
+    again.close()
+    path.unlink()
+    with pytest.warns(UserWarning, match=r"photograph of the file is not at hand: .*cat\.png"):
+        without = Workbench.load(file, subject)
+    assert len(without.bench.given) == 40
+    without.close()
+
+
+def test_a_network_of_other_classes_is_no_variant(subject: rw.Subject) -> None:
+    bench = Workbench(subject, models={"other": rw.demo("fashion")}, tab="reliability")
+    bench.select(model="other")
+    rest(bench)
+    assert "class 0 is 'T-shirt', not 'airplane'" in bench.bench.unmade["other"]
+    bench.close()
+
+
+def test_recipes_of_the_same_words_are_told_apart(subject: rw.Subject) -> None:
+    bench = Bench(subject)
+    assert bench.add(Variant("pruned", {"level": 0.1})) == "10 % pruned"
+    told = bench.add(Variant("pruned", {"level": 0.1, "seed": 3}))
+    assert told == "10 % pruned, seed 3"
+    assert bench.add(Variant("pruned", {"level": 0.1, "seed": 3})) == told
+
+
 def test_an_upload_is_kept_beside_the_notebook(
     bench: Workbench, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -637,6 +698,10 @@ def test_an_upload_is_kept_beside_the_notebook(
     upload.set_trait("value", ({**given, "content": memoryview(stream.getvalue())},))
     assert (tmp_path / "photos" / "evil.png").exists()
     assert len(bench.bench.given) == 41
+    assert int(bench.bench.given.labels[40]) == 2
+    label.value = 5  # chosen afterwards
+    assert len(bench.bench.given) == 41
+    assert int(bench.bench.given.labels[40]) == 5
     assert bench.bench.given.labels[40] == 2
     other = (tmp_path / "photos" / "mine.png", b"a file of the user's own")
     other[0].write_bytes(other[1])
@@ -884,6 +949,36 @@ def test_a_network_that_takes_no_such_images_says_what_it_takes(subject: rw.Subj
     made.close()
 
 
+def test_a_widget_on_its_own_looks_at_its_own_attacked_image(
+    bench: Workbench, subject: rw.Subject
+) -> None:
+    bench.select(image="attacked, BIM 8/255", index=2)
+    ready(bench, "saliency")
+    bench.tabs._linked.value = False
+    assert bench.tabs._linked.description == "on its own"
+    result = bench.widget.set(index=7).result
+    seen = bench.widget.subject.images
+    assert (seen != subject.images).flatten(1).any(1).nonzero().flatten().tolist() == [7]
+    assert result.index.tolist() == [7] and bench.bench.index == 2
+
+
+@pytest.mark.slow("a whole sweep, stopped and gone on with")
+def test_whoever_is_seen_waits_for_nobody_else(bench: Workbench) -> None:
+    """A sweep of a tab that was left rests, and goes on when the tab is opened again."""
+    sweep = bench.show("pruning").set(images=40, calibration_images=50)
+    owner = sweep.runner.owner
+    end = time.monotonic() + 60
+    while not worker.busy(owner) and time.monotonic() < end:
+        time.sleep(0.01)
+    bench.show("reliability")
+    assert worker.wait(owner, 20)  # what runs stops at the next network
+    assert bench.result.n == len(bench.bench.given)
+    known = sweep.work.result
+    assert known is None or len(known.levels) < 11
+    bench.show("pruning")
+    assert len(bench.result.levels) == 11
+
+
 def test_against_something_that_is_the_question(bench: Workbench) -> None:
     title = bench._page._title
     assert "is it right 9 times in 10" in title.value
@@ -891,3 +986,20 @@ def test_against_something_that_is_the_question(bench: Workbench) -> None:
     assert "What changes against “as given”?" in title.value
     bench.select(against="")
     assert "is it right 9 times in 10" in title.value
+    # Propagation attacks the clean image itself: nothing is shown behind.
+    bench.select(model=GIVEN, image="attacked, BIM 8/255", against=CLEAN)
+    assert "What changes against “clean”?" in title.value
+    bench.show("propagation")
+    assert "Same-sized noise" in title.value
+
+
+def test_nothing_of_an_earlier_choice_is_offered(bench: Workbench) -> None:
+    ready(bench, "reliability")
+    bin = next(it for it in bench.sendable if "of the bin" in it)
+    worker.cancel(id(bench.widget))
+    bench.select(model="untrained")
+    assert bench.sendable == []  # the picture is still that of the network as it was
+    ready(bench, "reliability")
+    assert any("of the bin" in it for it in bench.sendable)
+    with pytest.raises(ValueError, match="does not offer that"):
+        bench.select(model="10 % pruned").go_on_with(bin)

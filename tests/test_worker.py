@@ -270,12 +270,18 @@ def test_parts_of_an_owner_are_waited_for_and_cancelled_with_it() -> None:
 
 
 def test_the_time_left_is_told_by_what_this_run_has_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "EVERY", 0.0)
+    now = [time.monotonic() + 100]
+    monkeypatch.setattr(running, "time", SimpleNamespace(monotonic=lambda: now[0]))
     runner = running.Runner("resumed", SimpleNamespace(stale=lambda _: None))  # type: ignore[arg-type]
-    job = worker.Job("resumed", lambda _: None)
-    job.started -= 10
-    tick = runner.ticks(job)
+    tick = runner.ticks(worker.Job("resumed", lambda _: None))
     tick(30, 60)  # all of it by an earlier run
     assert ">running · 30 of 60<" in runner.status.value
+    now[0] += 10
     tick(40, 60)
     assert "running · 40 of 60 · 20 s left" in runner.status.value
+    now[0] += 80  # the same job sweeps once more: what went before is not its pace
+    tick(0, 60)
+    assert ">running · 0 of 60<" in runner.status.value
+    now[0] += 1
+    tick(10, 60)
+    assert "running · 10 of 60 · 5 s left" in runner.status.value

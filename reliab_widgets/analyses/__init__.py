@@ -9,10 +9,13 @@ ANALYSES = {
     "reliability": "Reliability",
     "propagation": "Propagation",
     "pruning": "Pruning",
+    "landscape": "Landscape",
 }
 """The word of each analysis, and the name of its result's class."""
 
 if TYPE_CHECKING:  # for editors; what runs is loaded when it is first used
+    from .landscape.compute import Landscape as Landscape
+    from .landscape.compute import landscape as landscape
     from .propagation.compute import Propagation as Propagation
     from .propagation.compute import propagation as propagation
     from .pruning.compute import Pruning as Pruning

@@ -78,6 +78,7 @@ def photographed(
         labels=torch.cat([subject.labels, torch.tensor([number], dtype=subject.labels.dtype)]),
         positions=torch.cat([subject.positions, torch.tensor([last])]),
         notes=notes,
+        unlabelled=subject.unlabelled | ({last} if label is None else set()),
         code=f"rw.photographed({subject.code}, {file}{told})",
     ).knowing(logits)
 
@@ -100,6 +101,10 @@ def _read(photo: Any) -> tuple[str, Image.Image]:
                 fix = "Make it smaller, the network sees little of it"
                 raise ValueError(problem("photo is too large", seen, fix))
             return name, ImageOps.exif_transpose(opened)
+    except FileNotFoundError as error:
+        fix = "Pass photo= as its whole path, or copy it there"
+        seen = f"{photo} is not in {Path.cwd()}"
+        raise ValueError(problem("photo is not there", seen, fix)) from error
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError) as error:
         fix = "Pass photo= as a PNG, a JPEG or another format that Pillow reads"
         seen = f"{name}: {(str(error).splitlines() or [type(error).__name__])[0].rstrip('.')}"

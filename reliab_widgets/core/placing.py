@@ -32,7 +32,7 @@ def names_beside(
     Returns
     -------
     list
-        Middles, and None for what is no line: fewer than two corners.
+        Middles, and None for what is no line (fewer than two corners), or would lie on a name.
 
     Examples
     --------
@@ -45,6 +45,7 @@ def names_beside(
     room = (left, top - 4, left + wide, top + high - 3)
     taken = [np.array([[left, top + high], [left + wide, top + high]])]
     places: list[tuple[float, float] | None] = []
+    names: list[np.ndarray] = []  # middle, width and height
     for number, (line, name) in enumerate(lines):
         if np.isfinite(line).all(1).sum() < 2:
             places.append(None)
@@ -52,6 +53,11 @@ def names_beside(
         others = [other for k, (other, _) in enumerate(lines) if k != number]
         size = (LETTER * len(name), HIGH)
         x, y = beside(line, size, [*others, *taken], room)
+        name_at = np.array([x, y, *size])
+        if any((np.abs(it - name_at)[:2] < (it + name_at)[2:] / 2).all() for it in names):
+            places.append(None)
+            continue
+        names.append(name_at)
         ends = [x - size[0] / 2, x + size[0] / 2]
         taken += [np.array([[ends[0], at], [ends[1], at]]) for at in (y - 6, y, y + 6)]
         places.append((x, y))

@@ -91,6 +91,7 @@ class Subject:
     code: str
     network: Network
     positions: Tensor
+    unlabelled: frozenset[int] = frozenset()
     _evaluations: dict[Transform | None, _Evaluation]
 
     @checked
@@ -386,6 +387,7 @@ class Subject:
         ✓ propagation: 2 layers, 0 to 2
         ✓ pruning: 0
             without 2: its outputs are the answer
+        ✓ landscape
           31 parameters; batches of ...
         """
         from ..analyses.allowed import allowed  # here, because only they know what they need
@@ -577,6 +579,18 @@ class Subject:
                 for transform, evaluation in list(self._evaluations.items())
             },
         )
+
+    def true_class(self, index: int) -> str:
+        """Return the name of the true class of an image, or nothing where nobody knows it.
+
+        Examples
+        --------
+        >>> import reliab_widgets as rw
+        >>> rw.demo("resnet20").true_class(0)
+        'cat'
+        """
+        known = int(self.positions[index]) not in self.unlabelled
+        return self.classes[int(self.labels[index])] if known else ""
 
     def changed(
         self, images: Tensor, name: str, code: str, positions: Any = slice(None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from hashlib import blake2b
 from numbers import Real
@@ -262,6 +262,26 @@ def check_label_range(labels: Tensor, count: int) -> None:
                 fix,
             )
         )
+
+
+def other_classes(one: Sequence[str], other: Sequence[str]) -> str:
+    """Say how the classes of one network are others than those of another, or nothing.
+
+    Where nobody named them they have numbers, and may be any.
+
+    Examples
+    --------
+    >>> other_classes(("cat", "dog"), ("cat", "bag")), other_classes(("0", "1"), ("cat", "bag"))
+    ("class 1 is 'dog', not 'bag'", '')
+    """
+    if len(one) != len(other):
+        return f"{len(one)} classes, not {len(other)}"
+    numbers = tuple(map(str, range(len(one))))
+    if numbers in (tuple(one), tuple(other)):
+        return ""
+    pairs = enumerate(zip(one, other, strict=True))
+    told = (f"class {k} is {mine!r}, not {its!r}" for k, (mine, its) in pairs if mine != its)
+    return next(told, "")
 
 
 def check_classes(given: Iterable[str] | Mapping[Any, Any] | None, count: int) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ipywidgets as W
 
@@ -25,6 +25,15 @@ REST = 0.6
 """Seconds without input after which a preview is refined."""
 
 
+class _Pace(NamedTuple):
+    """When a sweep began, how much an earlier run had done then, how much is done, of how much."""
+
+    begun: float
+    first: int
+    done: int
+    total: int
+
+
 class Runner:
     """The status line of a widget, its bar and its button, and the work that they tell of.
 
@@ -40,7 +49,7 @@ class Runner:
         self.owner, self._told = owner, told
         self._again: Callable[[], None] = lambda: None
         self._last_tick, self._reached = 0.0, ""
-        self._before: int | None = None  # how much an earlier run had done
+        self._pace: _Pace | None = None
         self.closed = False
         self.status = W.HTML(words.status("starting"), layout=W.Layout(flex="1 1 150px"))
         self.bar = W.IntProgress(layout=W.Layout(width="90px", display="none"))
@@ -97,7 +106,7 @@ class Runner:
     @contextmanager
     def _attending(self) -> Iterator[None]:
         """Show on the widget that work was stopped, or why it failed."""
-        self._reached, self._before, stopped = "", None, False
+        self._reached, self._pace, stopped = "", None, False
         try:
             yield
         except Cancelled:
@@ -126,15 +135,14 @@ class Runner:
     def _tick(self, job: worker.Job, done: int, total: int) -> None:
         job.check()
         now = time.monotonic()
-        spent = now - job.started
-        if self._before is None:
-            self._before = done
-        mine = done - self._before
+        if self._pace is None or self._pace.total != total or done < self._pace.done:
+            self._pace = _Pace(now, done, done, total)  # several sweeps may be one job
+        pace = self._pace = self._pace._replace(done=done)
         self._reached = f" at {done:,} of {total:,}"
-        if spent < SHOW_AFTER or now - self._last_tick < EVERY:
+        if now - job.started < SHOW_AFTER or now - self._last_tick < EVERY:
             return
         self._last_tick = now
-        rest = spent / mine * (total - done) if mine > 0 else 0
+        rest = (now - pace.begun) / mine * (total - done) if (mine := done - pace.first) > 0 else 0
         left = f" · {words.duration(rest)} left" if rest >= 1 else ""
         self.bar.max, self.bar.value = total, done
         self.stop.description = "Cancel"

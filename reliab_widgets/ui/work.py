@@ -14,6 +14,7 @@ from ..core import drawing
 from ..core.engine import Cache, Cancelled, Tick
 from ..core.knobs import AnotherSubject
 from ..core.result import Result
+from ..core.validation import other_classes
 from ..core.wording import problem
 from . import export, worker
 from .settings import said
@@ -282,7 +283,7 @@ def under(subject: Subject, against: Subject) -> Subject:
     Raises
     ------
     TypeError, ValueError
-        ``against`` is no Subject, or has another number of classes.
+        ``against`` is no Subject, or has other classes.
 
     Examples
     --------
@@ -291,8 +292,8 @@ def under(subject: Subject, against: Subject) -> Subject:
     'resnet20-robust'
     """
     AnotherSubject().check("against", against, subject)
-    if len(against.classes) != len(subject.classes):
-        seen = f"got {len(against.classes)} classes of {against.name}, not {len(subject.classes)}"
+    if differ := other_classes(against.classes, subject.classes):
+        seen = f"of {against.name}, {differ}"
         fix = f"Pass against= as a Subject with the classes of {subject.name}"
         raise ValueError(problem("only networks with the same classes are compared", seen, fix))
     return subject.on(against.network, name=against.name, code=against.code)

@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import traitlets
 
+from ..core.drawing import short
 from ..core.engine import Progress, Recent
 from ..core.knobs import SEED, Auto, ClassOf, Kind, Position, Real
+from ..core.photographs import photographed
 from ..core.subject import Subject, check_subject
 from ..core.wording import problem
 from ..ops.calibration.calibrated import calibrated
@@ -39,6 +41,14 @@ SHARED: Mapping[str, Kind] = {
     "seed": SEED,
 }
 """What all widgets share beside network and images."""
+
+
+class _Photo(NamedTuple):
+    """A picture of one's own, its class where that is known, and what it was added to."""
+
+    photo: Any
+    label: Any
+    before: Subject
 
 
 class View(NamedTuple):
@@ -81,6 +91,7 @@ class Bench(traitlets.HasTraits):
         check_subject(subject)
         super().__init__()
         self.given = subject
+        self.photos: list[_Photo] = []
         self._networks: Recent = Recent(1)
         self._pictures: Recent = Recent(2)
         self._lock = threading.RLock()
@@ -101,10 +112,14 @@ class Bench(traitlets.HasTraits):
 
     def add(self, variant: Variant) -> str:
         """Put a variant on the bench and return the name on its chip."""
-        name = variant.name
+        name, number = variant.name, 2
         known = self.variants.get(name)
-        number = 2
-        while known is not None and known != variant:  # the same words for another recipe
+        if known is not None and known != variant:  # the same words for another recipe
+            mine, its = variant.every, known.every
+            told = [f"{n.replace('_', ' ')} {it}" for n, it in mine.items() if its.get(n) != it]
+            name = f"{name}, {short(', '.join(told), 30)}"
+            known = self.variants.get(name)
+        while known is not None and known != variant:
             name = f"{variant.name} ({number})"
             known, number = self.variants.get(name), number + 1
         self.variants = {**self.variants, name: variant}
@@ -168,14 +183,14 @@ class Bench(traitlets.HasTraits):
         """Whether network and images are as they were given, and nothing is shown behind."""
         return (*self.chosen, self.temperature, self.against) == (GIVEN, CLEAN, 1, "")
 
-    def key(self, view: View, single: bool) -> tuple[Any, ...]:
+    def key(self, view: View, index: int | None) -> tuple[Any, ...]:
         """Return what decides the subject of an analysis of one image, or of all of them."""
-        alone = single and view.image != CLEAN and self._recipe(view.image).kind.single
-        index = (self.index,) if alone else ()
-        return (id(self.given), view, self.temperature, self.against, *index)
+        alone = index is not None and view.image != CLEAN and self._recipe(view.image).kind.single
+        place = (index,) if alone else ()
+        return (id(self.given), view, self.temperature, self.against, *place)
 
     def subject(
-        self, view: View | None = None, single: bool = True, progress: Progress = None
+        self, view: View | None = None, index: int | None = None, progress: Progress = None
     ) -> Subject:
         """Return what is examined: chosen images under a chosen network.
 
@@ -183,15 +198,15 @@ class Bench(traitlets.HasTraits):
         ----------
         view : View, optional
             Which; by default what is chosen.
-        single : bool
-            Whether one image is looked at: then others need not be made. Otherwise some are enough
-            where making them takes long.
+        index : int, optional
+            The image that is looked at, where it is one: then others need not be made. Otherwise
+            some are enough where making them takes long.
         progress : callable, optional
             As `reliab_widgets.sweep` takes it.
         """
         model, image = view or self.chosen
         with self._lock:
-            made = self._pictured(image, single, progress)
+            made = self._pictured(image, index, progress)
             if model != GIVEN:
                 network = self._network(model)
                 code = f"{made.code}.on({network.code}.network)"
@@ -202,7 +217,9 @@ class Bench(traitlets.HasTraits):
             made = made.replaced(name=name, code=f"{made.code}.replaced(name={name!r})")
         return made if self.temperature == 1 else calibrated(made, self.temperature)
 
-    def others(self, view: View, single: bool, progress: Progress = None) -> tuple[Subject, ...]:
+    def others(
+        self, view: View, index: int | None, progress: Progress = None
+    ) -> tuple[Subject, ...]:
         """Return what is shown behind: the other variant, and the control of the chosen one."""
         rival = self.against
         if not rival or rival in view:
@@ -213,7 +230,7 @@ class Bench(traitlets.HasTraits):
         if own is not None and own.control is not None and rival in (GIVEN, CLEAN):
             self._controls[own.control.name] = own.control
             views.append(view._replace(**{what: own.control.name}))
-        made = [self.subject(it, single, progress) for it in views]
+        made = [self.subject(it, index, progress) for it in views]
         if rival in (GIVEN, CLEAN):  # told apart by what they are, not by what they are not
             name = f"{made[0].name}, {rival}"
             made[0] = made[0].replaced(name=name, code=f"{made[0].code}.replaced(name={name!r})")
@@ -227,11 +244,11 @@ class Bench(traitlets.HasTraits):
             self._networks[name] = self._recipe(name)(self.given)
         return self._networks[name]
 
-    def _pictured(self, name: str, single: bool, progress: Progress) -> Subject:
+    def _pictured(self, name: str, index: int | None, progress: Progress) -> Subject:
         if name == CLEAN:
             return self.given
         recipe = self._recipe(name)
-        images = [self.index] if recipe.kind.single and single else None
+        images = None if index is None or not recipe.kind.single else [index]
         key = (name, *(images or ()))
         if key not in self._pictures:
             of = self.given if images or not recipe.kind.single else self.given[:SOME]
@@ -247,7 +264,7 @@ class Bench(traitlets.HasTraits):
         before : bool
             Of the network and the images as given instead, at no temperature.
         """
-        some = self.given if before else self.subject()
+        some = self.given if before else self.subject(index=self.index)
         logits = some[[self.index]].logits.numpy().astype(np.float64)
         probabilities: np.ndarray = softmax(logits)[0]
         return probabilities
@@ -265,15 +282,28 @@ class Bench(traitlets.HasTraits):
 
     def _shown(self) -> Subject:
         with self._lock:
-            return self._pictured(self.image, True, None)
+            return self._pictured(self.image, self.index, None)
 
-    def replace(self, subject: Subject) -> None:
-        """Examine a subject with more images, and look at the last one."""
+    @property
+    def bare(self) -> Subject:
+        """What is examined, without photographs."""
+        return self.photos[0].before if self.photos else self.given
+
+    def photograph(self, photo: Any, label: Any = None) -> None:
+        """Add a picture to the images and look at it; the last one once more gets another class."""
+        again = bool(self.photos) and self.photos[-1].photo == photo
+        before = self.photos[-1].before if again else self.given
+        made = photographed(before, photo, label)
+        self.photos = [*self.photos[: len(self.photos) - again], _Photo(photo, label, before)]
         with self._lock:
-            self.given = subject
+            self.given = made
             self._networks.clear()
             self._pictures.clear()
-        self.select(index=len(subject) - 1, image=CLEAN)
+        last, same = len(made) - 1, self.index == len(made) - 1
+        self.select(index=last, image=CLEAN)
+        if same:  # the number is the same, its class is another
+            told = {"name": "index", "old": last, "new": last, "owner": self, "type": "change"}
+            self.notify_change(traitlets.Bunch(told))
 
     def close(self) -> None:
         """Tell nobody any more, and let go of what was made."""

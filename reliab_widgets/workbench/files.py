@@ -88,6 +88,7 @@ def state(workbench: Workbench) -> dict[str, Any]:
     bench = workbench.bench
     return {
         "variants": [it.plain() for it in bench.variants.values()],
+        "photographs": [(os.fspath(it.photo), it.label) for it in bench.photos if _is_file(it)],
         "chosen": bench.state(),
         "sets": workbench.strip.sets,
         "tab": workbench.tabs.tab,
@@ -128,7 +129,15 @@ def _restore(workbench: Workbench, told: dict[str, Any]) -> None:
             bench.add(Variant("another", it["knobs"]))
     for name, images in told["sets"].items():
         workbench.strip.put(name, tuple(images))
-    bench.select(**told["chosen"])
+    for photo, label in told.get("photographs", ()):
+        try:
+            workbench.photograph(photo, label)
+        except ValueError as error:
+            fix = "Put it there and load the file again"
+            said = problem("a photograph of the file is not at hand", str(error), fix)
+            warnings.warn(said, stacklevel=5)
+    index = min(told["chosen"]["index"], len(bench.given) - 1)
+    bench.select(**{**told["chosen"], "index": index})
     for word, settings in told["widgets"].items():
         tabs.explorer(word).set(**_settings(settings))
     workbench.show(told["tab"])
@@ -146,10 +155,15 @@ def choose(workbench: Workbench, told: Mapping[str, Any]) -> None:
     rest = dict(told)
     tab = rest.pop("tab", workbench.tabs.tab)
     shared = {name: rest.pop(name) for name in workbench.bench.state() if name in rest}
+    workbench.show(tab)  # first: what is seen until now need not follow
     workbench.select(**shared)
-    widget = workbench.show(tab)
+    widget = workbench.widget
     if settings := {**rest.pop("settings", {}), **rest}:
         widget.set(**settings)
+
+
+def _is_file(it: Any) -> bool:
+    return isinstance(it.photo, str | os.PathLike)
 
 
 def _settings(values: dict[str, Any]) -> dict[str, Any]:

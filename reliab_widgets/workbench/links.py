@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from ..core.engine import Cancelled, Tick
+from ..ui import worker
 from ..ui.explorer import Explorer
 from ..ui.picker import Picker
 from .bench import CLEAN, GIVEN, Bench, View
@@ -33,12 +35,12 @@ class Link:
 
     def __init__(self, bench: Bench, explorer: Explorer) -> None:
         self.bench, self.explorer = bench, explorer
-        self.follows = self.is_seen = True
+        self.follows, self.is_seen, self._rests = True, True, False
         shared = {n: k for n, k in explorer.shares.items() if k in explorer.controls}
         self.knobs = shared
         about_one = shared.get("index")
-        self.single = about_one is not None and about_one not in explorer.view_knobs
-        self._key = bench.key(View(), self.single) if bench.is_plain else None
+        self._picks = None if about_one in explorer.view_knobs else about_one
+        self._key = bench.key(View(), self._index) if bench.is_plain else None
         self._imposed: dict[str, Any] = {}
         self._before: dict[str, Any] = {}  # what these settings were
         explorer.work.prepare = self._prepare
@@ -60,11 +62,14 @@ class Link:
             self.explorer.guard(lambda: self._follow(SELECTION))
 
     def see(self, is_seen: bool) -> None:
-        """Follow what was chosen meanwhile, as soon as somebody sees it."""
-        woken = is_seen and not self.is_seen
-        self.is_seen = is_seen
-        if woken:
-            self.explorer.guard(lambda: self._follow(SELECTION))
+        """Let what nobody sees rest, and go on with what was chosen meanwhile once it is seen."""
+        explorer, was_seen, self.is_seen = self.explorer, self.is_seen, is_seen
+        if was_seen and not is_seen:  # else who is seen would wait for it
+            self._rests = worker.busy(explorer.runner.owner)
+            explorer.runner.cancel()
+        elif is_seen and not was_seen:
+            go_on = explorer.refresh if self._rests else partial(self._follow, SELECTION)
+            explorer.guard(go_on)
 
     def close(self) -> None:
         """Let widget and bench go their ways."""
@@ -92,13 +97,33 @@ class Link:
 
     def _follow(self, names: Any) -> None:
         explorer, bench = self.explorer, self.bench
-        if bench.key(self._view, self.single) != self._key or self._imposing != self._imposed:
+        if bench.key(self._view, self._index) != self._key or self._imposing != self._imposed:
             explorer.page.mark_stale(True)  # from now on it is of something else
             explorer.runner.say(f"○ making {', '.join(bench.chosen)}")
             explorer.refresh()  # which asks for the subject first
         elif wanted := self._wanted(names):
             with bench.telling():
                 explorer.set(**wanted)
+
+    @property
+    def _index(self) -> int | None:
+        """The one image that the widget looks at, None where it looks at many."""
+        if not self._picks or self.follows:
+            return self.bench.index if self._picks else None
+        return int(self.explorer.controls[self._picks].value)
+
+    @property
+    def rival(self) -> str:
+        """What is shown behind, or nothing: no widget shows behind what it looks at itself."""
+        return "" if self.bench.against in self._view else self.bench.against
+
+    @property
+    def result(self) -> Any:
+        """What the widget found of what is chosen now, or nothing yet."""
+        explorer, key = self.explorer, self.bench.key(self._view, self._index)
+        found = explorer.work.result
+        named = getattr(found, "subject", "") == explorer.subject.name
+        return found if named and key == self._key and self._imposing == self._imposed else None
 
     @property
     def _own(self) -> list[Variant]:
@@ -119,21 +144,22 @@ class Link:
         """The settings that the chosen variants mean to the widget."""
         told = {n: value for it in self._own for n, value in it.knobs.items()}
         told |= self.explorer.facing if self.bench.against else {}
+        told |= self.explorer.alike if CLEAN == self.bench.against != self._view.image else {}
         controls, unlocked = self.explorer.controls, self.explorer.settings.unlocked
         return unlocked({n: value for n, value in told.items() if n in controls})
 
     def _prepare(self, tick: Tick) -> bool:
         """Let the widget look at what is chosen; tell whether that is something else."""
         explorer, bench, view = self.explorer, self.bench, self._view
-        key, imposing = bench.key(view, self.single), self._imposing
+        key, imposing = bench.key(view, self._index), self._imposing
         if key == self._key and imposing == self._imposed:
             return False
         wanted: dict[str, Any] = {}
         if key != self._key:
             explorer.runner.say(f"○ making {', '.join(it for it in bench.chosen)}")
             try:
-                subject = bench.subject(view, self.single, tick)
-                others = bench.others(view, self.single, tick)
+                subject = bench.subject(view, self._index, tick)
+                others = bench.others(view, self._index, tick)
             except Cancelled:
                 raise
             except Exception as error:
@@ -147,8 +173,6 @@ class Link:
             explorer.pictured = "clean image" if view.image == CLEAN else view.image
             explorer.page.reset()
             explorer.examined()
-            if view.image != CLEAN and bench.against == CLEAN:
-                wanted |= explorer.settings.unlocked(explorer.alike)
         wanted |= self._before | self._wanted(SELECTION)
         state = explorer.state() | wanted
         self._before = {name: state[name] for name in imposing}

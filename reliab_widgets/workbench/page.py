@@ -95,11 +95,13 @@ class Page:
         )
         self._upload.observe(lambda change: self.guard(lambda: self._take(change["new"])), "value")
         known = [("its class: not known", UNKNOWN), *((name, k) for k, name in enumerate(classes))]
+        self._last: Path | None = None
         self._label = W.Dropdown(
             options=known,
             tooltip="The true class of your photo",
             layout=W.Layout(width="182px"),
         )
+        self._label.observe(lambda _: self.guard(self._relabel), "value")
         self._style = words.STYLE + hiding
         self._title = W.HTML(layout=W.Layout(flex="1 1 auto"))
         about = self._button("?", "What is where", lambda: toggle(self._help))
@@ -205,8 +207,18 @@ class Page:
             path = _free(PHOTOS / Path(file["name"]).name, content)  # a page knows no folders
             PHOTOS.mkdir(exist_ok=True)
             path.write_bytes(content)
-            self._photograph(path, None if self._label.value == UNKNOWN else self._label.value)
+            self._last = None  # until it has been read
+            self._photograph(path, self._class)
+            self._last = path
         self._upload.value = ()
+
+    def _relabel(self) -> None:
+        if self._last is not None:
+            self._photograph(self._last, self._class)
+
+    @property
+    def _class(self) -> int | None:
+        return None if self._label.value == UNKNOWN else self._label.value
 
     def _button(self, text: str, tip: str, act: Callable[[], object]) -> W.Button:
         button = W.Button(description=text, tooltip=tip, layout=W.Layout(width="auto"))

@@ -26,18 +26,20 @@ def shown(bench: Bench) -> str:
     True
     """
     classes = bench.given.classes
-    truth = int(bench.given.labels[bench.index])
+    truth, true = int(bench.given.labels[bench.index]), bench.given.true_class(bench.index)
     p, before = bench.probabilities(), bench.probabilities(before=True)
     answer, first = int(p.argmax()), int(before.argmax())
-    changed = bench.subject().name != bench.given.name and not bench.is_plain
-    right = answer == truth
+    changed = bench.subject(index=bench.index).name != bench.given.name and not bench.is_plain
+    right = answer == truth or not true
+    mark = f"{'✓' if right else '✗'} " * bool(true)
     said = (
-        f'<b class="{"" if right else "rw-bad"}">{"✓" if right else "✗"} '
+        f'<b class="{"" if right else "rw-bad"}">{mark}'
         f"{html.escape(classes[answer])} {percent(p[answer], 0)}</b>"
     )
+    about = f"true {true}" if true else "true class not known"
     if changed:
         said += f" · before: {html.escape(classes[first])} {percent(before[first], 0)}"
-    name = f"Image {bench.index} · true {classes[truth]}"
+    name = f"Image {bench.index} · {about}"
     rows = []
     order = list(dict.fromkeys([*np.argsort(-p, kind="stable")[:BARS].tolist(), truth]))[:4]
     for k in order:
@@ -57,7 +59,7 @@ def shown(bench: Bench) -> str:
     body = (
         f'<div class="rw-side"><img src="{uri(bench.pixels())}" alt="{html.escape(name)}" '
         f'width="{SIDE}">'
-        f"<div><b>Image {bench.index}</b> · true {html.escape(classes[truth])}</div>"
+        f"<div><b>Image {bench.index}</b> · {html.escape(about)}</div>"
         f"<div>{said}</div><table>{''.join(rows)}</table>{legend}</div>"
     )
     return typeset(body)

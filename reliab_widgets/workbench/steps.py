@@ -23,14 +23,19 @@ def chosen(bench: Bench) -> Step:
     >>> chosen(Bench(rw.demo("resnet20")[:4])).text
     'image 0: cat 100 %'
     """
-    p, classes, subject = bench.probabilities(), bench.given.classes, bench.subject()
+    p, classes, subject = (
+        bench.probabilities(),
+        bench.given.classes,
+        bench.subject(index=bench.index),
+    )
     said = f"{classes[int(p.argmax())]} {percent(p.max(), 0)}"
     what = [it for it in bench.chosen if it not in (GIVEN, CLEAN)]
     if bench.temperature != 1:
         what.append(f"T = {bench.temperature:.2f}")
     text = ", ".join([f"image {bench.index}", *what])
-    truth = classes[int(bench.given.labels[bench.index])]
-    sentence = f"{subject.name} says of image {bench.index}: {said} (true {truth})."
+    truth = bench.given.true_class(bench.index)
+    truth = f"true {truth}" if truth else "its true class is not known"
+    sentence = f"{subject.name} says of image {bench.index}: {said} ({truth})."
     code = (
         f"subject = {subject.code}\n"
         f"p = subject.predict(subject.images[{bench.index}:{bench.index + 1}]).softmax(1)[0]\n"

@@ -177,13 +177,13 @@ class Strip(W.HBox):
         for place, index in enumerate(some):
             x, chosen = place * STEP + 2, index == bench.index
             told, colour = f"image {index}", "var(--rw-muted)"
-            full = f"image {index}, true {classes[labels[index]]}"
+            true = bench.given.true_class(index)
+            full = f"image {index}, {f'true {true}' if true else 'true class not known'}"
             if self._known is not None and index < len(self._known[0]):
                 p = self._known[0][index]
-                right = p.argmax() == labels[index]
-                told = (
-                    f"{'✓' if right else '✗'} {short(classes[p.argmax()], 6)} {100 * p.max():.0f}"
-                )
+                right = p.argmax() == labels[index] or not true
+                mark = f"{'✓' if right else '✗'} " * bool(true)
+                told = f"{mark}{short(classes[p.argmax()], 6)} {100 * p.max():.0f}"
                 full += f", says {classes[p.argmax()]} {100 * p.max():.0f} %"
                 colour = "var(--rw-muted)" if right else "var(--rw-orange)"
             frame = "var(--rw-blue)" if chosen else "var(--rw-lines)"

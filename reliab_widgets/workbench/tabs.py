@@ -77,7 +77,8 @@ class Tabs(W.VBox):
         """The question of what is open, and what its marks mean."""
         if self.tab == ALL:
             return TITLE, ""
-        kind, rival = self.explorer(self.tab), self._bench.against
+        kind = self.explorer(self.tab)
+        rival = self._links[id(kind)].rival
         return f"What changes against “{rival}”?" if rival else kind.question, kind.about
 
     @property
@@ -127,8 +128,8 @@ class Tabs(W.VBox):
     def sends(self) -> list[Sent]:
         """Return what the pictures that are seen offer to go on with."""
         seen = [self.explorers[word] for word in self.shown if word in self.explorers]
-        shown = [(it, it.work.result) for it in seen if isinstance(it.work.result, Result)]
-        return [sent for it, result in shown for sent in it.sends(result)]
+        shown = [(it, self._links[id(it)].result) for it in seen]
+        return [sent for it, found in shown if found is not None for sent in it.sends(found)]
 
     def applied(self) -> None:
         """Let no widget apply once more what is handed to all of them now."""
@@ -176,6 +177,7 @@ class Tabs(W.VBox):
         (self._body.remove_class if more else self._body.add_class)("rw-folded")
 
     def _follow(self, follows: bool) -> None:
+        self._linked.description = "linked" if follows else "on its own"
         for word in self.shown:
             link = self._links[id(self.explorer(word))]
             if link.follows != follows:

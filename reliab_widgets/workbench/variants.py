@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from ..core.engine import Progress
 from ..core.knobs import checked_knobs, refuse_unknown
 from ..core.subject import Subject
+from ..core.validation import other_classes
 from ..core.wording import grey_levels, percent, problem
 from ..ops.attacks.adversary import attack
 from ..ops.attacks.catalogue import METHODS
@@ -117,11 +118,11 @@ class Variant:
     @property
     def name(self) -> str:
         """What is written on its chip."""
-        return self.kind.name(self._every)
+        return self.kind.name(self.every)
 
     @property
-    def _every(self) -> dict[str, Any]:
-        """The arguments, those that are as usual among them."""
+    def every(self) -> dict[str, Any]:
+        """All arguments, those that are as usual among them."""
         known = getattr(self.kind.make, "knobs", {})
         return {name: knob.default for name, knob in known.items()} | dict(self.knobs)
 
@@ -134,7 +135,7 @@ class Variant:
         >>> Variant("attack", {"epsilon": 4 / 255}).size
         'ε = 4/255 = 0.016'
         """
-        every = self._every
+        every = self.every
         is_bound = self.word == "noisy" or METHODS[every.get("attack", "none")].norm == "Linf"
         epsilon = every["epsilon"] if is_bound else 0
         return f"ε = {grey_levels(epsilon)} = {epsilon:.3f}" if epsilon else ""
@@ -174,8 +175,8 @@ class Variant:
         if self.given is None:
             fix = f"Pass models={{{name!r}: subject}} to the workbench"
             raise ValueError(problem("this network is not at hand", f"got {name!r}", fix))
-        if len(self.given.classes) != len(subject.classes):
-            seen = f"got {len(self.given.classes)} classes, not {len(subject.classes)}"
+        if differ := other_classes(self.given.classes, subject.classes):
+            seen = f"of {self.given.name}, {differ}"
             fix = f"Pass models= with networks for the classes of {subject.name}"
             raise ValueError(problem(f"{name} has other classes", seen, fix))
         return subject.on(self.given.network, name=name, code=self.given.code)

@@ -11,7 +11,6 @@ import ipywidgets as W
 
 from ..cards import card
 from ..core.engine import Cancelled
-from ..core.photographs import photographed
 from ..core.subject import Subject, check_subject
 from ..core.wording import plainly, problem
 from ..ui import cells, worker
@@ -87,7 +86,7 @@ class Workbench(W.VBox):
             self.add_class(name)
         cells.register(self)
         self.bench.observe(lambda _: self._look(), ["index", "model", "image", "temperature"])
-        self.bench.observe(lambda _: self._opened(), "against")
+        self.bench.observe(lambda _: self._opened(), ["against", "model", "image", "temperature"])
         try:
             files.choose(self, {"tab": tab, **(preset or {})})
         except Exception:
@@ -143,7 +142,7 @@ class Workbench(W.VBox):
 
     def photograph(self, photo: Any, label: Any = None) -> Workbench:
         """Add a picture of one's own to the images and choose it, see `rw.photographed`."""
-        self.bench.replace(photographed(self.bench.given, photo, label))
+        self.bench.photograph(photo, label)
         self.strip.refresh()
         return self
 
@@ -191,7 +190,7 @@ class Workbench(W.VBox):
 
     def save(self, path: Any = "lab.json") -> Path:
         """Write everything but weights and images to a file, for `load`; whole or not at all."""
-        return files.write(path, self.bench.given, files.state(self))
+        return files.write(path, self.bench.bare, files.state(self))
 
     @classmethod
     @plainly()

@@ -44,12 +44,14 @@ PRESETS: dict[str, dict[str, Any]] = {
     "ReliabilityWidget": {"method": "histogram"},
     "PropagationWidget": {"attack": "mim", "denoiser": "median"},
     "PruningWidget": {"criterion": "weight", "images": 64, "calibration_images": 50},
+    "LandscapeWidget": {"plane": "random", "points": 11, "steps": 3, "restarts": 1},
 }
 NAMES = list(PRESETS)
 SLIDERS = {
     "ReliabilityWidget": "Bins",
     "PropagationWidget": "Size ε",
     "PruningWidget": "share removed",
+    "LandscapeWidget": "drag: line at",
 }
 CELLS = (
     SUBJECT,

@@ -194,7 +194,7 @@ def test_keys_of_the_notebook_do_not_reach_it_from_controls(
     cells = notebook.page.locator(".jp-CodeCell").count()
     for control in (
         labelled(widget, "Bins").locator(".noUi-handle"),
-        labelled(widget, "Images").locator("select"),
+        labelled(widget, "Corruption").locator("select"),
         button(widget, "Pin"),
     ):
         control.focus()

@@ -220,6 +220,8 @@ it.</li></ul>"""
         before, after = (said(result, kind)[0] for kind in ("clean", "adversarial"))
         image = f"image {first} · true {truth} "
         image += "✓" if before == truth else f"✗ (predicted {before})"
+        if not self.subject.true_class(int(first)):
+            image = f"image {first} · class not known (predicted {before})"
         if before == after:
             became: str | Chip = f"stays: {before}"
         else:

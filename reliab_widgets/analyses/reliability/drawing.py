@@ -220,6 +220,8 @@ class Diagram(Sheet):
         """Say where no image is, if that is a wide place at the lower end."""
         until = bins.low[filled[0]]
         self.empty.set_verts([[(0, 0), (until, 0), (until, 1), (0, 1)]])
+        others = np.concatenate([it.get_xdata() for it in (self.pinned, self.before)])
+        until *= not ((others > 0) & (others < until)).any()  # else their points lie there
         for text, words in zip(self.nobody, ("no images", "this unsure"), strict=True):
             text.set(x=LEFT + self.wide * until / 2, text=words if until > 0.22 else "")
 

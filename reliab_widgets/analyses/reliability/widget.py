@@ -55,7 +55,7 @@ true class. Intervals: bootstrap over the images. <b>Perfect model</b>: the ECE 
 calibrated model shows by chance.</li>
 </ul>"""
     words = {  # noqa: RUF012
-        "corruption": Words("Images", "Corruption of the evaluated images"),
+        "corruption": Words("Corruption", "Of the evaluated images", {"clean": "none"}),
         "label": Words("Confidence of", "", {"top": "predicted class", "all": "all classes"}),
         "method": Words(
             "Repair",

@@ -267,7 +267,7 @@ Above 20 % nothing that is derived from the map is told: take more steps.</li>
         """Return which image it is, and what the maps that are shown were made with."""
         if not isinstance(result, Saliency):
             return super().chips(result)
-        which, made = _who(result, len(self.subject)), result.hyper[0]
+        which, made = _who(result, self.subject), result.hyper[0]
         views = self.views()
         gaps = result.gaps[list(views["pair"])]
         gap = f"gap {percent(float(np.nanmax(gaps)), 0)}" if np.isfinite(gaps).any() else ""
@@ -323,13 +323,14 @@ def _name(baseline: str) -> str:
     return PICKED if name == "color" else name
 
 
-def _who(result: Saliency, count: int) -> str:
+def _who(result: Saliency, subject: Subject) -> str:
     """Return which image it is of how many, its class, and whether the answer is right."""
     right = result.answer == result.truth
     if len(right) > 1:
         return f"{len(right)} images · right about {right.sum()}"
-    truth, mark = short(result.classes[result.truth[0]], 14), "✓" if right[0] else "✗"
-    return f"image {result.index[0]} of {count:,} · true {truth} {mark}"
+    index, truth = int(result.index[0]), subject.true_class(int(result.index[0]))
+    told = f"true {short(truth, 14)} {'✓' if right[0] else '✗'}" if truth else "class not known"
+    return f"image {index} of {len(subject):,} · {told}"
 
 
 def _targets(result: Saliency) -> list[tuple[str, Any]]:
