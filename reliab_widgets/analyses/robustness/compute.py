@@ -18,13 +18,13 @@ from ...core.engine import Progress, Tick, stream, ticking
 from ...core.knobs import Auto, Choice, Flag, Seed, Whole
 from ...core.selection import choose, naming, spans
 from ...core.subject import Subject
+from ...ops.attacks import rows as r
 from ...ops.attacks.adversary import Adversary, Seen, adversary
 from ...ops.attacks.attack import Attack
 from ...ops.attacks.balls import norm as length
 from ...ops.attacks.knobs import MOST_STEPS, DenoiserKnob, ImagesKnob, Knowledge, Restarts, Steps
 from ...ops.attacks.noise import directions, signs
 from ...ops.attacks.verdict import Verdict, verdict
-from . import rows as r
 from .result import BROKEN, RIGHT, UNTRIED, Robustness
 
 MANY = 64

@@ -56,7 +56,7 @@ class Robustness(Result):
     version: ClassVar[int] = 1
 
     facts: ClassVar[tuple[str, ...]] = (
-        "n > 0 and A > 0 and epsilons[0] == 0",
+        "n > 0 and A > 0 and E > 1 and epsilons[0] == 0",
         "len(set(attacks)) == A",
         "np.all(outcome[:, 0] == noise[0])",
     )
@@ -134,7 +134,7 @@ class Robustness(Result):
     def telling(self) -> int:
         """The size at which the worst case has broken about half of what was right."""
         accuracy = np.nan_to_num(self.accuracy(), nan=np.inf)
-        return int(np.abs(accuracy - accuracy[0] / 2).argmin())
+        return 1 + int(np.abs(accuracy[1:] - accuracy[0] / 2).argmin())
 
     def to_frame(self) -> DataFrame:
         """Return a row for each attack, size and image: attack, epsilon, image, truth, broken."""

@@ -10,8 +10,8 @@ import numpy as np
 
 from ...core.knobs import Choice, Kind, Real, Several
 from ...core.wording import named, problem
-from ...ops.attacks.attack import Attack, Method
-from ...ops.attacks.catalogue import LOSSES, METHODS
+from .attack import Attack, Method
+from .catalogue import LOSSES, METHODS
 
 _L2 = "-l2"
 FAMILIES = tuple(dict.fromkeys(it.removesuffix(_L2) for it in METHODS if it != "none"))
