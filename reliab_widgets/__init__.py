@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .core.photographs import photographed as photographed
     from .core.result import Result as Result
     from .core.result import load as load
+    from .analyses.robustness.compute import robustness as robustness
     from .core.subject import Subject as Subject
     from .ops.attacks.adversary import attack as attack
     from .ops.attacks.noise import noisy as noisy
@@ -51,6 +52,7 @@ _HOMES = {
     "attack": "ops.attacks.adversary",
     "smallest_epsilon": "ops.attacks.search",
     "certify": "ops.certificates.smoothing",
+    "robustness": "analyses.robustness.compute",
     "oracle": "ops.pruning.oracle",
     "noisy": "ops.attacks.noise",
     "corrupted": "ops.corruptions.corrupted",

@@ -13,7 +13,8 @@ from ...core.analysis import checked
 from ...core.knobs import Auto, Positions, Seed
 from ...core.subject import Subject
 from ...core.wording import grey_levels
-from .balls import Cube, streams
+from .balls import Cube, Sphere, streams
+from .balls import norm as length
 from .knobs import Epsilon
 
 
@@ -47,6 +48,28 @@ def signs(images: Tensor, indices: Tensor, size: Tensor, seed: int = 0) -> Tenso
         generator.integers(2, size=images.shape[1:]) for generator in streams(indices, seed, 0)
     ]
     return torch.where(torch.from_numpy(np.stack(drawn)).to(images.device) > 0, ball.high, ball.low)
+
+
+def directions(images: Tensor, indices: Tensor, size: Tensor, seed: int = 0) -> Tensor:
+    """Add random changes of a given L2 length to images: the control of attacks in L2.
+
+    Parameters and what is returned are those of `signs`; ``size`` is the length of the whole
+    change, which pixels at the ends of their range make shorter.
+
+    Examples
+    --------
+    >>> grey = torch.full((1, 1, 1, 4), 0.5)
+    >>> noisy = directions(grey, torch.tensor([0]), torch.tensor([0.25]))
+    >>> round(float((noisy - grey).norm()), 4)
+    0.25
+    """
+    drawn = [
+        generator.standard_normal(images.shape[1:], np.float32)
+        for generator in streams(indices, seed, 0)
+    ]
+    change = torch.from_numpy(np.stack(drawn)).to(images.device)
+    change *= size.to(change).view(-1, 1, 1, 1) / length(change)
+    return Sphere(images, size).exact(images + change)
 
 
 @checked

@@ -1,0 +1,316 @@
+"""How robustness is measured: several attacks, several sizes, the same images, and a control."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...core.analysis import analysis
+from ...core.batching import threads
+from ...core.capabilities import Allowed
+from ...core.engine import Progress, Tick, stream, ticking
+from ...core.knobs import Auto, Choice, Flag, Seed, Whole
+from ...core.selection import choose, naming, spans
+from ...core.subject import Subject
+from ...ops.attacks import rows as r
+from ...ops.attacks.adversary import Adversary, Seen, adversary
+from ...ops.attacks.attack import Attack
+from ...ops.attacks.balls import norm as length
+from ...ops.attacks.knobs import MOST_STEPS, DenoiserKnob, ImagesKnob, Knowledge, Restarts, Steps
+from ...ops.attacks.noise import directions, signs
+from ...ops.attacks.verdict import Verdict, verdict
+from .result import BROKEN, RIGHT, UNTRIED, Robustness
+
+MANY = 64
+"""Images, where nobody says how many."""
+QUERIES = Whole(1, MOST_STEPS, "each is a pass of the network", stops=(100, 300, 1000, 5000))
+
+
+def allowed(subject: Subject) -> Allowed:
+    """Say what a Subject's network allows: without gradients, black boxes only.
+
+    Examples
+    --------
+    >>> import reliab_widgets as rw
+    >>> allowed(rw.demo("resnet20")).refused
+    {}
+    """
+    try:
+        subject.network.check_gradients()
+    except ValueError as error:
+        return Allowed(refused=dict.fromkeys(r.NEEDING, str(error)))
+    return Allowed()
+
+
+@analysis
+def robustness(
+    subject: Subject,
+    *,
+    attacks: Annotated[Sequence[Any] | None, Auto(r.Attacks())] = None,
+    norm: Annotated[str, Choice(("Linf", "L2"))] = "Linf",
+    epsilons: Annotated[Sequence[float] | None, Auto(r.Sizes())] = None,
+    steps: Steps = 20,
+    restarts: Restarts = 1,
+    queries: Annotated[int, QUERIES] = 300,
+    thorough: Annotated[bool, Flag()] = True,
+    denoiser: DenoiserKnob = "none",
+    knowledge: Knowledge = "grey-box",
+    images: ImagesKnob = None,
+    seed: Seed = 0,
+    executor: Any = None,
+    progress: Progress = None,
+    partial: Callable[[Robustness], object] | None = None,
+) -> Robustness:
+    """Attack the same images in several ways and sizes: what stays right, beside random noise.
+
+    Parameters
+    ----------
+    subject : Subject
+        Whose images are attacked.
+    attacks : sequence of str or callable, optional
+        Names of attacks as `rw.attack` has them, without the norm: ``"pgd"``; with a loss after a
+        colon: ``"pgd:margin"``. Or functions ``(model, images, labels) -> images``, and attacks of
+        foolbox. By default FGSM, BIM, PGD, APGD on the margin, and a black box.
+    norm : str
+        What the sizes bound: ``"Linf"``, each pixel, or ``"L2"``, the whole change.
+    epsilons : sequence of float, optional
+        Sizes in pixel units, rising; by default six, up to 16/255 or an L2 norm of 1.6.
+    steps : int
+        Steps of those attacks that make several.
+    restarts : int
+        Random starts of those that have one.
+    queries : int
+        Passes for each image that a black box may ask for.
+    thorough : bool
+        Whether what withstands is attacked once more with four times the steps, and once with
+        pixels free to take any value: two tests of the verdict.
+    denoiser : str or callable
+        What stands before the network, see `rw.attack`.
+    knowledge : str
+        ``"grey-box"``: the attacks do not know the denoiser; ``"white-box"``: they attack through
+        it.
+    images : int or sequence of int, optional
+        How many, drawn by ``seed``; or which, by their positions. By default 64, or all there are.
+    seed : int
+        Of the draw of images, of random starts and of the noise.
+    executor, progress, partial : optional
+        Where to run and whom to tell, see `reliab_widgets.sweep`; progress counts attacked images.
+        ``partial`` is called with results in which not everything is tried.
+
+    Returns
+    -------
+    Robustness
+        Which image broke under which attack at which size, and a verdict.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A knob has a value it cannot have; an attack does not bound that norm, or needs gradients
+        that the network blocks.
+
+    Notes
+    -----
+    An attack goes on only with those images that it has not broken with a smaller change. Carlini
+    et al. 2019, arXiv 1902.06705.
+
+    Examples
+    --------
+    >>> import reliab_widgets as rw
+    >>> result = rw.robustness(rw.demo("resnet20"), attacks="fgsm", images=8, thorough=False)
+    >>> result.outcome.shape, result.accuracy("fgsm").shape
+    ((1, 7, 8), (7,))
+    """
+    sizes = r.sizes(epsilons, norm)
+    chosen = r.rows(r.USUAL[norm] if attacks is None else attacks, norm)
+    index = choose(subject, MANY if images is None else images, seed=seed)
+    labels = subject.labels.numpy()[index]
+
+    def opponent(row: r.Row, steps: int, epsilon: float) -> Adversary:
+        count = queries if row.is_black else steps
+        how = Attack(row.method, epsilon, count, None, restarts, "any", seed, row.loss)
+        return adversary(subject, how, denoiser, knowledge)
+
+    opponents = [opponent(row, steps, sizes[-1]) for row in chosen]
+    every, control = np.ones(len(index), bool), Control(opponents[0], norm)
+    again = thorough and r.PGD in (row.name for row in chosen)
+    passes = len(sizes) + sum(len(sizes) - 1 if row.norm else 1 for row in chosen)
+    passes += len(sizes) * again
+    with naming(image=(subject[index], index)), ticking(progress) as tick:
+        work = _Work(subject, index, executor, tick, passes * len(index))
+        noise = np.stack([work(noisy, control, size, every) for size in sizes])
+        wrong = noise[0]
+        outcome = np.full((len(chosen), len(sizes), len(index)), UNTRIED, np.int8)
+        outcome[:, 0] = wrong
+        blind = np.zeros((len(chosen), len(index)), bool)
+
+        def told(**extra: np.ndarray) -> Robustness:
+            return Robustness(
+                classes=subject.classes,
+                index=index,
+                truth=labels,
+                attacks=tuple(row.name for row in chosen),
+                epsilons=sizes,
+                outcome=outcome.copy(),
+                noise=noise | wrong,
+                verdict=_judged(chosen, outcome, noise | wrong, blind, extra),
+                notes=opponents[0].notes,
+            )
+
+        for place, (row, how) in enumerate(zip(chosen, opponents, strict=True)):
+            for size, broken, dark in _growing(work, row, how, sizes, ~wrong, norm):
+                outcome[place, size], blind[place] = broken | wrong, dark
+                if partial is not None:
+                    partial(told())
+        extra = {}
+        if again:
+            (pgd,) = r.rows((r.PGD,), norm)
+            extra["longer"] = np.zeros(noise.shape, bool)
+            how = opponent(pgd, r.LONGER * steps, sizes[-1])
+            for size in range(1, len(sizes)):
+                left = (outcome[:, size] == RIGHT).all(0) & ~extra["longer"][size - 1]
+                more = work(attacked, how, sizes[size], left)[:, 0]
+                extra["longer"][size] = extra["longer"][size - 1] | more
+            free = opponent(r.Row(r.PGD, r.PGD), steps, 1.0)
+            extra["epsilon 1"] = work(attacked, free, 1.0, ~wrong)[:, 0]
+    return told(**extra)
+
+
+def _growing(
+    work: _Work, row: r.Row, opponent: Adversary, sizes: np.ndarray, right: np.ndarray, norm: str
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Yield for each size which images are broken by then, and which had no gradient at all."""
+    broken, dark = np.zeros(len(right), bool), right.copy()
+    if row.norm != norm:  # it looks for the smallest change by itself
+        far = work(measured, Control(opponent, norm), 0.0, right)
+        for size in range(1, len(sizes)):
+            yield size, right & (far <= sizes[size]), np.zeros(len(right), bool)
+        return
+    for size in range(1, len(sizes)):
+        left = right & ~broken
+        found = work(attacked, opponent, sizes[size], left)
+        broken |= found[:, 0]
+        dark &= found[:, 1] | ~left
+        yield size, broken, dark
+
+
+def _judged(
+    chosen: Sequence[r.Row],
+    outcome: np.ndarray,
+    noise: np.ndarray,
+    blind: np.ndarray,
+    extra: dict[str, np.ndarray],
+) -> Verdict:
+    """Judge by the attacks that were tried at all sizes."""
+    known = {"clean": noise[0], "noise": noise[1:]}
+    dark = []
+    for row, mine, none in zip(chosen, outcome, blind, strict=True):
+        if row.role and (mine != UNTRIED).all():
+            known[row.role] = known.get(row.role, False) | (mine[1:] == BROKEN)
+            dark += [none] * (not row.is_black)
+    if "longer" in extra:  # only what had withstood everything was attacked again
+        known["longer"] = known["random start"] | extra["longer"][1:]
+        known["epsilon 1"] = extra["epsilon 1"]
+    return verdict(known, np.logical_and.reduce(dark) if dark else None)
+
+
+# --- one work item ----------------------------------------------------------------------------
+
+
+class Item(NamedTuple):
+    """A batch of images, and the size of their change."""
+
+    positions: tuple[int, ...]
+    size: float
+
+
+@dataclass(frozen=True)
+class Control:
+    """A norm beside an attack: that of the noise instead of it, or of its change."""
+
+    opponent: Adversary
+    norm: str
+
+
+def attacked(opponent: Adversary, item: Item) -> np.ndarray:
+    """Tell which images are broken by a size, and which had no gradient, (n, 2) bool."""
+    size = torch.full((len(item.positions),), item.size, dtype=torch.float64)
+    with threads(opponent.threads):
+        found = opponent(item.positions, size)
+        return np.stack([_wrong(opponent, item, found.images), found.blind.cpu().numpy()], axis=1)
+
+
+def measured(control: Control, item: Item) -> np.ndarray:
+    """Measure the change that breaks each image, (n,); infinite where none was found."""
+    opponent, clean = control.opponent, control.opponent.images(item.positions)
+    with threads(opponent.threads):
+        images = opponent(item.positions).images
+        change = (images - clean).double()
+        far = length(change).flatten() if control.norm == "L2" else change.abs().amax((1, 2, 3))
+        broken = _wrong(opponent, item, images)
+    found: np.ndarray = np.where(broken, far.cpu().numpy(), np.inf)
+    return found
+
+
+def noisy(control: Control, item: Item) -> np.ndarray:
+    """Tell which images are broken by random changes of a size, (n,) bool."""
+    opponent = control.opponent
+    clean, numbers = opponent.images(item.positions), opponent.indices(item.positions)
+    size = torch.full((len(clean),), item.size, dtype=torch.float64)
+    change = signs if control.norm == "Linf" else directions
+    with threads(opponent.threads), torch.inference_mode(False):
+        images = change(clean, numbers, size, opponent.attack.seed) if item.size else clean
+        return _wrong(opponent, item, images)
+
+
+def _wrong(opponent: Adversary, item: Item, images: Tensor) -> np.ndarray:
+    """Tell what the network, behind the denoiser, answers wrongly."""
+    with torch.no_grad():
+        answers = Seen(opponent.subject.network, opponent.denoiser)(images).argmax(1)
+    wrong: np.ndarray = (answers != opponent.labels(item.positions)).cpu().numpy()
+    return wrong
+
+
+@dataclass
+class _Work:
+    """The same images for all attacks, and the progress of all of them.
+
+    Parameters
+    ----------
+    subject : Subject
+        Whose images.
+    index : numpy.ndarray
+        (n,) their positions.
+    executor, tick
+        Where to run and whom to tell.
+    total : int
+        How often images are changed, if none breaks.
+    """
+
+    subject: Subject
+    index: np.ndarray
+    executor: Any
+    tick: Tick
+    total: int
+    done: int = 0
+
+    def __call__(self, fn: Any, shared: Any, size: float, which: np.ndarray) -> np.ndarray:
+        """Return what a function finds for some of the images, (n, ...); 0 for all others."""
+        cuts = [list(span) for span in spans(self.subject, np.flatnonzero(which))]
+        items = [Item(tuple(self.index[cut].tolist()), float(size)) for cut in cuts]
+        found = np.zeros((len(which), 2) if fn is attacked else len(which), bool)
+        if fn is measured:
+            found = np.full(len(which), np.inf)
+        self.done += len(which) - int(which.sum())
+        self.tick(self.done, self.total)
+        with closing(stream(fn, shared, items, executor=self.executor)) as parts:  # type: ignore[type-var]
+            for cut, part in zip(cuts, parts, strict=True):
+                found[cut] = part
+                self.done += len(cut)
+                self.tick(self.done, self.total)
+        return found

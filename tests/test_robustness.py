@@ -1,0 +1,157 @@
+"""Several attacks, several sizes: exact outcomes on a linear model, verdicts, pictures, files."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import reliab_widgets as rw
+from reliab_widgets import Subject
+from reliab_widgets.analyses.robustness.compute import allowed, robustness
+from reliab_widgets.analyses.robustness.drawing import Curve
+from reliab_widgets.analyses.robustness.result import BROKEN, UNTRIED, Robustness
+
+SIZES = (0.02, 0.1, 0.3)
+
+
+class Mean(nn.Module):
+    """Two classes: dark and light, parted at a mean of one half."""
+
+    def __init__(self, sure: float = 1.0, levels: int = 0) -> None:
+        super().__init__()
+        self.sure, self.levels = sure, levels
+
+    def forward(self, images: Tensor) -> Tensor:
+        if self.levels:  # no slope anywhere
+            images = (images * self.levels).round() / self.levels + 0 * images
+        mean = images.mean((1, 2, 3))
+        return self.sure * torch.stack([1 - mean, mean], 1)
+
+
+def greys(*values: float, labels: tuple[int, ...], model: nn.Module | None = None) -> Subject:
+    images = torch.tensor(values).view(-1, 1, 1, 1).expand(-1, 1, 2, 2)
+    return Subject(model or Mean(), images, torch.tensor(labels), name="mean")
+
+
+FOUR = greys(0.3, 0.45, 0.6, 0.7, labels=(0, 0, 1, 0))
+"""Parted from the boundary by 0.2, 0.05, 0.1 in every pixel; the last one is wrong."""
+
+
+def measured(**knobs: object) -> Robustness:
+    given = {"attacks": ("fgsm", "pgd"), "epsilons": SIZES, "images": [0, 1, 2, 3]}
+    return robustness(FOUR, **{**given, "thorough": False, **knobs})
+
+
+def test_each_image_breaks_at_its_own_size() -> None:
+    result = measured()
+    by_hand = [[0, 0, 0, 1], [0, 0, 0, 1], [0, 1, 0, 1], [1, 1, 1, 1]]
+    for place in (0, 1):
+        # 0.6 and 0.1 are no binary fractions: at exactly the distance either answer is right.
+        seen = result.outcome[place].copy()
+        seen[2, 2] = 0
+        assert seen.tolist() == by_hand
+    assert result.epsilons.tolist() == [0, *SIZES]
+    np.testing.assert_array_equal(result.noise[:, 3], True)
+    assert result.accuracy()[[0, 1, 3]].tolist() == [0.75, 0.75, 0]
+    assert result.smallest[[0, 1, 3]].tolist() == [0.3, 0.1, 0]
+
+
+def test_in_l2_the_whole_change_counts() -> None:
+    """Four pixels share the length: the distances are twice as long."""
+    result = measured(norm="L2", epsilons=(0.05, 0.15, 0.3, 0.5), attacks=("fgsm", "deepfool"))
+    for place in (0, 1):
+        broken = (result.outcome[place] == BROKEN)[:, :3]
+        assert broken.argmax(0).tolist() == [4, 2, 3]  # 0.4, 0.1 and 0.2
+
+
+def test_a_larger_change_breaks_whatever_a_smaller_one_did() -> None:
+    subject = rw.demo("resnet20")[:8]
+    result = robustness(subject, attacks=("fgsm", "square"), queries=20, thorough=False)
+    assert (np.diff(result.outcome.astype(int), axis=1) >= 0).all()
+    assert (np.diff(result.broken.astype(int), axis=0) >= 0).all()
+    again = robustness(subject, attacks=("fgsm", "square"), queries=20, thorough=False)
+    np.testing.assert_array_equal(result.outcome, again.outcome)
+    some = robustness(
+        subject[3:], attacks=("fgsm", "square"), queries=20, thorough=False, images=[0, 1]
+    )
+    np.testing.assert_array_equal(some.outcome, result.outcome[:, :, 3:5])
+    np.testing.assert_array_equal(some.noise, result.noise[:, 3:5])
+
+
+def test_what_hides_is_named() -> None:
+    values = tuple(np.linspace(0.3, 0.45, 12).tolist())
+    knobs = {"attacks": ("fgsm", "bim", "pgd"), "epsilons": (0.3,), "images": 12}
+    honest = robustness(greys(*values, labels=(0,) * 12), **knobs)
+    assert not honest.verdict.hidden and honest.accuracy().tolist() == [1, 0]
+    steps = greys(*values, labels=(0,) * 12, model=Mean(levels=4))
+    hidden = robustness(steps, **knobs)
+    assert hidden.accuracy()[1] > 0.5
+    assert hidden.verdict.hidden
+    fired = {it.name for it in hidden.verdict.tests if it.fired}
+    assert {"gradients are zero", "epsilon 1 does not break all"} <= fired
+    assert "hidden" in str(hidden)
+
+
+def test_it_grows_and_can_be_stopped() -> None:
+    seen: list[Robustness] = []
+    whole = measured(partial=seen.append)
+    assert len(seen) == 2 * len(SIZES)
+    assert (seen[0].outcome[1, 1:] == UNTRIED).all()
+    assert np.isnan(seen[0].accuracy("pgd")[1])
+    np.testing.assert_array_equal(seen[-1].outcome, whole.outcome)
+
+    def stop(done: int, total: int) -> None:
+        assert done <= total
+        if done > 20:
+            raise rw.Cancelled
+
+    with pytest.raises(rw.Cancelled):
+        measured(progress=stop)
+
+
+@pytest.mark.parametrize(
+    ("knobs", "said"),
+    [
+        ({"attacks": ("pdg",)}, r"no such attack: got 'pdg'.*nearest: pgd"),
+        ({"attacks": ("pgd:loud",)}, r"no such loss: got 'loud'"),
+        ({"attacks": ("simba",)}, r"bounds no change in that norm: got 'simba' with norm='Linf'"),
+        ({"epsilons": (0.2, 0.1)}, r"epsilons do not rise: .*Pass epsilons=\(0\.1, 0\.2\)"),
+        ({"epsilons": (-0.1, 0.1)}, r"epsilons must be a number of at least 0: got -0\.1"),
+        ({"epsilons": (0.1, 8)}, r"more than the range of a pixel: got 8"),
+        ({"queries": 0}, "queries must be a whole number"),
+    ],
+)
+def test_what_cannot_be_is_refused(knobs: dict[str, object], said: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=said):
+        measured(**knobs)
+
+
+def test_without_gradients_black_boxes_are_left() -> None:
+    class Blocked(Mean):
+        def forward(self, images: Tensor) -> Tensor:
+            return super().forward(images.detach())
+
+    subject = greys(0.3, 0.45, labels=(0, 0), model=Blocked())
+    assert "pgd" in allowed(subject).refused and "square" not in allowed(subject).refused
+    with pytest.raises(ValueError, match="gradient"):
+        robustness(subject, attacks=("pgd",), epsilons=SIZES)
+    result = robustness(subject, attacks=("square",), epsilons=SIZES, queries=20)
+    assert result.accuracy("square").tolist() == [1, 1, 0.5, 0]
+
+
+def test_a_result_is_a_table_a_sentence_a_picture_and_a_file(tmp_path: Path) -> None:
+    result = measured()
+    frame = result.to_frame()
+    assert list(frame.columns) == ["attack", "epsilon", "image", "truth", "broken"]
+    assert len(frame) == 3 * 4 * 4  # two attacks and the noise
+    assert "leaves 0 % of the predictions right, of 75 %" in result.reading(epsilon=0.3)
+    assert "Without any change 75 %" in result.reading(epsilon=0.0)
+    figure = result.plot(epsilon=0.3)
+    told = [it.get_text() for it in Curve.on(figure).numbers]
+    assert [it.replace("\u202f", " ") for it in told] == ["0 %", "75 %", "25 %"]
+    again = rw.load(result.save(tmp_path / "robust.npz"))
+    np.testing.assert_array_equal(again.outcome, result.outcome)
+    assert str(again.verdict) == str(result.verdict)
+    assert "instead of" in measured(attacks=("fgsm",)).against(result, epsilon=0.3)
