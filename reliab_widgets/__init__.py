@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from . import widgets as widgets
     from . import zoo as zoo
     from .analyses import *  # noqa: F403
+    from .analyses.robustness.compute import robustness as robustness
     from .cards import card as card
     from .core import knobs as knobs
     from .core.engine import Cache as Cache
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from .core.photographs import photographed as photographed
     from .core.result import Result as Result
     from .core.result import load as load
-    from .analyses.robustness.compute import robustness as robustness
     from .core.subject import Subject as Subject
     from .ops.attacks.adversary import attack as attack
     from .ops.attacks.noise import noisy as noisy
