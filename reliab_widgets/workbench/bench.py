@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import traitlets
 
-from ..core.drawing import short
 from ..core.engine import Progress, Recent
 from ..core.knobs import SEED, Auto, ClassOf, Kind, Position, Real
 from ..core.photographs import photographed
@@ -18,7 +16,7 @@ from ..core.subject import Subject, check_subject
 from ..core.wording import problem
 from ..ops.calibration.calibrated import calibrated
 from ..ops.calibration.metrics import softmax
-from .variants import Variant
+from .variants import Variant, name_beside
 
 GIVEN, CLEAN = "as given", "clean"
 """The network and the images that the workbench was made with."""
@@ -112,16 +110,7 @@ class Bench(traitlets.HasTraits):
 
     def add(self, variant: Variant) -> str:
         """Put a variant on the bench and return the name on its chip."""
-        name, number = variant.name, 2
-        known = self.variants.get(name)
-        if known is not None and known != variant:  # the same words for another recipe
-            mine, its = variant.every, known.every
-            told = [f"{n.replace('_', ' ')} {it}" for n, it in mine.items() if its.get(n) != it]
-            name = f"{name}, {short(', '.join(told), 30)}"
-            known = self.variants.get(name)
-        while known is not None and known != variant:
-            name = f"{variant.name} ({number})"
-            known, number = self.variants.get(name), number + 1
+        name = name_beside(variant, self.variants)
         self.variants = {**self.variants, name: variant}
         return name
 
@@ -311,21 +300,3 @@ class Bench(traitlets.HasTraits):
         with self._lock:
             self._networks.clear()
             self._pictures.clear()
-
-    # ------------------------------------------------------------------ echoes
-    @contextmanager
-    def telling(self) -> Iterator[None]:
-        """Let what this thread does to widgets meanwhile not be told back."""
-        before, _HERE.telling = self.is_telling, True
-        try:
-            yield
-        finally:
-            _HERE.telling = before
-
-    @property
-    def is_telling(self) -> bool:
-        """Whether this thread is putting the selection into widgets."""
-        return getattr(_HERE, "telling", False)
-
-
-_HERE = threading.local()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -13,6 +16,22 @@ from .bench import CLEAN, GIVEN, Bench, View
 from .variants import Variant
 
 SELECTION = ("index", "target", "seed")
+_HERE = threading.local()
+
+
+@contextmanager
+def telling() -> Iterator[None]:
+    """Let what this thread does to widgets meanwhile not be told back."""
+    before, _HERE.telling = is_telling(), True
+    try:
+        yield
+    finally:
+        _HERE.telling = before
+
+
+def is_telling() -> bool:
+    """Tell whether this thread is putting the selection into widgets."""
+    return getattr(_HERE, "telling", False)
 
 
 class Link:
@@ -102,7 +121,7 @@ class Link:
             explorer.runner.say(f"○ making {', '.join(bench.chosen)}")
             explorer.refresh()  # which asks for the subject first
         elif wanted := self._wanted(names):
-            with bench.telling():
+            with telling():
                 explorer.set(**wanted)
 
     @property
@@ -177,14 +196,14 @@ class Link:
         state = explorer.state() | wanted
         self._before = {name: state[name] for name in imposing}
         self._imposed = imposing
-        with bench.telling():
+        with telling():
             explorer.settings.assign(wanted | imposing)
             explorer.adapt()
         return True
 
     # ------------------------------------------------------------------ widget to bench
     def _moved(self, name: str, value: Any) -> None:
-        if self.bench.is_telling or not self.follows:
+        if is_telling() or not self.follows:
             return
         if isinstance(value, int) and not isinstance(value, bool):
             self.bench.select(**{name: value})

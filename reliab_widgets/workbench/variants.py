@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from ..core.drawing import short
 from ..core.engine import Progress
 from ..core.knobs import checked_knobs, refuse_unknown
 from ..core.subject import Subject
@@ -184,6 +185,26 @@ class Variant:
     def plain(self) -> dict[str, Any]:
         """Return it as JSON holds it."""
         return {"word": self.word, "knobs": dict(self.knobs)}
+
+
+def name_beside(variant: Variant, known: Mapping[str, Variant]) -> str:
+    """Return the name on the chip of a recipe: no other recipe has it.
+
+    Examples
+    --------
+    >>> first = Variant("pruned", {"level": 0.1})
+    >>> name_beside(Variant("pruned", {"level": 0.1, "seed": 3}), {first.name: first})
+    '10 % pruned, seed 3'
+    """
+    name, number = variant.name, 2
+    other = known.get(name)
+    if other is not None and other != variant:  # the same words for another recipe
+        told = [f"{n.replace('_', ' ')} {it}" for n, it in variant.every.items()
+                if other.every.get(n) != it]  # fmt: skip
+        name = f"{name}, {short(', '.join(told), 30)}"
+    while known.get(name, variant) != variant:
+        name, number = f"{variant.name} ({number})", number + 1
+    return name
 
 
 def variant(word: Any, knobs: Any, about: Subject) -> Variant:

@@ -163,7 +163,8 @@ class Attacked(Sheet):
         most, size = np.abs(added).max() * 255, np.sqrt(np.mean(added**2)) * 255
         mark.set_text("")
         words.set(fontsize=12, fontweight="normal", color=MUTED)
-        size_of = f"±{most:.3g}/255 = {most / 255:.3f}, grey 0" if most else "nothing"
+        also = f" = {most / 255:.3f}, grey 0" if self.width > Narrow.width else ""
+        size_of = f"±{most:.3g}/255{also}" if most else "nothing"
         words.set_text(self._called(size_of))
         self.hover(
             frame,
@@ -233,7 +234,6 @@ class Narrow(Attacked):
         "Behind the denoiser": "Denoised",
         "Control: same-sized noise": "Control: noise",
         "Same-sized noise": "Noise",
-        ", grey 0": "",
     }
     rows: ClassVar = ((48, 66, 82, 98), (124, 141, 157), (187, 198, 252))
 
