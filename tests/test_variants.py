@@ -192,7 +192,7 @@ def test_a_photograph_is_turned_cut_and_its_clear_parts_are_white(tmp_path):
     [
         (b"", "photo cannot be read"),
         (b"not a picture", "photo cannot be read"),
-        ("missing.png", "photo cannot be read"),
+        ("missing.png", "photo is not there: missing.png is not in "),
         (3, "photo is no picture"),
     ],
 )
