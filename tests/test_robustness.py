@@ -66,6 +66,12 @@ def test_in_l2_the_whole_change_counts() -> None:
         assert broken.argmax(0).tolist() == [4, 2, 3]  # 0.4, 0.1 and 0.2
 
 
+def test_what_looks_for_the_smallest_change_needs_no_ball() -> None:
+    """An L2 norm may be longer than the range of a pixel; DeepFool is handed none."""
+    result = measured(norm="L2", epsilons=(0.5, 1.6), attacks=("deepfool", "cw"))
+    assert result.accuracy().tolist() == [0.75, 0, 0]
+
+
 def test_a_larger_change_breaks_whatever_a_smaller_one_did() -> None:
     subject = rw.demo("resnet20")[:8]
     result = robustness(subject, attacks=("fgsm", "square"), queries=20, thorough=False)

@@ -29,6 +29,8 @@ from .result import BROKEN, RIGHT, UNTRIED, Robustness
 
 MANY = 64
 """Images, where nobody says how many."""
+NOTHING = (False, False)
+"""Of an image that is not attacked: neither broken nor without a gradient."""
 QUERIES = Whole(1, MOST_STEPS, "each is a pass of the network", stops=(100, 300, 1000, 5000))
 
 
@@ -133,7 +135,8 @@ def robustness(
 
     def opponent(row: r.Row, steps: int, epsilon: float) -> Adversary:
         count = queries if row.is_black else steps
-        how = Attack(row.method, epsilon, count, None, restarts, "any", seed, row.loss)
+        size = epsilon if row.norm else 1.0  # what looks for the smallest change has no ball
+        how = Attack(row.method, size, count, None, restarts, "any", seed, row.loss)
         return adversary(subject, how, denoiser, knowledge)
 
     opponents = [opponent(row, steps, sizes[-1]) for row in chosen]
@@ -143,7 +146,7 @@ def robustness(
     passes += len(sizes) * again
     with naming(image=(subject[index], index)), ticking(progress) as tick:
         work = _Work(subject, index, executor, tick, passes * len(index))
-        noise = np.stack([work(noisy, control, size, every) for size in sizes])
+        noise = np.stack([work(noisy, control, size, every, False) for size in sizes])
         wrong = noise[0]
         outcome = np.full((len(chosen), len(sizes), len(index)), UNTRIED, np.int8)
         outcome[:, 0] = wrong
@@ -174,10 +177,10 @@ def robustness(
             how = opponent(pgd, r.LONGER * steps, sizes[-1])
             for size in range(1, len(sizes)):
                 left = (outcome[:, size] == RIGHT).all(0) & ~extra["longer"][size - 1]
-                more = work(attacked, how, sizes[size], left)[:, 0]
+                more = work(attacked, how, sizes[size], left, NOTHING)[:, 0]
                 extra["longer"][size] = extra["longer"][size - 1] | more
             free = opponent(r.Row(r.PGD, r.PGD), steps, 1.0)
-            extra["epsilon 1"] = work(attacked, free, 1.0, ~wrong)[:, 0]
+            extra["epsilon 1"] = work(attacked, free, 1.0, ~wrong, NOTHING)[:, 0]
     return told(**extra)
 
 
@@ -187,13 +190,13 @@ def _growing(
     """Yield for each size which images are broken by then, and which had no gradient at all."""
     broken, dark = np.zeros(len(right), bool), right.copy()
     if row.norm != norm:  # it looks for the smallest change by itself
-        far = work(measured, Control(opponent, norm), 0.0, right)
+        far = work(measured, Control(opponent, norm), 0.0, right, np.inf)
         for size in range(1, len(sizes)):
             yield size, right & (far <= sizes[size]), np.zeros(len(right), bool)
         return
     for size in range(1, len(sizes)):
         left = right & ~broken
-        found = work(attacked, opponent, sizes[size], left)
+        found = work(attacked, opponent, sizes[size], left, NOTHING)
         broken |= found[:, 0]
         dark &= found[:, 1] | ~left
         yield size, broken, dark
@@ -299,13 +302,13 @@ class _Work:
     total: int
     done: int = 0
 
-    def __call__(self, fn: Any, shared: Any, size: float, which: np.ndarray) -> np.ndarray:
-        """Return what a function finds for some of the images, (n, ...); 0 for all others."""
+    def __call__(
+        self, fn: Any, shared: Any, size: float, which: np.ndarray, blank: Any
+    ) -> np.ndarray:
+        """Return what a function finds for some of the images, (n, ...); for others a blank."""
         cuts = [list(span) for span in spans(self.subject, np.flatnonzero(which))]
         items = [Item(tuple(self.index[cut].tolist()), float(size)) for cut in cuts]
-        found = np.zeros((len(which), 2) if fn is attacked else len(which), bool)
-        if fn is measured:
-            found = np.full(len(which), np.inf)
+        found = np.array([blank] * len(which))
         self.done += len(which) - int(which.sum())
         self.tick(self.done, self.total)
         with closing(stream(fn, shared, items, executor=self.executor)) as parts:  # type: ignore[type-var]

@@ -33,17 +33,32 @@ SIZES = {
 LONGER = 4
 """So many times the steps, to see whether more of them would help."""
 
-_ATTACK = Choice(FAMILIES, own="a function of (model, images, labels)", what="attack")
 _SIZE = Real(least=0, why="in pixel units, 8 / 255 for eight grey levels")
 
 
 @dataclass(frozen=True)
+class _Named(Choice):
+    """An attack, with a loss of its own after a colon."""
+
+    def check(self, name: str, value: Any, about: Any) -> Any:
+        """Return what was passed, if both parts are known."""
+        word, colon, loss = value.partition(":") if isinstance(value, str) else (value, "", "")
+        found = super().check(name, word, about)
+        if colon:
+            Choice(LOSSES, what="loss").check(name, loss, about)
+        return value if colon else found
+
+
+_ATTACK = _Named(FAMILIES, own="a function of (model, images, labels)", what="attack")
+
+
+@dataclass(frozen=True)
 class Attacks(Several):
-    """Names of attacks, each once, or functions of the user's.
+    """Names of attacks, or functions of the user's, each once.
 
     Examples
     --------
-    >>> Attacks().check("attacks", ["fgsm", "pgd:margin"], None)
+    >>> Attacks().check("attacks", ["fgsm", "pgd:margin", "fgsm"], None)
     ('fgsm', 'pgd:margin')
     """
 
@@ -53,17 +68,7 @@ class Attacks(Several):
 
     def check(self, name: str, value: Any, about: Any) -> tuple[Any, ...]:
         """Return the attacks, without repetitions."""
-        given = (value,) if isinstance(value, str) or callable(value) else value
-        found = []
-        for one in given if isinstance(given, Sequence) else (given,):
-            word, colon, loss = one.partition(":") if isinstance(one, str) else (one, "", "")
-            word = self.kind.check(name, word, about)
-            if colon:
-                Choice(LOSSES, what="loss").check(name, loss, about)
-            found.append(f"{word}:{loss}" if colon else word)
-        super().check(name, [it.partition(":")[0] if isinstance(it, str) else it for it in found],
-                      about)  # fmt: skip
-        return tuple(dict.fromkeys(found))
+        return tuple(dict.fromkeys(super().check(name, value, about)))
 
 
 @dataclass(frozen=True)
@@ -168,10 +173,9 @@ def rows(attacks: Sequence[Any], norm: str) -> tuple[Row, ...]:
             found.append(Row(named(one), one))
             continue
         word, _, loss = one.partition(":")
-        method = next((it for it in (word + _L2 * (norm == "L2"), word) if it in METHODS), word)
-        bound = METHODS[method].norm if method in METHODS else "L2"
-        if bound not in (norm, ""):
-            known = [it for it in FAMILIES if _has(it, norm)]
+        method = _method(word, norm)
+        if not method:
+            known = [it for it in FAMILIES if _method(it, norm)]
             fix = f"Choose attacks= from {', '.join(map(repr, known))}, or another norm="
             seen = f"got {one!r} with norm={norm!r}"
             raise ValueError(problem("this attack bounds no change in that norm", seen, fix))
@@ -179,6 +183,7 @@ def rows(attacks: Sequence[Any], norm: str) -> tuple[Row, ...]:
     return tuple(found)
 
 
-def _has(word: str, norm: str) -> bool:
-    known = (METHODS[it].norm for it in (word + _L2 * (norm == "L2"), word) if it in METHODS)
-    return next(known, norm) in (norm, "")
+def _method(word: str, norm: str) -> str:
+    """Return the attack of that name in a norm, or nothing."""
+    names = (word + _L2, word) if norm == "L2" else (word,)
+    return next((it for it in names if it in METHODS and METHODS[it].norm in (norm, "")), "")
