@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.text import Text
 
 from .drawing import COLOURS, WIDEST, Drawing
@@ -67,3 +69,33 @@ class Sheet(Drawing):
     def label(self, x: float, y: float, words: str = "", **style: Any) -> Text:
         """Write what is less important."""
         return self.text(x, y, words, **({"color": MUTED} | style))
+
+    def picture(self, x: float, y: float, width: float, height: float) -> AxesImage:
+        """Keep a place for an image; its pixels stay pixels."""
+        extent = (x, x + width, y + height, y)
+        image = AxesImage(self.page, extent=extent, interpolation="none", origin="upper")
+        image.set_data(np.zeros((1, 1, 4), np.uint8))
+        self.page.add_image(image)
+        return image
+
+
+class Coloured:
+    """A place for numbers with a sign, in the colours of a white page and of a dark one.
+
+    Parameters
+    ----------
+    sheet : Sheet
+        Where it is.
+    x, y, width, height : float
+        Its place.
+    """
+
+    def __init__(self, sheet: Sheet, x: float, y: float, width: float, height: float) -> None:
+        self.light, self.dark = (sheet.picture(x, y, width, height) for _ in range(2))
+        sheet.twin(self.light, self.dark)
+
+    def show(self, values: np.ndarray, limit: float) -> None:
+        """Show ``(H, W)``, whose colours end at ``limit``; below 0 it turns them round."""
+        share = np.clip(values / limit, -1, 1) / 2 + 0.5
+        for image, colours in ((self.light, SIGNED), (self.dark, SIGNED_DARK)):
+            image.set_data(colours(share, bytes=True)[..., :3])

@@ -11,18 +11,7 @@ from matplotlib.patheffects import withStroke
 
 from ...core.drawing import Handle, short
 from ...core.pixels import rgb
-from ...core.style import (
-    BLUE,
-    GREY,
-    INK,
-    LINES,
-    MUTED,
-    ORANGE,
-    PAPER,
-    SIGNED,
-    SIGNED_DARK,
-    Sheet,
-)
+from ...core.style import BLUE, GREY, INK, LINES, MUTED, ORANGE, PAPER, Coloured, Sheet
 from ...core.wording import differing, grey_levels, percent, signed
 from .ruler import Ruler
 from .sentences import at_half, distance, nats, surface
@@ -76,7 +65,7 @@ class Surfaces(Sheet):
         at = self.places
         self.maps = [_Map(self, x, at.side) for x in (0, at.second)]
         bottom = TOP + at.side
-        self.bar = _Coloured(self, 0, bottom + 28, at.second + at.side, 6)
+        self.bar = Coloured(self, 0, bottom + 28, at.second + at.side, 6)
         self.ends = [
             self.label(x, bottom + 51, ha=side)
             for x, side in (
@@ -285,29 +274,6 @@ class Narrow(Surfaces):
     places: ClassVar = Places(168, 182, 404, 164, 300, True)
 
 
-class _Coloured:
-    """A place for a map on a sheet, in the colours of a white page and of a dark one."""
-
-    def __init__(self, sheet: Sheet, x: float, y: float, width: float, height: float) -> None:
-        page = sheet.page
-        self.light, self.dark = (
-            page.imshow(
-                np.zeros((1, 1, 3), np.uint8),
-                extent=(x, x + width, y + height, y),
-                interpolation="none",
-                aspect="auto",
-            )
-            for _ in range(2)
-        )
-        sheet.twin(self.light, self.dark)
-
-    def show(self, values: np.ndarray, limit: float) -> None:
-        """Show numbers ``(H, W)``, whose colours end at ``limit``; below 0 it turns them round."""
-        shown = np.clip(values / limit, -1, 1) / 2 + 0.5
-        self.light.set_data(SIGNED(shown, bytes=True)[..., :3])
-        self.dark.set_data(SIGNED_DARK(shown, bytes=True)[..., :3])
-
-
 class _Map:
     """One surface with its boundary, the line, the ball and the attack's path."""
 
@@ -315,7 +281,7 @@ class _Map:
         self.sheet, self.x, self.side = sheet, x, side
         page = sheet.page
         self.title = sheet.heading(x)
-        self.colours = _Coloured(sheet, x, TOP, side, side)
+        self.colours = Coloured(sheet, x, TOP, side, side)
         self.frame = Rectangle((x, TOP), side, side, fc="#ffffff01", ec=LINES, lw=1, zorder=3)
         page.add_patch(self.frame)
         halo = [withStroke(linewidth=4.5, foreground=PAPER)]

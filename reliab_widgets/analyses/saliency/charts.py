@@ -14,7 +14,7 @@ from ...core.pixels import rgb
 from ...core.style import BLUE, GREY, INK, LINES, MUTED, PAPER, Sheet
 from ...core.wording import percent, typeset
 from . import sentences
-from .marks import MOST, picture
+from .marks import MOST
 from .values import number, step, two
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ class Way(Sheet):
         self.between, self.rims, self.names = [], [], []
         for row in range(2):
             y = 24 + 102 * row
-            self.between.append(picture(self, 292, y, SMALL, SMALL))
+            self.between.append(self.picture(292, y, SMALL, SMALL))
             self.between[row].set_gid(f"rw-smooth-{row}")
             rim = Rectangle((292, y), SMALL, SMALL, fc="none", ec=LINES, lw=1)
             self.page.add_patch(rim)

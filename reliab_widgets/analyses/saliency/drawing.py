@@ -11,11 +11,11 @@ from matplotlib.patheffects import withStroke
 
 from ...core.drawing import Grid, short
 from ...core.pixels import edges, in_cells, outline, rgb
-from ...core.style import BLUE, INK, LINES, MUTED, ORANGE, PAPER, Sheet
+from ...core.style import BLUE, INK, LINES, MUTED, ORANGE, PAPER, Coloured, Sheet
 from ...core.wording import counted, differing, percent
 from . import sentences
 from .columns import Column, asked, beside, has_beside, of_nothings
-from .marks import OPPOSES, Coloured, Lines, boxes, limit, part, picture
+from .marks import OPPOSES, Lines, boxes, limit, part
 from .ruler import Level, Reading, Ruler
 from .values import CELLS, number, place, step, two
 
@@ -52,7 +52,7 @@ class Maps(Sheet):
     def __init__(self, figure: Figure) -> None:
         super().__init__(figure)
         figure.suppressComposite = True  # pixels stay pixels: none is blended into a larger image
-        self.original = picture(self, 0, TOP, SIDE, SIDE)
+        self.original = self.picture(0, TOP, SIDE, SIDE)
         self.original.set_gid("rw-smooth")
         self.name = self.heading(0, "The image")
         self.answer = self.text(0, 253, fontweight="bold")
@@ -271,7 +271,7 @@ class _Column:
 
     def __init__(self, sheet: Sheet, x: float) -> None:
         self.x = x
-        self.swatch = picture(sheet, x, 3, 12, 12)
+        self.swatch = sheet.picture(x, 3, 12, 12)
         self.rim = Rectangle((x, 3), 12, 12, fc="none", ec=MUTED, lw=1)
         sheet.page.add_patch(self.rim)
         self.name = sheet.heading(x)
@@ -317,9 +317,9 @@ class _Column:
         self.outline(column.top)
         self._see(True)
         shown = part(values, polarity)
-        self.map.show(shown, limit, polarity)
+        self.map.show(shown, limit)
         low = 0 if polarity == "magnitude" else -1
-        self.bar.show(np.linspace(low, 1, 64)[None], 1.0, polarity)
+        self.bar.show(np.linspace(low, 1, 64)[None], 1.0)
         end = number(limit, sign=False)
         words = (f"· opposes −{end}", f"+{end} supports")
         if len(end) > 4:
@@ -334,7 +334,7 @@ class _Column:
             self.swatch.set_data(swatch)
         self.name.set(text=column.heading, x=self.x + (19 if swatch is not None else 0))
         cells = in_cells(shown, CELLS) / in_cells(np.ones_like(shown), CELLS)
-        odd = cells < -OPPOSES * limit if polarity != "magnitude" else np.zeros_like(cells, bool)
+        odd = cells < -OPPOSES * limit
         scale = self._size[0] / values.shape[1]
         ends = boxes(np.argwhere(odd), (values.shape[0], values.shape[1]), scale)
         middle, reach = ends.mean(1), np.ptp(ends, axis=1) / 10

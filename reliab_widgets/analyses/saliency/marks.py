@@ -5,49 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from matplotlib.image import AxesImage
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
 from ...core.pixels import edges
-from ...core.style import SIGNED, SIGNED_DARK, Sheet
+from ...core.style import Sheet
 from .values import CELLS
 
 MOST = 4
 """Baselines side by side."""
 OPPOSES = 1 / 3
 """Share of the scale beyond which what opposes carries a dot."""
-
-
-def picture(sheet: Sheet, x: float, y: float, width: float, height: float) -> AxesImage:
-    """Keep a place for an image on a sheet; its pixels stay pixels."""
-    image = AxesImage(
-        sheet.page, extent=(x, x + width, y + height, y), interpolation="none", origin="upper"
-    )
-    image.set_data(np.zeros((1, 1, 4), np.uint8))
-    sheet.page.add_image(image)
-    return image
-
-
-class Coloured:
-    """A place for a map on a sheet, in the colours of a white page and of a dark one.
-
-    Parameters
-    ----------
-    sheet : Sheet
-        Where it is.
-    x, y, width, height : float
-        Its place.
-    """
-
-    def __init__(self, sheet: Sheet, x: float, y: float, width: float, height: float) -> None:
-        self.light, self.dark = (picture(sheet, x, y, width, height) for _ in range(2))
-        sheet.twin(self.light, self.dark)
-
-    def show(self, values: np.ndarray, limit: float, polarity: str) -> None:
-        """Show numbers ``(H, W)``, whose colours end at ``limit``."""
-        self.light.set_data(colours(values, limit, polarity))
-        self.dark.set_data(colours(values, limit, polarity, dark=True))
 
 
 class Lines:
@@ -73,15 +41,10 @@ class Lines:
         self.patch.set_visible(count > 0)
 
 
-def colours(values: np.ndarray, limit: float, polarity: str, *, dark: bool = False) -> np.ndarray:
-    """Return a map's colours ``(H, W, 3)`` as bytes; at ``limit`` they end."""
-    scaled = np.clip(values / limit, -1, 1)
-    scaled = np.abs(scaled) if polarity == "magnitude" else scaled
-    return (SIGNED_DARK if dark else SIGNED)(scaled / 2 + 0.5, bytes=True)[..., :3]
-
-
 def part(values: np.ndarray, polarity: str) -> np.ndarray:
     """Return what of the values a polarity shows."""
+    if polarity == "magnitude":
+        return np.abs(values)
     if polarity == "positive":
         return np.maximum(values, 0)
     return np.minimum(values, 0) if polarity == "negative" else values
