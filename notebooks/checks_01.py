@@ -9,8 +9,9 @@ from IPython.display import HTML
 from scipy.ndimage import gaussian_filter
 
 import reliab_widgets as rw
-from reliab_widgets.analyses.saliency.marks import colours, limit
+from reliab_widgets.analyses.saliency.marks import limit, part
 from reliab_widgets.core import drawing
+from reliab_widgets.core.style import SIGNED
 from reliab_widgets.ops.attribution.baselines import baseline
 from reliab_widgets.ops.statistics.agreement import TOP
 
@@ -119,7 +120,8 @@ class Mystery:
             maps = maps if side == "right" else maps[::-1]
             row[0].imshow(result.images[0].transpose(1, 2, 0))
             for place, one in zip(row[1:], maps, strict=True):
-                place.imshow(colours(one, limit(one, 99), sign))
+                end = limit(one, 99)
+                place.imshow(part(one, sign), cmap=SIGNED, vmin=-end, vmax=end)
             titles = (result.classes[result.target[0]], "left", "right")
             for place, title in zip(row, titles, strict=True):
                 place.set_title(title, fontsize=10)

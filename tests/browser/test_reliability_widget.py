@@ -115,6 +115,8 @@ def test_the_handle_takes_over_the_repair(
     expect(sentence(widget)).to_contain_text(re.compile(r"Temperature 1\.\d\d takes ECE from"))
     expect(sentence(widget)).to_contain_text("no prediction changes")
     value = float(str(ring.get_attribute("aria-valuenow")))
+    # The sentence may speak of a value on the way; the handle is named by the last answer.
+    expect(ring).to_have_attribute("aria-label", f"temperature T = {value:.2f}")
     assert value == float(notebook.run_new("print(widget.state()['temperature'])"))
     shot(widget, "dragged")
     ring.focus()
