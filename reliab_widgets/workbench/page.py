@@ -65,7 +65,7 @@ class Page:
         self._go_on, self._go_back = go_on, go_back
         self.side = W.HTML(layout=W.Layout(flex="0 0 196px"))
         self._sent = W.HBox([W.HTML('<span class="rw-muted">Go on with</span>')])
-        self._earlier = W.Dropdown(tooltip="Go back to any step", layout=W.Layout(width="96px"))
+        self._earlier = W.Dropdown(tooltip="Go back to any step", layout=W.Layout(width="112px"))
         self._earlier.observe(lambda change: self.guard(lambda: self._back(change["new"])), "value")
         self._steps = W.HBox([self._earlier], layout=W.Layout(flex="1 1 0"))
         self._told: list[Step] = []
