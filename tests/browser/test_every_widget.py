@@ -43,7 +43,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "SaliencyWidget": {"method": "occlusion"},
     "ReliabilityWidget": {"method": "histogram"},
     "PropagationWidget": {"attack": "mim", "denoiser": "median"},
-    "PruningWidget": {"criterion": "weight", "images": 64, "calibration_images": 50},
+    "PruningWidget": {"criterion": "weight", "images": 32, "calibration_images": 20},
     "LandscapeWidget": {"plane": "random", "points": 11, "steps": 3, "restarts": 1},
 }
 NAMES = list(PRESETS)

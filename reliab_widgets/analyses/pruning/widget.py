@@ -52,7 +52,7 @@ class PruningWidget(Explorer):
     Examples
     --------
     >>> import reliab_widgets as rw
-    >>> few = {"images": 16, "calibration_images": 50}
+    >>> few = {"images": 16, "calibration_images": 20}
     >>> widget = rw.widgets.PruningWidget(rw.demo("resnet20"), preset=few)
     >>> widget.set(level=0.05).result.n
     16
