@@ -10,7 +10,6 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
-from matplotlib.text import Text
 
 from ...core.drawing import Handle, short
 from ...core.style import (
@@ -19,7 +18,6 @@ from ...core.style import (
     GREY_TINT,
     INK,
     LINES,
-    MUTED,
     ORANGE,
     ORANGE_TINT,
     PAPER,
@@ -30,16 +28,13 @@ from ...ops.attacks.verdict import TESTS
 from ...ops.calibration.bins import wilson
 from . import sentences
 from .columns import FEW, Parts, Proof, Tests
+from .marks import LETTER, Zones
 
 if TYPE_CHECKING:
     from .result import Robustness
 
-LETTER = 7.2
-"""Pixels of a letter, at most on the average."""
 TICK = 40
 """Pixels between two numbers below the axis, at least."""
-LOOKED = 80
-"""Places along the size at which room for a name is looked for."""
 
 
 class Places(NamedTuple):
@@ -108,19 +103,10 @@ class Curve(Sheet):
             self.text(0, 0, ha="right", color=colour, **style)
             for colour in (ORANGE, INK, BLUE, GREY)
         ]
-        self.zones = {
-            "proved": self._zone(PAPER, BLUE),
-            "unknown": self._zone(MUTED, GREY_TINT),
-            "broken": self._zone(ORANGE, PAPER),
-        }
+        self.zones = Zones(self, self.places.curve)
         left, top, wide, high = self.places.curve
         self.hint = self.label(left + wide / 2, top + high + 46, ha="center")
         self.axes = axes
-
-    def _zone(self, colour: str, ground: str) -> tuple[Text, Text]:
-        behind = {"facecolor": ground, "alpha": 1 if ground == BLUE else 0.9, "lw": 0, "pad": 1.5}
-        style: dict[str, Any] = {"ha": "center", "color": colour, "zorder": 4, "bbox": behind}
-        return self.text(0, 0, fontweight="bold", **style), self.text(0, 0, **style)
 
     # ------------------------------------------------------------------ showing
     def show(
@@ -138,7 +124,7 @@ class Curve(Sheet):
         self._show_size(result, place)
         self._show_columns(result)
         self._show_words(result, pinned, attack)
-        self._show_zones(result)
+        self.zones.show(result)
         self.parts.show(result, place, part)
         below = self.places.proof[0] == self.places.tests[0]
         self.tests.show(result, FEW if self.proof.show(result) and below else len(TESTS))
@@ -258,56 +244,6 @@ class Curve(Sheet):
                 place = left + wide * float(x[end]) / float(result.epsilons[-1]) - 10
                 text.set(text=words, x=place, y=self._height(float(y[end])) - 8)
         ghost.set_color(BLUE if pinned is not None and pinned.subject != result.subject else INK)
-
-    def _show_zones(self, result: Robustness) -> None:
-        """Say what the areas are, where there is room."""
-        known = np.isfinite(result.accuracy())
-        at = np.linspace(0, float(result.epsilons[-1]), LOOKED)
-        upper = np.interp(at, result.epsilons[known], result.accuracy()[known])
-        upper[at > result.epsilons[known][-1]] = np.nan
-        proved = (result.proved[None] >= at[:, None]).mean(1)
-        noise = np.interp(at, result.epsilons, result.accuracy("noise"))
-        below_control = np.minimum(noise, result.accuracy()[0]) - 30 / self.places.curve[3]
-        safe = result.certificate is not None
-        words = {
-            "proved": ("PROVED", "no change this small can flip it"),
-            "unknown": ("UNKNOWN", "neither proved nor broken")
-            if safe
-            else ("STILL RIGHT", "not broken, nothing proved"),
-            "broken": ("BROKEN", f"by {short(sentences.attackers(result), 30)}"),
-        }
-        zones = {
-            "proved": (np.zeros(LOOKED), np.minimum(proved, upper)),
-            "unknown": (proved, upper),
-            "broken": (np.maximum(upper, proved), below_control),
-        }
-        for name, (low, high) in zones.items():
-            self._write(self.zones[name], words[name], low, high)
-
-    def _write(
-        self, texts: tuple[Text, Text], words: tuple[str, str], low: np.ndarray, high: np.ndarray
-    ) -> None:
-        """Write a name and what it means, the name alone, or nothing, as there is room."""
-        left, _, wide, tall = self.places.curve
-        for lines, need in ((2, 46), (1, 26)):
-            longest = max(len(line) for line in words[:lines]) * LETTER + 16
-            half = int(np.ceil(longest / 2 / wide * LOOKED))
-            spots = range(half, LOOKED - half)
-            rooms = [
-                (high[k - half : k + half].min(), low[k - half : k + half].max()) for k in spots
-            ]
-            free = np.array([top - foot for top, foot in rooms])
-            if len(free) and np.nanmax([*free, -1]) * tall >= need:
-                best = int(np.nanargmax(free))
-                top, foot = rooms[best]
-                x = left + wide * (best + half) / (LOOKED - 1)
-                middle = self._height(float(top + foot) / 2)
-                for k, text in enumerate(texts):
-                    text.set(text=typeset(words[k]), x=x, y=middle + 4 + (18 * k - 9) * (lines - 1))
-                    text.set_visible(k < lines)
-                return
-        for text in texts:
-            text.set_visible(False)
 
     def _height(self, share: float) -> float:
         """Return where a share stands on the sheet."""
