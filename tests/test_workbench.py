@@ -37,6 +37,7 @@ CHEAP = {
     "pruning": {"images": 40, "calibration_images": 50},
     "reliability": {},
     "landscape": {"points": 11, "steps": 2, "restarts": 1},
+    "robustness": {"attacks": ("fgsm",), "images": 16},
 }
 
 
