@@ -8,9 +8,36 @@ from collections.abc import Callable
 from pathlib import Path
 
 import reliab_widgets as rw
+from reliab_widgets.core.result import Record
 
 HOME = Path(__file__).parents[1] / "notebooks" / "results"
-RESULTS: dict[str, Callable[[rw.Subject], rw.Result]] = {
+
+
+def louder(subject: rw.Subject) -> rw.Subject:
+    """Multiply the logits by 30: the same answers, and nothing left of the usual loss."""
+    code = f"{subject.code}.on({subject.code}.network.divided(1 / 30))"
+    return subject.on(subject.network.divided(1 / 30), name=f"{subject.name} x 30", code=code)
+
+
+def withstood(subject: rw.Subject) -> Record:
+    """Attack along the cross-entropy as it is, and in two ways that it cannot mislead."""
+    usual = [f"{attack}:cross-entropy" for attack in ("fgsm", "bim", "pgd")]
+    return rw.robustness(
+        subject,
+        attacks=(*usual, "pgd:margin", "square"),
+        epsilons=(1 / 255, 2 / 255, 4 / 255, 8 / 255),
+        steps=10,
+        queries=100,
+        images=64,
+    )
+
+
+def proved(name: str) -> Record:
+    """Smooth a network, and prove what 500 draws can."""
+    return rw.certify(rw.demo(name), images=32, draws=500, select=50)
+
+
+RESULTS: dict[str, Callable[[rw.Subject], Record]] = {
     "attacked": lambda subject: rw.propagation(subject, images=100, correct_only=True),
     "behind-pixel": lambda subject: rw.propagation(
         subject, denoiser="pixel", images=100, correct_only=True
@@ -25,6 +52,11 @@ RESULTS: dict[str, Callable[[rw.Subject], rw.Result]] = {
         calibration_images=200,
         explain=4,
     ),
+    "network-A": withstood,
+    "network-B": lambda subject: withstood(louder(subject)),
+    "network-C": lambda subject: withstood(rw.demo("resnet20-robust")),
+    "proved-plain": lambda subject: proved("resnet20"),
+    "proved-noise": lambda subject: proved("resnet20-noise"),
 }
 
 

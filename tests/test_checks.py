@@ -15,6 +15,7 @@ import checks_01
 import checks_02
 import checks_03
 import checks_04
+import checks_05
 import checks_10
 import checks_11
 import numpy as np
@@ -24,9 +25,11 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 import reliab_widgets as rw
+from reliab_widgets.ops.attacks.verdict import verdict
+from reliab_widgets.ops.certificates.certificate import Certificate
 from reliab_widgets.workbench.bench import GIVEN, Bench
 
-LESSONS = (checks_01, checks_02, checks_03, checks_04, checks_10, checks_11)
+LESSONS = (checks_01, checks_02, checks_03, checks_04, checks_05, checks_10, checks_11)
 CLASSES = ("cat", "dog")
 
 
@@ -100,6 +103,44 @@ def pruned() -> Any:
         calibration={"ece raw": np.array([[0.05, 0.06, 0.01]])},
         at=lambda level: int(np.argmin(abs(levels - level))),
     )
+
+
+@pytest.fixture
+def three() -> dict[str, Any]:
+    """One network is broken by all attacks, one by the second only, one by none."""
+
+    def run(noise: float, *left: float) -> Any:
+        shares = {"pgd": left[0], "margin": left[1], "noise": noise, "worst": min(left)}
+        return SimpleNamespace(
+            attacks=("pgd", "margin"),
+            epsilons=np.array([0, 8 / 255]),
+            n=64,
+            accuracy=lambda kind="worst": np.array([0.9, shares[kind]]),
+        )
+
+    return {"A": run(0.8, 0, 0), "B": run(0.8, 0.7, 0), "C": run(0.6, 0.4, 0.39)}
+
+
+@pytest.fixture(scope="module")
+def loud(subject: Any) -> Any:
+    """Eight images that are answered rightly, by logits 30 times as large."""
+    right = (subject.logits.argmax(1) == subject.labels).nonzero().flatten()[:8]
+    return subject.on(subject.network.divided(1 / 30))[right.tolist()]
+
+
+@pytest.fixture(scope="module")
+def judged() -> Any:
+    """A verdict that fires once: the second attack breaks what the first does not."""
+    broken = {"random start": np.arange(64) < 20, "margin loss": np.arange(64) < 60}
+    return SimpleNamespace(verdict=verdict(broken | {"one step": np.arange(64) < 10}))
+
+
+@pytest.fixture(scope="module")
+def certificate(subject: Any) -> Any:
+    """Of four images one is answered rightly, one wrongly, and two get no answer."""
+    votes = np.array([[20, 0], [0, 20], [20, 0], [20, 0]])
+    counts = np.array([[100, 0], [0, 100], [50, 50], [50, 50]])
+    return Certificate("one", 0.25, 20, 100, 0.001, np.arange(4), np.zeros(4, int), votes, counts)
 
 
 def forms(value: float) -> list[Any]:
@@ -573,6 +614,131 @@ def test_calibrated_and_useless(pruned: Any) -> None:
     assert "neither result nor extreme" in checks_04.calibrated_and_useless(0.2, "extreme")
 
 
+# Lesson 05
+
+
+@pytest.mark.parametrize("given", ["C", "c", " C ", ["C"], np.str_("c")])
+def test_a_network_is_taken_by_its_letter(three: Any, given: Any) -> None:
+    assert checks_05.withstands(given, three).startswith("✓ Right: the strongest of 2 attacks")
+
+
+def test_who_only_seems_to_withstand_is_told_from_who_is_broken(three: Any) -> None:
+    said = checks_05.withstands("B", three)
+    assert "So it seems: an attack leaves 70% right. Noise of its size leaves 80%" in said
+    assert "C" not in said.partition(":")[2]
+    assert "broken by the attack in the table: 0% at most" in checks_05.withstands("A", three)
+    assert "'D' is none of A, B, C" in checks_05.withstands("D", three)
+
+
+def test_images_without_a_slope_are_counted(loud: Any) -> None:
+    flat = int(checks_05._flat(checks_05._entropy, loud).sum())
+    assert 0 < flat < 8
+    for given in (flat, str(flat), torch.tensor(flat), np.array([flat])):
+        assert checks_05.silent(given, loud).startswith(f"✓ Right: for {flat} of 8 images")
+    wrong = (flat + 1) if flat + 1 != 8 - flat else flat - 1
+    assert checks_05.silent(wrong, loud).startswith("✗ Not so")
+    assert "is not from 0 to 8" in checks_05.silent(3072, loud)
+    if flat != 4:
+        assert "Count the others" in checks_05.silent(8 - flat, loud)
+
+
+def gap(logits: Any, labels: Any) -> Any:
+    own = logits.gather(1, labels[:, None])[:, 0]
+    return logits.scatter(1, labels[:, None], -torch.inf).amax(1) - own
+
+
+def odds(logits: Any, labels: Any) -> Any:
+    own = logits.gather(1, labels[:, None])[:, 0]
+    return logits.scatter(1, labels[:, None], -torch.inf).logsumexp(1) - own
+
+
+def ratio(logits: Any, labels: Any) -> Any:
+    spread = logits.sort(1).values
+    return gap(logits, labels) / (spread[:, -1] - spread[:, -3])
+
+
+@pytest.mark.parametrize("given", [gap, odds, ratio, lambda z, y: gap(z, y) * 0.1])
+def test_losses_that_never_drown_are_taken(loud: Any, given: Any) -> None:
+    said = checks_05.scale_free(given, loud)
+    assert said.startswith("✓ Right: there is a slope on all 8 images"), said
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        (lambda z, y: -gap(z, y), "wrong way"),
+        (lambda z, y: z.amax(1) - z.gather(1, y[:, None])[:, 0], "Leave the label out"),
+        (lambda z, y: torch.nn.functional.cross_entropy(z, y, reduction="none"), "drowns"),
+        (lambda z, y: torch.nn.functional.cross_entropy(z, y), "Shape () came back"),
+        (lambda z, y: -z.gather(1, y[:, None])[:, 0], "largest of the other logits"),
+        (lambda z, y: gap(z, y).detach(), "no slope"),
+        (lambda z, y: gap(z, y) * math.nan, "finite"),
+        (lambda z, y: gap(z, y).numpy(), "It stopped with RuntimeError"),
+    ],
+)
+def test_a_loss_that_misleads_is_told_why(loud: Any, given: Any, hint: str) -> None:
+    assert hint in checks_05.scale_free(given, loud)
+
+
+def test_a_network_is_broken_within_the_size_that_is_allowed(loud: Any) -> None:
+    epsilon = 2 / 255
+    attacked = rw.attack(loud, epsilon=epsilon, loss="margin")
+    assert checks_05.broken(attacked, loud, epsilon).startswith("✓ Broken: 0 of 8 are still right")
+    for given, words in (
+        (attacked, "2/255, and 1/255 is allowed"),
+        (rw.attack(loud, epsilon=1 / 255, loss="cross-entropy"), "Which loss has a slope"),
+        (loud, "Not broken: 8 of 8"),
+        (loud.images, "is no Subject"),
+        (loud[:3], "is no Subject with these images"),
+    ):
+        assert words in checks_05.broken(given, loud, 1 / 255), words
+
+
+def test_a_test_of_the_verdict_is_named(judged: Any) -> None:
+    name = "the margin is better than the cross-entropy"
+    for given in (name, name.title(), [name]):
+        said = checks_05.gives_away(given, judged)
+        assert said.startswith("✓ It does: the loss on the margin does more"), said
+        assert "to 40 of 64 images" in said
+        assert said.endswith("Of 2 tests 1 find something.")
+    assert "finds nothing (0 of 64" in checks_05.gives_away(
+        "one step is better than several", judged
+    )
+    assert "none of one step" in checks_05.gives_away("margin", judged)
+
+
+def test_what_a_smoothed_network_answers_is_guessed(certificate: Any) -> None:
+    for given in (0.25, "25 %", 30, "1/4"):
+        assert checks_05.smoothed(given, certificate).startswith(
+            "✓ Close: it is right on 1 of 4 images, wrong on 1, and gives no answer to 2."
+        )
+    assert "deviation of 64 grey levels" in checks_05.smoothed(0.9, certificate)
+    assert "✗ More" in checks_05.smoothed(0, certificate)
+
+
+def test_a_length_is_spread_over_an_image(certificate: Any, subject: Any) -> None:
+    length = certificate.largest * 255
+    wanted = length / 3072**0.5
+    assert checks_05.in_levels(f"{wanted:.1f}", certificate, subject).startswith("✓ Right")
+    for given, hint in (
+        (wanted / 255, "in pixel units"),
+        (length, "the whole change"),
+        (length / 32, "three numbers"),
+        (length / 3072, "Squares add up"),
+        (1000, "the root of the sum"),
+    ):
+        assert hint in checks_05.in_levels(given, certificate, subject)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"), [("under", "✓"), ("Under-confident", "✓"), ("over", "✗ The other way")]
+)
+def test_the_promise_of_the_twin(given: str, said: str) -> None:
+    gap = {"confidence": 0.5, "accuracy": 0.6}
+    result = SimpleNamespace(metric=lambda name, when: gap[name])
+    assert checks_05.promise(given, result).startswith(said)
+
+
 # Lesson 10
 
 
@@ -813,7 +979,23 @@ ODD += [
 @pytest.fixture
 def exercises(request: Any) -> dict[str, tuple[Callable[..., str], list[Any], int]]:
     """By name: the check, answered rightly, and how many of its arguments are the answer."""
-    subject, horse, diagram, mystery, noise, layers, behind, pruned, benches, fitted, brought = (
+    (
+        subject,
+        horse,
+        diagram,
+        mystery,
+        noise,
+        layers,
+        behind,
+        pruned,
+        three,
+        loud,
+        judged,
+        certificate,
+        benches,
+        fitted,
+        brought,
+    ) = (
         request.getfixturevalue(name)
         for name in (
             "subject",
@@ -824,6 +1006,10 @@ def exercises(request: Any) -> dict[str, tuple[Callable[..., str], list[Any], in
             "layers",
             "behind",
             "pruned",
+            "three",
+            "loud",
+            "judged",
+            "certificate",
             "benches",
             "fitted",
             "brought",
@@ -856,6 +1042,14 @@ def exercises(request: Any) -> dict[str, tuple[Callable[..., str], list[Any], in
         (checks_04.worst_off, ["dog", 0.2, pruned], 2),
         (checks_04.hidden_flips, [0.02, pruned], 1),
         (checks_04.calibrated_and_useless, [0.2, pruned], 1),
+        (checks_05.withstands, ["C", three], 1),
+        (checks_05.silent, [7, loud], 1),
+        (checks_05.scale_free, [gap, loud], 1),
+        (checks_05.broken, [loud, loud, 2 / 255], 1),
+        (checks_05.gives_away, [judged.verdict.names[0], judged], 1),
+        (checks_05.smoothed, [0.25, certificate], 1),
+        (checks_05.in_levels, [1.7, certificate, subject], 1),
+        (checks_05.promise, ["under", diagram], 1),
         (checks_10.applied, ["above", benches(temperature=fitted["whole"])], 1),
         (checks_10.pruned, [10, shown], 1),
         (checks_10.recalibrated, ["larger", own], 1),
@@ -919,6 +1113,7 @@ def test_dots_are_seen_where_an_answer_is_named(subject: Any) -> None:
         (checks_02.temperature, lambda T: ...),
         (checks_03.fgsm, lambda m, x, y: x + ...),
         (checks_04.mask, lambda weights, share: weights[0].quantile(...)),
+        (checks_05.scale_free, lambda z, y: z - ...),
     ],
 )
 def test_a_function_with_gaps_is_not_answered(subject: Any, check: Any, given: Any) -> None:
