@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from .panels.panel import Panel
     from .settings import Settings
 
+UNCHANGED = "clean image"
+"""What of an image is looked at, where it is no variant."""
+
 
 class Sent(NamedTuple):
     """Something found in one widget that others can go on with.
@@ -77,7 +80,7 @@ class Special:
     applied: ClassVar[Mapping[str, Any]] = {}
     """Settings after the temperature that they made was handed to all widgets."""
 
-    pictured = "clean image"
+    pictured = UNCHANGED
     """What of an image is looked at, in words."""
 
     analysis: Any

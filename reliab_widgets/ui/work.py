@@ -19,6 +19,7 @@ from ..core.wording import problem
 from . import export, worker
 from .settings import said
 from .shown import Shown, compared, told
+from .special import UNCHANGED
 from .static import StaticCopy
 
 if TYPE_CHECKING:
@@ -186,6 +187,8 @@ class Work:
         ghost = None if self.shown.is_preview else self.ghost
         if isinstance(result, Result) and ghost is not None:
             sentence = compared(sentence, result, ghost, control, views, is_pin)
+        if explorer.pictured != UNCHANGED and explorer.pictured not in sentence:
+            sentence += f" Images: {explorer.pictured}."  # what is saved has no chips
         self.said = sentence if isinstance(result, Result) else ""
         self.shown.state |= views
         if drawn:

@@ -12,6 +12,7 @@ from ..core.engine import Cancelled, Tick
 from ..ui import worker
 from ..ui.explorer import Explorer
 from ..ui.picker import Picker
+from ..ui.special import UNCHANGED
 from .bench import CLEAN, GIVEN, Bench, View
 from .variants import Variant
 
@@ -189,7 +190,7 @@ class Link:
             for control in explorer.controls.values():
                 if isinstance(control, Picker):
                     control.examine(subject)
-            explorer.pictured = "clean image" if view.image == CLEAN else view.image
+            explorer.pictured = UNCHANGED if view.image == CLEAN else view.image
             explorer.page.reset()
             explorer.examined()
         wanted |= self._before | self._wanted(SELECTION)

@@ -10,7 +10,7 @@ from ..core.wording import percent, typeset
 from ..ui.thumbnails import uri
 from .bench import Bench
 
-SIDE = 180
+SIDE = 168
 """Pixels of the image."""
 BARS = 3
 """Classes that are shown."""

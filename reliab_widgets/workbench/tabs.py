@@ -84,7 +84,8 @@ class Tabs(W.VBox):
             return TITLE, ""
         kind = self.explorer(self.tab)
         rival = self._links[id(kind)].rival
-        return f"What changes against “{rival}”?" if rival else kind.question, kind.about
+        is_shown = rival and kind.work.ghost is not None
+        return f"What changes against “{rival}”?" if is_shown else kind.question, kind.about
 
     @property
     def shown(self) -> list[str]:

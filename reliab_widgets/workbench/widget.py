@@ -275,7 +275,7 @@ class Workbench(W.VBox):
 
     def _tell(self, word: str) -> None:
         if not self._closed:
-            self._page.offer(self.tabs.sends())
+            self._opened()
             if self.tabs.tells(word, self.story.last):
                 explorer = self.tabs.explorers[word]
                 self.story.add(steps.found(word, explorer, self.bench))

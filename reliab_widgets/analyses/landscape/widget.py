@@ -12,6 +12,7 @@ from ...core.wording import grey_levels
 from ...ui.controls import Marked, Words
 from ...ui.explorer import Explorer
 from ...ui.picker import Picker
+from ...ui.special import UNCHANGED
 from ...ui.words import Chip
 from .compute import landscape
 from .panels import Steepest
@@ -149,7 +150,7 @@ own length, and the loss is the mean over images.</li></ul>"""
         )
         if result.n > 1:
             shows += f", divergence of {result.known} of {result.n} images"
-        what = [] if self.pictured == "clean image" else [self.pictured]
+        what = [] if self.pictured == UNCHANGED else [self.pictured]
         return [self.subject.name, truth, *what, Chip(shows, "shows")]
 
     def sentence(self, result: Any) -> str:

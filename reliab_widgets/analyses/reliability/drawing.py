@@ -256,7 +256,7 @@ class Diagram(Sheet):
         ece, nll = known["ece"], known["nll"]
         values = (percent(after[0]), percent(after[ece]), f"{after[nll]:.3f}", f"{result.n:,}")
         notes = (
-            "unchanged" if same else span(low[0], high[0]),
+            "as unrepaired" if same else span(low[0], high[0]),
             span(low[ece], high[ece]),
             f"{low[nll]:.2f}–{high[nll]:.2f} nats",
             "evaluated",

@@ -9,7 +9,7 @@ from ...core.wording import counted, percent
 from ...ops.calibration.calibrators import Temperature
 from ...ui.controls import Words
 from ...ui.explorer import Explorer
-from ...ui.special import Sent
+from ...ui.special import UNCHANGED, Sent
 from ...ui.words import Chip
 from .compute import reliability
 from .panels import Corruptions, Members, Numbers, PerClass, repair
@@ -112,7 +112,7 @@ calibrated model shows by chance.</li>
         """Return which images are evaluated and what is shown of them."""
         if not isinstance(result, Reliability):
             return super().chips(result)
-        corruption, variant = result.knobs["corruption"], self.pictured != "clean image"
+        corruption, variant = result.knobs["corruption"], self.pictured != UNCHANGED
         images = [self.pictured] if variant else []
         images += [] if variant and corruption == "clean" else [f"{corruption} images"]
         shows = f"shows: {', '.join(images)}, {repair(self, result)}"

@@ -13,7 +13,7 @@ from ...ops.attacks import rows as r
 from ...ui.controls import Marked, Words, offer
 from ...ui.explorer import Explorer
 from ...ui.picker import Picker
-from ...ui.special import Sent
+from ...ui.special import UNCHANGED, Sent
 from ...ui.words import Chip
 from . import sentences
 from .compute import MANY, allowed, robustness
@@ -206,7 +206,7 @@ that was not trained with such noise is proved little: compare resnet20-noise.</
             return super().chips(result)
         many = len(result.attacks)
         by = f"{many} attacks" if many > 1 else sentences.called(result.attacks[0])
-        what = "" if self.pictured == "clean image" else f"{self.pictured}, "
+        what = "" if self.pictured == UNCHANGED else f"{self.pictured}, "
         shows = Chip(
             f"shows: {what}{by}, {self.words['norm'].options.get(result.norm, 'L2')}", "shows"
         )

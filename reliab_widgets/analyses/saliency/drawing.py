@@ -188,10 +188,9 @@ class Maps(Sheet):
         names = f"{result.called(a)} and {result.called(b)}"
         if a != b:
             value = sentences.rho(result, pair, look.alpha)
-            agreed = [two(float(result.between_baselines(it)[pair])) for it in _MEASURES]
             text = f"{names}: ρ = {two(value)}"
             if whole:
-                text += "".join(f", {it} {v}" for it, v in zip(_SAID, agreed, strict=True))
+                text += f", {sentences.alike(result, pair)}"
             kind = "main" if look.versus == "baseline" else "control"
             name = names if len(names) < 16 and kind == "main" else "the two maps"
             readings.append(Reading(value, name, kind, text, "versus:baseline"))
@@ -260,10 +259,6 @@ class Narrow(Maps):
     width, height = 640, 368
     lefts = (0, 220, 440)
     ruler_kind = Level
-
-
-_MEASURES = ("absolute", "top", "ssim")
-_SAID = ("of magnitudes", "top 10 % shared", "SSIM")
 
 
 class _Column:

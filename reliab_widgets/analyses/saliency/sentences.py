@@ -149,6 +149,15 @@ def finding(
     return f"{many}{verdict(value, who)}{top * alone}"
 
 
+def alike(result: Saliency, pair: tuple[int, int]) -> str:
+    """Say how much two maps agree in other ways than by Spearman's correlation."""
+    absolute, overlap, ssim = (
+        float(result.between_baselines(it)[pair]) for it in ("absolute", "top", "ssim")
+    )
+    shared = percent(in_common(overlap))
+    return f"of magnitudes {two(absolute)}, top 10 % shared {shared}, SSIM {two(ssim)}"
+
+
 def in_common(overlap: float) -> float:
     """Return which part of two equally large sets is in both, from their overlap over their union.
 

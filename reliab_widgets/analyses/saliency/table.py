@@ -12,6 +12,7 @@ from matplotlib.text import Text
 from ...core.drawing import short
 from ...core.style import BLUE, INK, LINES, MUTED, ORANGE, PAPER, Sheet
 from ...core.wording import counted
+from . import sentences
 from .marks import MOST
 from .values import share, two
 
@@ -109,13 +110,7 @@ class Agreement(Sheet):
             return f"{names}: one map is constant"
         box.set(facecolor=BLUE if value > 0 else ORANGE, alpha=0.06 + 0.3 * abs(value))
         text.set(text=two(value, sign=True), color=INK)
-        absolute, shared, ssim = (
-            float(result.between_baselines(it)[at]) for it in ("absolute", "top", "ssim")
-        )
-        return (
-            f"{names}: ρ = {two(value)}, of magnitudes {two(absolute)}, top 10 % shared "
-            f"{share(shared)}, SSIM {two(ssim)}"
-        )
+        return f"{names}: ρ = {two(value)}, {sentences.alike(result, at)}"
 
     def _choose(self, result: Saliency, pair: tuple[int, int], versus: str) -> None:
         row, column = max(pair), min(pair)
