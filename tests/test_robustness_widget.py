@@ -81,6 +81,7 @@ def test_strongest_of_all_tests_itself(widget: RobustnessWidget) -> None:
     widget.controls["attacks"].value = None  # as by hand
     widget.set(steps=3, queries=10)
     result = widget.wait(LONG)
+    assert widget.controls["attacks"].label == "Strongest of all"
     assert widget.state()["thorough"]
     assert len(result.attacks) == 5 and len(result.verdict.names) == 8
     chips = widget.chips(result)
@@ -111,6 +112,7 @@ def test_a_proof_is_in_l2_and_another_norm_takes_it_away(widget: RobustnessWidge
     assert [it for it in widget.table(result).columns if "proved" in it]
     widget.set(norm="Linf")
     assert widget.state()["sigma"] is None
+    assert widget.controls["sigma"].label == "no proof"
     assert widget.wait(LONG).certificate is None
 
 

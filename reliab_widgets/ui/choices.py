@@ -1,4 +1,4 @@
-"""The control that chooses several of a list."""
+"""The controls that choose of a list: several, or one that may be None."""
 
 from __future__ import annotations
 
@@ -89,3 +89,25 @@ class Choices(W.VBox):
             box.value = name in self.value
             box.disabled = self.disabled or (full and not box.value)
         self._showing = False
+
+
+class Menu(W.Dropdown):
+    """A list in which None is a choice like any other; that of ipywidgets shows nothing then.
+
+    Examples
+    --------
+    >>> menu = Menu(options=[("no proof", None), ("0.1", 0.1)])
+    >>> menu.value = 0.1
+    >>> menu.value = None
+    >>> menu.label
+    'no proof'
+    """
+
+    def __init__(self, **named: Any) -> None:
+        super().__init__(**({"index": 0} | named))
+
+    @traitlets.observe("value")
+    def _propagate_value(self, change: Any) -> None:
+        values = [value for _, value in self._options_full]
+        if change["new"] in values:
+            self.index = values.index(change["new"])

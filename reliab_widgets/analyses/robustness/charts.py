@@ -46,7 +46,8 @@ class Bars(Sheet):
 
     def show(self, result: Robustness, place: int, chosen: str) -> None:
         """Show a row for each attack, the chosen one tinted."""
-        known = ("worst", *result.attacks[:MOST], "noise")
+        several = ("worst",) * (len(result.attacks) > 1)
+        known = (*several, *result.attacks[:MOST], "noise")
         tall, (low, high) = 14 + STEP * len(known), self.ends
         self.figure.set_size_inches(self.width / 72, tall / 72)
         self.page.set_ylim(tall, 0)
@@ -71,9 +72,7 @@ class Bars(Sheet):
     @staticmethod
     def _called(result: Robustness, name: str) -> str:
         if name == "worst":
-            return (
-                f"all {len(result.attacks)} together" if len(result.attacks) > 1 else "worst case"
-            )
+            return f"all {len(result.attacks)} together"
         return "control: noise" if name == "noise" else sentences.called(name)
 
 

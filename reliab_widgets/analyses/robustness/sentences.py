@@ -86,18 +86,17 @@ def _proved(result: Robustness, place: int) -> str:
     """Say how the images part, and of which network each part is true."""
     proof = result.certificate
     assert proof is not None
-    shares = {name: result.part(name, place).mean() for name in ("proved", "unknown")}
-    lost = float(result.broken[place].mean())
+    parts = ("proved", "broken", "wrong", "unknown")
+    safe, lost, wrong, unknown = (percent(result.part(it, place).mean(), 0) for it in parts)
     words = (
-        f"At a change of {size(result, place)}, {percent(shares['proved'], 0)} of the images are "
-        f"proved safe, {percent(lost, 0)} are broken, and nothing is known of "
-        f"{percent(shares['unknown'], 0)}."
+        f"At a change of {size(result, place)}, {safe} of the images are proved safe, {lost} are "
+        f"broken, {wrong} were wrong before, and nothing is known of {unknown}."
     )
     reach = float(result.proved.max())
     words += f" No proof reaches beyond {reach:.2g}." if reach > 0 else " Nothing is proved."
     words += (
         f" Two networks: proved is of {proof.subject} smoothed by noise, broken of "
-        f"{result.subject} itself"
+        f"{proof.subject} itself"
     )
     both = int((result.part("proved", place) & result.broken[place]).sum())
     if both:

@@ -10,6 +10,7 @@ import numpy as np
 from ...core.subject import Subject, check_subject
 from ...core.wording import counted, named
 from ...ops.attacks import rows as r
+from ...ui.choices import Menu
 from ...ui.controls import Marked, Words, offer
 from ...ui.explorer import Explorer
 from ...ui.picker import Picker
@@ -97,12 +98,12 @@ that was not trained with such noise is proved little: compare resnet20-noise.</
         check_subject(subject)
         counts = sorted({*(n for n in COUNTS if n < len(subject)), len(subject)})
         controls = {
-            "attacks": W.Dropdown(
+            "attacks": Menu(
                 options=_offered(subject, "Linf"),
                 description="Attack",
                 tooltip="One that answers soon, or several, tested whether they can be believed",
             ),
-            "sigma": W.Dropdown(
+            "sigma": Menu(
                 options=[("no proof", None), *((f"{it:g}", it) for it in SIGMAS)],
                 description="Noise σ of the proof",
                 tooltip="Prove of the network, smoothed by such noise, what no attack can change: "
