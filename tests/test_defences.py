@@ -55,16 +55,16 @@ def test_a_twin_is_attacked_by_what_the_other_network_shows() -> None:
 
 def test_on_a_real_network_knowing_is_never_weaker(tmp_path: Path) -> None:
     subject = rw.demo("resnet20")
-    tried = ("none", "median", "resize", "smoothing", "refusal")
-    found = rw.defences(subject, tried=tried, epsilon=2 / 255, steps=3, images=12)
+    tried = ("none", "resize", "smoothing", "refusal")
+    found = rw.defences(subject, tried=tried, epsilon=2 / 255, steps=2, images=8)
     right = found.summary()
     assert right.index.tolist() == list(tried)
     assert (right["adaptive"] <= right["grey-box"]).all()
     assert (right.loc["none", "grey-box"] == right.loc["none", "adaptive"]).all()
     refused = found.outcome == REFUSED
-    assert not refused[:4].any()
+    assert not refused[:3].any()
     frame = found.to_frame()
-    assert len(frame) == 5 * 4
+    assert len(frame) == 4 * 4
     np.testing.assert_allclose(frame[["right", "wrong", "refused"]].sum(axis=1), 1)
     assert "does not know the defence → who does: none " in str(found)
     loaded = rw.load(found.save(tmp_path / "defences.npz"))

@@ -747,8 +747,9 @@ def test_an_explorer_needs_no_controls(subject: Subject) -> None:
         made.close()
 
 
-def test_a_network_that_hides_has_a_chip_and_a_note(widget: PruningWidget, result: Pruning) -> None:
-    assert HIDES not in str(widget.chips(result))
-    doubted = replace(result, doubts=("hidden: so", "", "", ""))
+def test_a_network_that_hides_has_a_chip_and_a_note(widget: PruningWidget) -> None:
+    plain = widget.result
+    assert HIDES not in str(widget.chips(plain))
+    doubted = replace(plain, doubts=("hidden: so", *plain.doubts[1:]))
     assert (HIDES, "warning") in widget.chips(doubted)
     assert "Note: the whole network: hidden: so." in widget.sentence(doubted)

@@ -51,7 +51,7 @@ SQUEEZERS = ("bits", "median")
 """What a detector compares the image with: Xu et al. 2018, arXiv 1704.01155."""
 ALARMS = 0.05
 """Share of clean images that a detector may refuse."""
-FITTED = 500
+FITTED = 200
 """On at most so many other images its threshold is chosen."""
 
 
