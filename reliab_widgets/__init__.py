@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .ops.calibration.calibrated import calibrated as calibrated
     from .ops.certificates.smoothing import certify as certify
     from .ops.corruptions.corrupted import corrupted as corrupted
+    from .ops.defences.beside import defences as defences
     from .ops.defences.denoised import denoised as denoised
     from .ops.networks.tuning import tuned as tuned
     from .ops.networks.untrained import untrained as untrained
@@ -57,6 +58,7 @@ _HOMES = {
     "photographed": "core.photographs",
     "calibrated": "ops.calibration.calibrated",
     "denoised": "ops.defences.denoised",
+    "defences": "ops.defences.beside",
     "pruned": "ops.pruning.pruned",
     "untrained": "ops.networks.untrained",
     "tuned": "ops.networks.tuning",

@@ -105,7 +105,8 @@ def test_it_has_a_place_on_the_card(result: Result, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("given", [Brightness(), None, "resnet20"])
 @pytest.mark.parametrize(
-    "name", [*ANALYSES, "attack", "smallest_epsilon", "certify", "untrained", "oracle"]
+    "name",
+    [*ANALYSES, "attack", "smallest_epsilon", "defences", "certify", "untrained", "oracle"],
 )
 def test_what_is_no_subject_is_refused(name: str, given: Any) -> None:
     seen = type(given).__name__
@@ -168,6 +169,7 @@ def words_of(fn: Callable[..., Any]) -> dict[str, str]:
         *(getattr(rw, ANALYSES[word]).draw for word in ANALYSES),
         rw.attack,
         rw.smallest_epsilon,
+        rw.defences,
         rw.certify,
         rw.oracle,
         rw.untrained,
@@ -288,6 +290,7 @@ AGAIN: dict[str, tuple[str, dict[str, Any]]] = {
     "second order": ("pruning", {"criterion": "taylor-so", "levels": (0.2,), "images": 60}),
     "attack": ("attack", {"attack": "pgd", "steps": 3}),
     "smallest epsilon": ("smallest_epsilon", {"images": 4, "steps": 3}),
+    "defences": ("defences", {"images": 4, "steps": 1}),
     "certificate": ("certify", {"images": 4, "draws": 20}),
     "oracle": ("oracle", {}),
 }

@@ -98,6 +98,14 @@ def test_total_variation_comes_to_the_minimum_of_scikit_image(noisy: torch.Tenso
         assert np.abs(quick[0].numpy() - theirs).mean() < 0.1 * np.abs(x[0].numpy() - theirs).mean()
 
 
+def test_what_is_even_has_a_slope() -> None:
+    even = torch.full((1, 3, 8, 8), 0.4, requires_grad=True)
+    for name in ("median", "gaussian", "tv", "resize"):
+        (slope,) = torch.autograd.grad(zoo.denoiser(name)(even).sum(), even)
+        assert slope.isfinite().all()
+        assert slope.any()
+
+
 def test_total_variation_lowers_what_it_minimises(noisy: torch.Tensor) -> None:
     def energy(u: torch.Tensor) -> torch.Tensor:
         down = torch.nn.functional.pad(u.diff(dim=-2), (0, 0, 0, 1))

@@ -331,10 +331,11 @@ def test_a_network_that_is_sure_is_attacked_like_one_that_is_not() -> None:
         for kind in (Saturated, Brightness)
     )
     np.testing.assert_allclose(sure.logits, 1000 * unsure.logits, rtol=1e-5)
-    assert sure.notes == (
-        "the network is so sure of 8 of 8 images that the cross-entropy is exactly 0 and has no "
-        "gradient: the attack climbs its logarithm, which leads the same way",
+    assert sure.doubt == (
+        "hidden: the cross-entropy of 8 of 8 images is exactly 0, and so is its slope; its "
+        "logarithm was climbed instead"
     )
+    assert sure.notes == (sure.doubt,)
     assert unsure.notes == ()
 
 

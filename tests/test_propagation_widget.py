@@ -40,6 +40,7 @@ from reliab_widgets.core.wording import typeset
 from reliab_widgets.ops.calibration.metrics import softmax
 from reliab_widgets.ops.features.plan import Plan
 from reliab_widgets.ui import running, worker
+from reliab_widgets.ui.words import HIDES
 from tests.models import Brightness, flat_images
 from tests.test_drawing import normal, parsed
 from tests.test_explorer import HOSTILE, LONG, assert_harmless, button, parts, shown, until
@@ -134,6 +135,7 @@ def made_up(
         "logits": generator.normal(size=(1 + len(kinds), n, len(classes))),
         "trajectory": generator.normal(size=(steps + 1, n, len(classes))),
         "pictures": generator.random((1 + len(kinds), channels, side, side)).astype(np.float32),
+        "doubt": "",
         "notes": (),
     }
     return Propagation(**values | fields)
@@ -1167,6 +1169,12 @@ def test_grades_of_many_images_are_counted() -> None:
 
 def test_notes_are_shown(widget: PropagationWidget) -> None:
     assert "Note: mind this." in widget.sentence(made_up(notes=("mind this",)))
+
+
+def test_a_network_that_hides_has_a_chip(widget: PropagationWidget) -> None:
+    told = [it for it in widget.chips(made_up(doubt="hidden: so"))[3:] if it[0] == HIDES]
+    assert told == [(HIDES, "warning")]
+    assert HIDES not in str(widget.chips(made_up()))
 
 
 def test_everything_from_outside_is_escaped() -> None:

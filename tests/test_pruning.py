@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import reliab_widgets as rw
 from reliab_widgets import Pruning, Subject
@@ -514,6 +515,26 @@ def test_views_are_checked(result: Pruning) -> None:
             result.plot(**views)
     with pytest.raises(TypeError, match="has no knob 'levels'"):
         result.plot(levels=0.3)
+
+
+def test_a_network_that_hides_from_attacks_is_named(subject: Subject, result: Pruning) -> None:
+    class Sure(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = subject.model
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return 1e4 * self.inner(x)
+
+    assert result.doubts == ("",) * 4
+    assert result.doubt == ""
+    made = Subject(Sure(), subject.images, subject.labels, name="sure")
+    knobs = {"levels": (0.15,), "images": 16, "calibration_images": 16}
+    hides = rw.pruning(made, attacked=16, **knobs)
+    assert hides.doubts[0].startswith("hidden: the cross-entropy of")
+    assert hides.doubt == f"the whole network: {hides.doubts[0]}"
+    assert str(hides).endswith(f"Verdict: {hides.doubt}.")
+    assert rw.pruning(made, **knobs).doubts == ("", "")
 
 
 def test_where_nothing_is_known_nothing_is_lost(subject: Subject) -> None:

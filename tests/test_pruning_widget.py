@@ -21,6 +21,7 @@ from reliab_widgets.analyses.pruning import widget as widget_module
 from reliab_widgets.analyses.pruning.charts import Confidences
 from reliab_widgets.analyses.pruning.widget import PruningWidget
 from reliab_widgets.core.drawing import handles, svg
+from reliab_widgets.ui.words import HIDES
 from tests.test_drawing import SVG, parsed
 from tests.test_explorer import button, until
 from tests.test_pruning import varied
@@ -744,3 +745,11 @@ def test_an_explorer_needs_no_controls(subject: Subject) -> None:
         assert {"criterion", "scope", "rounds", "temperature", "image"} <= set(made.controls)
     finally:
         made.close()
+
+
+def test_a_network_that_hides_has_a_chip_and_a_note(widget: PruningWidget) -> None:
+    plain = widget.result
+    assert HIDES not in str(widget.chips(plain))
+    doubted = replace(plain, doubts=("hidden: so", *plain.doubts[1:]))
+    assert (HIDES, "warning") in widget.chips(doubted)
+    assert "Note: the whole network: hidden: so." in widget.sentence(doubted)

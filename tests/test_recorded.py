@@ -83,6 +83,7 @@ LACKING: dict[str, Callable[[rw.Subject], object]] = {
     "untrained": rw.untrained,
     "smallest_epsilon": rw.smallest_epsilon,
     "certify": rw.certify,
+    "defences": rw.defences,
     "predict": lambda subject: subject.predict(subject.images),
     "model": lambda subject: subject.model,
     "corruption": lambda subject: rw.reliability(subject, corruption="noise 3"),

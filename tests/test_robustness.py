@@ -88,6 +88,21 @@ def test_a_larger_change_breaks_whatever_a_smaller_one_did() -> None:
     np.testing.assert_array_equal(some.noise, result.noise[:, 3:5])
 
 
+def test_two_functions_that_are_called_alike_are_refused() -> None:
+    def half(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        return images / 2
+
+    def double(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        return (2 * images).clamp(0, 1)
+
+    double.__name__ = "half"
+    with pytest.raises(ValueError, match=r"two attacks are called alike: got 'half'.*\.name"):
+        measured(attacks=(half, double))
+    assert measured(attacks=(half, half)).attacks == ("half",)
+    double.name = "double"
+    assert measured(attacks=(half, double)).attacks == ("half", "double")
+
+
 def test_what_hides_is_named() -> None:
     values = tuple(np.linspace(0.3, 0.45, 12).tolist())
     knobs = {"attacks": ("fgsm", "bim", "pgd"), "epsilons": (0.3,), "images": 12}

@@ -13,7 +13,7 @@ from reliab_widgets import Subject
 from reliab_widgets.ops.attacks.adversary import adversary
 from reliab_widgets.ops.attacks.attack import Attack
 from reliab_widgets.ops.attacks.noise import signs
-from reliab_widgets.ops.attacks.verdict import FEWEST, ROLES, TESTS, Verdict, verdict
+from reliab_widgets.ops.attacks.verdict import FEWEST, RARE, ROLES, TESTS, Verdict, verdict
 
 N = 64
 
@@ -29,6 +29,16 @@ BY_HAND: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {"blind": first(9)},
         {"blind": first(1)},
         "the gradient of 9 of 64 images is exactly zero",
+    ),
+    "the cross-entropy drowns": (
+        {"drowned": first(40)},
+        {"drowned": first(31), "blind": first(0)},
+        "the cross-entropy of 40 of 64 images is exactly 0, and so is its slope",
+    ),
+    "another draw undoes the attack": (
+        {"undone": first(9)},
+        {"undone": first(1), "blind": first(0)},
+        "the network draws, and another draw undoes the attack on 9 of 64 images",
     ),
     "one step is better than several": (
         {"one step": first(20), "several steps": first(9, after=2)},
@@ -77,7 +87,8 @@ BY_HAND: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
 
 
 def given(arrays: dict[str, Any]) -> Verdict:
-    return verdict({r: it for r, it in arrays.items() if r != "blind"}, arrays.get("blind"))
+    broken = {role: it for role, it in arrays.items() if role in ROLES}
+    return verdict(broken, *(arrays.get(it) for it in ("blind", "drowned", "undone")))
 
 
 def test_every_test_is_tried_by_hand() -> None:
@@ -92,7 +103,8 @@ def test_it_fires_where_it_should_and_only_there(name: str) -> None:
     assert str(found) == f"hidden: {words}"
     assert found.hidden
     quiet = given(holds)
-    assert name in quiet.names
+    assert (name in quiet.names) is (name not in RARE)
+    assert name not in RARE or name not in quiet.missing
     assert not quiet.hidden
     assert str(quiet).startswith("nothing hidden found (")
 
@@ -140,7 +152,7 @@ def test_few_images_get_no_verdict() -> None:
     few = {"epsilon 1": first(0, n=FEWEST - 1)}
     assert str(verdict(few)) == "no verdict: 7 images are too few, 8 are needed"
     assert not verdict(few).hidden
-    assert len(verdict(few).missing) == len(TESTS)
+    assert len(verdict(few).missing) == len(TESTS) - len(RARE)
     left = {"epsilon 1": first(0), "clean": first(60)}
     assert str(verdict(left)) == "no verdict: 4 images are too few, 8 are needed"
     all_of_one_mind = {"one step": first(8, n=FEWEST), "several steps": first(0, n=FEWEST)}

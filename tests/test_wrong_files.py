@@ -39,6 +39,7 @@ MADE: dict[str, Callable[[], Record]] = {
     "certificate": lambda: rw.certify(subject(9), images=3, draws=20, select=5),
     "verdict": lambda: verdict({"several steps": np.eye(9)[0] > 0, "noise": np.eye(9)[1] > 0}),
     "smallest epsilon": lambda: rw.smallest_epsilon(subject(9), images=3, steps=2),
+    "defences": lambda: rw.defences(subject(9), tried=("none", "bits"), images=3, steps=1),
     "histogram": lambda: HistogramBinning(np.array([0, 0.5, 1]), np.full((3, 2), 0.5), classes=3),
     "isotonic": lambda: Isotonic(np.array([[0.2, 0.8]] * 3), np.array([[0.0, 1.0]] * 3), classes=3),
     "base rates": lambda: BaseRates(np.array([0.25, 0.75]), classes=2),

@@ -31,7 +31,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{word: getattr(rw, word) for word in ANALYSES},
     **{
         name: getattr(rw, name)
-        for name in ("attack", "smallest_epsilon", "certify", "oracle", "untrained")
+        for name in ("attack", "smallest_epsilon", "defences", "certify", "oracle", "untrained")
     },
     "demo": rw.demo,
     "grid": rw.grid,
@@ -51,6 +51,7 @@ FIRST: dict[str, tuple[Any, ...]] = {
     "sweep": (lambda subject, item: item, SUBJECT, [1]),
     "load": (),
     "denoiser": (),
+    "defences": (SUBJECT[:4],),  # a whole run of them takes a while
     "Subject": (Brightness(), IMAGES, [0, 1, 2, 0, 1, 2]),
     "Cache": (None,),
 }

@@ -70,9 +70,10 @@ def grid(
     pandas.DataFrame
         The tables below one another, in the order of subjects and lists. First come the columns
         ``subject`` and one for each list, where functions and modules are called by their ``name``,
-        ``__name__`` or class, and None and tuples are written out; last comes ``error``. A cell
-        that failed is one row with the text of its error, and NaN where numbers would be; it is
-        tried again by the next call. A column of a table that has one of these names already is
+        ``__name__`` or class, and None and tuples are written out; last come ``doubt``, of
+        analyses that attack, what speaks for a network that hides, or nothing; and ``error``. A
+        cell that failed is one row with the text of its error, and NaN where numbers would be; it
+        is tried again by the next call. A column of a table that has one of these names already is
         called ``result_...``.
 
     Raises
@@ -186,11 +187,12 @@ def _rows(
         frame, error = attempt(tidy)
     if frame is None:
         frame = DataFrame(index=[0])
-    taken = frame.columns.intersection([*front, "error"])
+    told = {"doubt": result.doubt} if error is None and hasattr(result, "doubt") else {}
+    taken = frame.columns.intersection([*front, *told, "error"])
     frame = frame.rename(columns={name: f"result_{name}" for name in taken})
     for place, (name, value) in enumerate(front.items()):
         frame.insert(place, name, value)
-    return frame.assign(error=error)
+    return frame.assign(**told, error=error)
 
 
 def _shown(value: Any) -> Any:

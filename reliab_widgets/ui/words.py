@@ -27,6 +27,10 @@ STYLE = (
 """What every page of a widget looks like."""
 
 
+HIDES = "hides from attacks"
+"""The chip of a network whose robustness is in doubt; why, a note says."""
+
+
 class Chip(NamedTuple):
     """A short fact above the picture: ``kind`` is fact, shows, verdict or warning."""
 

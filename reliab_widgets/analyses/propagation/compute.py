@@ -19,6 +19,7 @@ from ...core.subject import Subject
 from ...core.wording import problem, shape
 from ...ops.attacks.adversary import Adversary, adversary
 from ...ops.attacks.attack import Attack
+from ...ops.attacks.doubts import doubt, glimpse
 from ...ops.attacks.knobs import (
     AttackMethod,
     CorrectOnly,
@@ -32,7 +33,6 @@ from ...ops.attacks.knobs import (
     Target,
 )
 from ...ops.attacks.noise import signs
-from ...ops.attacks.objective import is_saturated
 from ...ops.features.distances import distances, reduced
 from ...ops.features.graph import plan
 from ...ops.features.layers import Layer, LayersKnob, find, observing
@@ -156,7 +156,8 @@ def propagation(
 
     logits = np.concatenate([part.logits for part in parts], axis=1)
     truth = subject.labels.numpy()[index]
-    blind = np.concatenate([part.blind for part in parts])
+    glimpsed = np.concatenate([part.glimpsed for part in parts], axis=1)
+    hidden = _hidden(case, logits, truth, glimpsed)
     sizes = (
         subject.images.shape[1:],
         *(layer.shape for layer in found),
@@ -178,11 +179,12 @@ def propagation(
         logits=logits,
         trajectory=np.concatenate([part.trajectory for part in parts], axis=1),
         pictures=parts[0].pictures,
+        doubt=hidden,
         notes=(
             *notes,
             *opponent.notes,
             *_left_out(subject, wanted, target),
-            *_doubts(case, logits, truth, blind),
+            *([hidden] if hidden else _doubts(case, logits, truth, glimpsed[1])),
         ),
     )
 
@@ -288,7 +290,7 @@ class Part(NamedTuple):
     distance: np.ndarray
     logits: np.ndarray
     trajectory: np.ndarray
-    blind: np.ndarray
+    glimpsed: np.ndarray
     pictures: np.ndarray
 
 
@@ -298,6 +300,7 @@ def examine(case: Case, item: Item) -> Part:
     with threads(opponent.threads), torch.inference_mode(False):
         clean, indices = opponent.images(item.positions), opponent.indices(item.positions)
         attacked = opponent(item.positions)
+        glimpsed = glimpse(opponent, item.positions, attacked)
         with torch.no_grad():
             noisy = signs(
                 clean, indices, _size(opponent, clean, attacked.images), opponent.attack.seed
@@ -313,7 +316,7 @@ def examine(case: Case, item: Item) -> Part:
         distance=distance.numpy(),
         logits=logits.cpu().numpy(),
         trajectory=attacked.trajectory.cpu().numpy(),
-        blind=attacked.blind.cpu().numpy(),
+        glimpsed=glimpsed,
         pictures=stacked[:, 0 if item.first else slice(0)].cpu().numpy(),
     )
 
@@ -358,32 +361,40 @@ def _left_out(subject: Subject, wanted: Any, target: str | int) -> list[str]:
     return [f"images of the class {name} are left out: they are at the target already"]
 
 
-SEVERAL = 8
-"""Of fewer images it says nothing of a network that it is sure of most."""
+def _hidden(case: Case, logits: np.ndarray, truth: np.ndarray, glimpsed: np.ndarray) -> str:
+    """Say what speaks for a network that hides, by attack and noise together; or nothing."""
+    opponent, wrong = case.opponent, logits.argmax(2) != truth
+    known: dict[str, np.ndarray] = {}
+    if _comparable(case):
+        kinds = ("clean", *case.kinds)
+        roles = {"clean": "clean", "noise": "random", "several steps": _bare(case)}
+        known = {role: wrong[kinds.index(kind)] for role, kind in roles.items()}
+    return doubt(opponent.attack, glimpsed, known)
+
+
+def _comparable(case: Case) -> bool:
+    """Tell whether noise and attack want the same, of the same network."""
+    attack = case.opponent.attack
+    aims = attack.target == "any" and attack.method != "none"
+    return aims and case.opponent.knowledge == "grey-box"
+
+
+def _bare(case: Case) -> str:
+    return "undefended" if "undefended" in case.kinds else "adversarial"
 
 
 def _doubts(case: Case, logits: np.ndarray, truth: np.ndarray, blind: np.ndarray) -> list[str]:
-    """Say where the attack may have been too weak for its result to mean anything."""
+    """Say where the attack may have been too weak, though images are too few for a verdict."""
     notes = []
-    target = case.opponent.attack.target
     if blind.any():
         notes.append(
             f"for {blind.sum():,} of {len(blind):,} images every gradient is exactly 0 and the "
             "attack could not move: masked gradients, not robustness"
         )
-    sure = is_saturated(torch.from_numpy(logits[0]), torch.from_numpy(truth)).sum().item()
-    if target == "any" and 2 * sure > len(truth) >= SEVERAL:
-        notes.append(
-            f"the network is so sure of {sure:,} of {len(truth):,} images that the cross-entropy "
-            "is exactly 0 and has no gradient: the attack climbs its logarithm, which leads the "
-            "same way"
-        )
     kinds = ("clean", *case.kinds)
     right = (logits.argmax(2) == truth).mean(axis=1)
-    bare = "undefended" if "undefended" in kinds else "adversarial"
-    attacked, noisy = right[kinds.index(bare)], right[kinds.index("random")]
-    aims = target == "any" and case.opponent.attack.method != "none"
-    if aims and case.opponent.knowledge == "grey-box" and noisy < attacked:
+    attacked, noisy = right[kinds.index(_bare(case))], right[kinds.index("random")]
+    if _comparable(case) and noisy < attacked:
         notes.append(
             f"random noise of the same size does more harm than the attack (accuracy {noisy:.1%} "
             f"against {attacked:.1%}): a sign of masked gradients or of too few steps"

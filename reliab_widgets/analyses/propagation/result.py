@@ -74,12 +74,13 @@ class Propagation(Result):
         queries, have one step; an image that needs no more steps keeps its last row.
     pictures : numpy.ndarray
         ``(1 + kinds, C, H, W)`` float32 in [0, 1]: the first examined image, clean one first.
+    doubt : str
+        What speaks for a network that hides from the attack, in a sentence; or nothing.
     notes : tuple of str
-        What the reader must know: signs of gradient masking, approximated gradients, layers that
-        cannot be seen.
+        What the reader must know: the doubt, approximated gradients, layers that cannot be seen.
     """
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     facts: ClassVar[tuple[str, ...]] = (
         "n > 0 and K > 1 and T > 0 and pictures.size > 0",
@@ -112,6 +113,7 @@ class Propagation(Result):
     logits: Annotated[np.ndarray, Array("R+1 n K")]
     trajectory: Annotated[np.ndarray, Array("T n K")]
     pictures: Annotated[np.ndarray, Array("R+1 C H W", least=0, most=1)]
+    doubt: str
     notes: tuple[str, ...]
 
     @property
@@ -331,7 +333,7 @@ class Propagation(Result):
         )
         if "undefended" in self.kinds:
             words += f" ({percent(self.accuracy('undefended'))} without the denoiser)"
-        return f"{words}."
+        return f"{words}." + f" Verdict: {self.doubt}." * bool(self.doubt)
 
     def reading(self, **views: Any) -> str:
         """Say how far the attack moves the logits, what became of the prediction, and of others."""

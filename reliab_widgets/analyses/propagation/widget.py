@@ -23,7 +23,7 @@ from ...ui.panels.epsilon import StepSizes, written
 from ...ui.panels.layers import LayerMark
 from ...ui.picker import Picker
 from ...ui.special import Sent
-from ...ui.words import Chip
+from ...ui.words import HIDES, Chip
 from .compute import propagation
 from .panels import ChannelMaps, Far, StepByStep, Sweep
 from .result import Propagation
@@ -231,6 +231,8 @@ it.</li></ul>"""
             wanted = self.controls["steps"].value
             shows = Chip(f"≈ preview: {result.attacked()} of {wanted}", "warning")
         chips = [self.subject.name, image, became, shows]
+        if result.doubt:
+            chips.insert(3, Chip(HIDES, "warning"))
         return [*chips, f"{result.n} images from {first} on"] if result.n > 1 else chips
 
     def sentence(self, result: Any) -> str:

@@ -249,6 +249,7 @@ def _result(subject: Subject, split: _Split, case: Case, so_far: Measured) -> Pr
         drift=np.array([one.drift for one in main]),
         drift_untrained=control,
         robust=np.array([one.robust for one in main]),
+        doubts=tuple(one.doubt for one in main),
         notes=(
             *_notes(found, levels, removed[0], case.scope, case.criterion),
             *["no control by an untrained network: its answers do not depend on the image"]

@@ -79,11 +79,14 @@ class Pruning(Result):
         ``(E,)`` the same of a network of other, random weights.
     robust : numpy.ndarray
         ``(L, A)`` accuracy under each of ``ATTACKS``, or ``(L, 0)``.
+    doubts : tuple of str
+        For each level what speaks for a network that hides from these attacks, in a sentence; or
+        nothing.
     notes : tuple of str
         What could not be removed, and why.
     """
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     facts: ClassVar[tuple[str, ...]] = (
         "G == len(set(group))",
@@ -126,6 +129,7 @@ class Pruning(Result):
     drift: Annotated[np.ndarray, Array("L E", least=-1, most=1, nan=True)]
     drift_untrained: Annotated[np.ndarray, Array("E", least=-1, most=1, nan=True)]
     robust: Annotated[np.ndarray, Array("L A", least=0, most=1)]
+    doubts: Annotated[tuple[str, ...], Array("L")]
     notes: tuple[str, ...]
 
     @property
@@ -435,6 +439,11 @@ class Pruning(Result):
         """Place of the highest level that costs at most ten points, or of the lowest above 0."""
         fine = np.flatnonzero(self.accuracy[0] >= self.accuracy[0, 0] - 0.1)
         return max(int(fine[-1]), min(1, len(self.levels) - 1))
+
+    @property
+    def doubt(self) -> str:
+        """What speaks for a network that hides from attacks: of the first level that does."""
+        return next((sentences.doubted(self, k) for k, it in enumerate(self.doubts) if it), "")
 
     def __str__(self) -> str:
         return sentences.summary(self)

@@ -33,7 +33,15 @@ def summary(result: Pruning) -> str:
         f"{_points(change * 100)}; {percent(result.flipped[0, place].mean())} of {result.n:,} "
         f"predictions change; as many removed at random leave {percent(drawn.min())} to "
         f"{percent(drawn.max())} ({len(drawn)} draws)."
+        + f" Verdict: {result.doubt}."
+        * bool(result.doubt)
     )
+
+
+def doubted(result: Pruning, place: int) -> str:
+    """Say what speaks for a network at a level that hides from attacks."""
+    which = f"without {percent(result.levels[place], 0)} of its {result.unit}"
+    return f"{which if place else 'the whole network'}: {result.doubts[place]}"
 
 
 def of_level(result: Pruning, level: float) -> str:

@@ -18,7 +18,7 @@ from ...ui.controls import Marked, Words, offer, place
 from ...ui.explorer import Explorer
 from ...ui.picker import Picker
 from ...ui.special import Sent
-from ...ui.words import Chip
+from ...ui.words import HIDES, Chip
 from .compute import LEVELS, pruning
 from .panels import Calibration, Changed, Explanation, Size
 from .result import Pruning
@@ -210,6 +210,7 @@ again to the pruned one, on other images than those reported.</li></ul>"""
             f"{result.n:,} test images",
             *self.subject.notes,
             shows,
+            *([Chip(HIDES, "warning")] if result.doubt else []),
         ]
         changed = 0 if place is None else int(result.flipped[0, place].sum())
         if changed:  # last: beside a long status there is no room for it
@@ -250,7 +251,8 @@ again to the pruned one, on other images than those reported.</li></ul>"""
 
     def sentence(self, result: Any) -> str:
         """Return the finding, and what must be known of the sweep."""
-        return " ".join((super().sentence(result), *(f"Note: {it}." for it in result.notes)))
+        notes = (*result.notes, *filter(None, [result.doubt]))
+        return " ".join((super().sentence(result), *(f"Note: {it}." for it in notes)))
 
     def sends(self, result: Any) -> list[Sent]:
         """Return the pruned network, and the images whose prediction it changes."""

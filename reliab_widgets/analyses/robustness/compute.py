@@ -16,6 +16,7 @@ from ...core.batching import threads
 from ...core.capabilities import Allowed
 from ...core.engine import Progress, Tick, stream, ticking
 from ...core.knobs import Auto, Choice, Flag, Seed, Whole
+from ...core.randomness import drawing
 from ...core.selection import choose, naming, spans
 from ...core.subject import Subject
 from ...core.wording import problem
@@ -23,6 +24,7 @@ from ...ops.attacks import rows as r
 from ...ops.attacks.adversary import Adversary, Seen, adversary
 from ...ops.attacks.attack import Attack
 from ...ops.attacks.balls import norm as length
+from ...ops.attacks.doubts import ANOTHER, glimpse
 from ...ops.attacks.knobs import MOST_STEPS, DenoiserKnob, ImagesKnob, Knowledge, Restarts, Steps
 from ...ops.attacks.noise import directions, signs
 from ...ops.attacks.verdict import Verdict, verdict
@@ -33,8 +35,8 @@ from .result import BROKEN, RIGHT, UNTRIED, Robustness
 
 MANY = 64
 """Images, where nobody says how many."""
-NOTHING = (False, False)
-"""Of an image that is not attacked: neither broken nor without a gradient."""
+NOTHING = (False, False, False, False)
+"""Of an image that is not attacked: neither broken nor misleading, see `attacked`."""
 QUERIES = Whole(1, MOST_STEPS, "each is a pass of the network", stops=(100, 300, 1000, 5000))
 
 
@@ -138,7 +140,7 @@ def robustness(
     Notes
     -----
     An attack goes on only with those images that it has not broken with a smaller change. Carlini
-    et al. 2019, arXiv 1902.06705.
+    et al. 2019, arXiv 1902.06705. A network that draws is asked in a draw that no attack has made.
 
     Examples
     --------
@@ -178,7 +180,7 @@ def robustness(
         wrong = noise[0]
         outcome = np.full((len(chosen), len(sizes), len(index)), UNTRIED, np.int8)
         outcome[:, 0] = wrong
-        blind = np.zeros((len(chosen), len(index)), bool)
+        seen = np.zeros((len(chosen), len(index), 3), bool)
 
         extra: dict[str, np.ndarray] = {}
 
@@ -191,7 +193,7 @@ def robustness(
                 epsilons=sizes,
                 outcome=outcome.copy(),
                 noise=noise | wrong,
-                verdict=_judged(chosen, outcome, noise | wrong, blind, extra),
+                verdict=_judged(chosen, outcome, noise | wrong, seen, extra),
                 certificate=proof,
                 notes=(*notes, *opponents[0].notes),
             )
@@ -200,8 +202,8 @@ def robustness(
             partial(told())
 
         for place, (row, how) in enumerate(zip(chosen, opponents, strict=True)):
-            for size, broken, dark in _growing(work, row, how, sizes, ~wrong, norm):
-                outcome[place, size], blind[place] = broken | wrong, dark
+            for size, broken, saw in _growing(work, row, how, sizes, ~wrong, norm):
+                outcome[place, size], seen[place] = broken | wrong, saw
                 if partial is not None:
                     partial(told())
         if again:
@@ -242,39 +244,43 @@ def _check_proof(sigma: float, draws: int, norm: str) -> None:
 def _growing(
     work: _Work, row: r.Row, opponent: Adversary, sizes: np.ndarray, right: np.ndarray, norm: str
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Yield for each size which images are broken by then, and which had no gradient at all."""
+    """Yield for each size which images are broken by then, and what misled the attack, (n, 3)."""
     broken, dark = np.zeros(len(right), bool), right.copy()
+    drowned, undone = np.zeros((2, len(right)), bool)
     if row.norm != norm:  # it looks for the smallest change by itself
         far = work(measured, Control(opponent, norm), 0.0, right, np.inf)
         for size in range(1, len(sizes)):
-            yield size, right & (far <= sizes[size]), np.zeros(len(right), bool)
+            yield size, right & (far <= sizes[size]), np.zeros((len(right), 3), bool)
         return
     for size in range(1, len(sizes)):
         left = right & ~broken
         found = work(attacked, opponent, sizes[size], left, NOTHING)
         broken |= found[:, 0]
         dark &= found[:, 1] | ~left
-        yield size, broken, dark
+        drowned |= found[:, 2]
+        undone |= found[:, 3] & ~broken
+        yield size, broken, np.stack([dark, drowned, undone], axis=1)
 
 
 def _judged(
     chosen: Sequence[r.Row],
     outcome: np.ndarray,
     noise: np.ndarray,
-    blind: np.ndarray,
+    seen: np.ndarray,
     extra: dict[str, np.ndarray],
 ) -> Verdict:
     """Judge by the attacks that were tried at all sizes."""
     known = {"clean": noise[0], "noise": noise[1:]}
     dark = []
-    for row, mine, none in zip(chosen, outcome, blind, strict=True):
+    for row, mine, saw in zip(chosen, outcome, seen, strict=True):
         if row.role and (mine != UNTRIED).all():
             known[row.role] = known.get(row.role, False) | (mine[1:] == BROKEN)
-            dark += [none] * (not row.is_black)
+            dark += [saw[:, 0]] * (not row.is_black)
     if "longer" in extra:  # only what had withstood everything was attacked again
         known["longer"] = known["random start"] | extra["longer"][1:]
         known["epsilon 1"] = extra["epsilon 1"]
-    return verdict(known, np.logical_and.reduce(dark) if dark else None)
+    _, drowned, undone = np.moveaxis(np.logical_or.reduce(seen), 1, 0)
+    return verdict(known, np.logical_and.reduce(dark) if dark else None, drowned, undone)
 
 
 # --- one work item ----------------------------------------------------------------------------
@@ -296,11 +302,15 @@ class Control:
 
 
 def attacked(opponent: Adversary, item: Item) -> np.ndarray:
-    """Tell which images are broken by a size, and which had no gradient, (n, 2) bool."""
+    """Tell what became of images, (n, 4) bool.
+
+    Columns: broken by a size, without a gradient, drowned and undone as `glimpse` has them.
+    """
     size = torch.full((len(item.positions),), item.size, dtype=torch.float64)
     with threads(opponent.threads):
         found = opponent(item.positions, size)
-        return np.stack([_wrong(opponent, item, found.images), found.blind.cpu().numpy()], axis=1)
+        _, *saw = glimpse(opponent, item.positions, found)
+        return np.stack([_wrong(opponent, item, found.images), *saw], axis=1)
 
 
 def measured(control: Control, item: Item) -> np.ndarray:
@@ -328,7 +338,7 @@ def noisy(control: Control, item: Item) -> np.ndarray:
 
 def _wrong(opponent: Adversary, item: Item, images: Tensor) -> np.ndarray:
     """Tell what the network, behind the denoiser, answers wrongly."""
-    with torch.no_grad():
+    with torch.no_grad(), drawing(ANOTHER):
         answers = Seen(opponent.subject.network, opponent.denoiser)(images).argmax(1)
     wrong: np.ndarray = (answers != opponent.labels(item.positions)).cpu().numpy()
     return wrong

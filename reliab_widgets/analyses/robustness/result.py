@@ -82,6 +82,11 @@ class Robustness(Result):
     notes: tuple[str, ...]
 
     @property
+    def doubt(self) -> str:
+        """What speaks for a network that hides, or nothing: `rw.grid` has it in a column."""
+        return str(self.verdict) if self.verdict.hidden else ""
+
+    @property
     def examined(self) -> str:
         """Say which images it is about."""
         return counted(self.n)

@@ -21,6 +21,7 @@ from ...core.wording import grey_levels
 from ..defences.denoiser import Denoise, Denoiser, safe
 from .attack import Attack, Attacked
 from .catalogue import METHODS
+from .doubts import doubt, glimpse
 from .knobs import (
     AttackMethod,
     DenoiserKnob,
@@ -85,6 +86,16 @@ class Adversary:
         """What the attack works on."""
         known = self.denoiser if self.knowledge == "white-box" else None
         return Seen(self.subject.network, known)
+
+    @property
+    def draws(self) -> bool:
+        """Whether what the attack works on answers otherwise in another draw."""
+        network = self.subject.network
+        known = self.denoiser if self.knowledge == "white-box" else None
+        parts = [network.model, *(it for it in (network.front, known) if it is not None)]
+        return network.draws or any(
+            getattr(it, "draws", False) for p in parts for it in p.modules()
+        )
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -198,7 +209,9 @@ def attack(
     Returns
     -------
     Subject
-        With the same network, labels and validation images, which are not attacked.
+        With the same network, labels and validation images, which are not attacked. Where the
+        attack saw signs of a network that hides from it, ``notes`` say so;
+        `reliab_widgets.robustness` looks closer.
 
     Raises
     ------
@@ -228,7 +241,7 @@ def attack(
     opponent = adversary(subject, how, denoiser, knowledge)
     items = spans(subject, np.arange(len(subject)) if images is None else np.array(images))
     with naming(image=(subject, range(len(subject)))):
-        parts = sweep(_attacked, opponent, items, executor=executor, progress=progress)
+        pixels, glimpsed = overcome(opponent, items, executor, progress)
     name = f"{subject.name}, {how.name}"
     if how.norm:
         name += f" {grey_levels(epsilon, how.norm)}"
@@ -249,7 +262,9 @@ def attack(
         images=images,
     )
     where = slice(None) if images is None else images
-    return subject.changed(torch.from_numpy(np.concatenate(parts)), name, code, where)
+    changed = subject.changed(torch.from_numpy(pixels), name, code, where)
+    told = doubt(how, glimpsed)
+    return changed.replaced(notes=(*changed.notes, told)) if told else changed
 
 
 def _code(subject: Subject, **values: Any) -> str:
@@ -258,10 +273,28 @@ def _code(subject: Subject, **values: Any) -> str:
     return f"rw.attack({', '.join([subject.code, *arguments(subject, knobs, told)])})"
 
 
-def _attacked(opponent: Adversary, positions: tuple[int, ...]) -> np.ndarray:
+def overcome(
+    opponent: Adversary, items: Sequence[Any], executor: Any = None, progress: Progress = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Attack batches of images.
+
+    Returns
+    -------
+    images : numpy.ndarray
+        (n, C, H, W), behind the denoiser if there is one.
+    glimpsed : numpy.ndarray
+        (4, n) bool, see `doubts.glimpse`.
+    """
+    parts = sweep(_attacked, opponent, items, executor=executor, progress=progress)
+    images, glimpsed = zip(*parts, strict=True)
+    return np.concatenate(images), np.concatenate(glimpsed, axis=1)
+
+
+def _attacked(opponent: Adversary, positions: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     with threads(opponent.threads):
-        images = opponent(positions).images
+        found = opponent(positions)
+        images, glimpsed = found.images, glimpse(opponent, positions, found)
         if opponent.denoiser is not None:
             with torch.no_grad():
                 images = opponent.denoiser(images)
-    return images.cpu().numpy()
+    return images.cpu().numpy(), glimpsed

@@ -70,7 +70,12 @@ class Attacks(Several):
 
     def check(self, name: str, value: Any, about: Any) -> tuple[Any, ...]:
         """Return the attacks, without repetitions."""
-        return tuple(dict.fromkeys(super().check(name, value, about)))
+        found = tuple(dict.fromkeys(super().check(name, value, about)))
+        called = [it if isinstance(it, str) else named(it) for it in found]
+        if twice := [it for it in called if called.count(it) > 1]:
+            fix = "Give functions a .name of their own, or pass each in a call of its own"
+            raise ValueError(problem(f"two {name} are called alike", f"got {twice[0]!r}", fix))
+        return found
 
 
 @dataclass(frozen=True)

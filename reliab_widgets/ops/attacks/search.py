@@ -14,6 +14,7 @@ from ...core.batching import threads
 from ...core.engine import Progress, stream, ticking
 from ...core.fields import Array
 from ...core.knobs import Choice, Seed
+from ...core.randomness import drawing
 from ...core.result import Record
 from ...core.selection import choose, naming, spans
 from ...core.subject import Subject
@@ -21,6 +22,7 @@ from ...core.wording import grey_levels, problem
 from .adversary import Adversary, Seen, adversary
 from .attack import Attack
 from .catalogue import METHODS, those
+from .doubts import ANOTHER, doubt, glimpse
 from .knobs import (
     AttackMethod,
     CorrectOnly,
@@ -62,9 +64,12 @@ class SmallestEpsilon(Record):
         The largest epsilon tried.
     resolution : float
         By which factor an epsilon may be too large. None below ``limit / 256`` was tried.
+    doubt : str
+        What speaks for a network that hides from the attack, by the run at ``limit``, in a
+        sentence; or nothing.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     subject: str
     attack: str
@@ -78,6 +83,7 @@ class SmallestEpsilon(Record):
     epsilon: Annotated[np.ndarray, Array("n", least=0, inf=True)]
     limit: Annotated[float, Array("", least=0)]
     resolution: Annotated[float, Array("", least=1)]
+    doubt: str
 
     @property
     def median(self) -> float:
@@ -105,6 +111,8 @@ class SmallestEpsilon(Record):
             f"{self.subject}: the median of the smallest epsilon of {self.attack} is {middle} "
             f"(n = {n:,}{span}; {wrong:,} need none, {never:,} withstand {limit}; "
             f"up to {self.resolution - 1:.0%} too large)."
+            + f" Verdict: {self.doubt}."
+            * bool(self.doubt)
         )
 
     def __repr__(self) -> str:
@@ -163,7 +171,8 @@ def smallest_epsilon(
     Notes
     -----
     Bisection takes for granted that whoever succeeds at one epsilon succeeds at all larger ones,
-    which is mostly but not always so (FGSM overshoots). What is reported was seen to succeed.
+    which is mostly but not always so (FGSM overshoots). What is reported was seen to succeed, of a
+    network that draws in a draw that no attack has made.
 
     Examples
     --------
@@ -184,6 +193,7 @@ def smallest_epsilon(
     wanted = MANY if images is None else images
     index = choose(subject, wanted, correct_only=correct_only, target=target, seed=seed)
     low, high = np.full(len(index), limit / SPAN), np.full(len(index), np.inf)
+    first: list[np.ndarray] = []
     rounds = 1 + HALVINGS
     with ticking(progress) as tick, naming(image=(subject[index], index)):
         for turn in range(rounds):
@@ -194,12 +204,15 @@ def smallest_epsilon(
             cuts = [list(span) for span in spans(subject, places)]
             items = [(tuple(index[cut].tolist()), middle[cut]) for cut in cuts]
             with closing(stream(_tried, opponent, items, executor=executor)) as tried:  # type: ignore[type-var]
-                for cut, (needless, success) in zip(cuts, tried, strict=True):
+                for cut, (needless, success, glimpsed) in zip(cuts, tried, strict=True):
+                    first += [glimpsed] * (not turn)
                     high[cut] = np.where(needless, 0, np.where(success, middle[cut], high[cut]))
                     low[cut] = np.where(success, low[cut], middle[cut])
                     before += len(cut)
                     tick(before, rounds * len(index))
         tick(rounds * len(index), rounds * len(index))
+    free = how.norm == "Linf" and limit == 1 and target == "any"
+    known = {"epsilon 1": np.isfinite(high)} if free else {}
     return SmallestEpsilon(
         subject=subject.name,
         attack=how.name,
@@ -209,20 +222,22 @@ def smallest_epsilon(
         epsilon=high,
         limit=limit,
         resolution=SPAN ** (1 / 2**HALVINGS),
+        doubt=doubt(how, np.concatenate(first, axis=1), known),
     )
 
 
 def _tried(
     opponent: Adversary, item: tuple[tuple[int, ...], np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Tell which images needed no attack, and which attacks of these sizes succeeded."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Tell which images needed no attack, which attacks of these sizes succeeded, what they saw."""
     positions, epsilon = item
     images, labels = opponent.images(positions), opponent.labels(positions)
     network = Seen(opponent.subject.network, opponent.denoiser)
     with threads(opponent.threads):
         target = opponent.attack.targets(opponent.seen, images)
-        attacked = opponent(positions, torch.from_numpy(epsilon)).images
-        with torch.no_grad():
-            logits = network(images), network(attacked)
+        found = opponent(positions, torch.from_numpy(epsilon))
+        with torch.no_grad(), drawing(ANOTHER):
+            logits = network(images), network(found.images)
+        glimpsed = glimpse(opponent, positions, found)
     needless, success = (succeeded(it, labels, target).cpu().numpy() for it in logits)
-    return needless, success
+    return needless, success, glimpsed

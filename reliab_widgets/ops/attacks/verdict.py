@@ -37,6 +37,12 @@ ROLES = {
 
 TESTS = {
     "gradients are zero": "the gradient of {number} of {n} images is exactly zero",
+    "the cross-entropy drowns": (
+        "the cross-entropy of {number} of {n} images is exactly 0, and so is its slope"
+    ),
+    "another draw undoes the attack": (
+        "the network draws, and another draw undoes the attack on {number} of {n} images"
+    ),
     "one step is better than several": (
         "one step does more than several to {number} of {n} images (less to {against})"
     ),
@@ -60,6 +66,9 @@ TESTS = {
 }
 """All there are, with what each says where it fires."""
 
+RARE = ("the cross-entropy drowns", "another draw undoes the attack")
+"""Told only where they fire: of most networks there is no reason to ask."""
+
 LEVEL = 0.05
 """How often, at most, any of the tests fires by chance: each has its part of it."""
 AHEAD = 0.05
@@ -67,13 +76,15 @@ AHEAD = 0.05
 to withstand attacks the best loss is ahead by about three in a hundred, and that hides nothing."""
 LEAST = 0.02
 """On how large a share there must be what should not be there at all, however sure it is."""
+MOST = 0.5
+"""Share of the images from which on what befalls some images of any sure network is no accident."""
 SLACK = 0.01
 """Share of the images that a good attack may miss: so near to the best it is asked to come."""
 FEWEST = 8
 """Images: of fewer, not even all of one mind would be beyond chance (2 ** -8 < LEVEL / 8)."""
 
 _REPEATED = ("several steps", "random start")
-_ONCE = ("clean", "epsilon 1")  # of no epsilon, or of their own
+_ONCE = ("clean", "epsilon 1", "drowned", "undone")  # of no epsilon, or of their own
 
 
 class Finding(NamedTuple):
@@ -173,7 +184,9 @@ class Verdict(Record):
         return str(self)
 
 
-def verdict(broken: Mapping[str, Any], blind: Any = None) -> Verdict:
+def verdict(
+    broken: Mapping[str, Any], blind: Any = None, drowned: Any = None, undone: Any = None
+) -> Verdict:
     """Tell by which attack broke which image whether a network hides from attacks.
 
     Parameters
@@ -184,6 +197,10 @@ def verdict(broken: Mapping[str, Any], blind: Any = None) -> Verdict:
         ``a | b``. With ``"clean"``, tests are about the images that are right before.
     blind : array of bool, optional
         (n,) or (E, n): where an attack found every gradient exactly zero.
+    drowned : array of bool, optional
+        (n,): where the cross-entropy is exactly 0, so that nothing can climb it.
+    undone : array of bool, optional
+        (n,): of a network that draws, where an attack succeeded in its own draw and in no other.
 
     Returns
     -------
@@ -203,7 +220,8 @@ def verdict(broken: Mapping[str, Any], blind: Any = None) -> Verdict:
     epsilon) on more images than it is worse, by `AHEAD` of all images, and beyond chance by the
     exact sign test: for one epsilon, McNemar's test. Where something should not be there at all, it
     must be there on at least `LEAST` of the images, and on more than `SLACK` of them beyond chance
-    by the exact binomial test. All tests together fire by chance with `LEVEL` at most.
+    by the exact binomial test; the cross-entropy drowns if it does for `MOST`. All tests together
+    fire by chance with `LEVEL` at most.
 
     Examples
     --------
@@ -213,7 +231,8 @@ def verdict(broken: Mapping[str, Any], blind: Any = None) -> Verdict:
     >>> print(verdict({"several steps": several, "black box": np.arange(64) < 42}))
     hidden: the black box breaks 12 of 64 images that no gradient attack breaks
     """
-    rows = _checked(broken, blind)
+    seen = {"blind": blind, "drowned": drowned, "undone": undone}
+    rows = _checked(broken, {name: it for name, it in seen.items() if it is not None})
     clean = rows.pop("clean", None)
     if clean is not None:
         rows = {role: those[:, ~clean[0]] for role, those in rows.items()}
@@ -221,11 +240,13 @@ def verdict(broken: Mapping[str, Any], blind: Any = None) -> Verdict:
     found = _found(rows, answered=clean is not None) if n >= FEWEST else {}
     made = {name: it for name, it in found.items() if it is not None}
     level = LEVEL / max(1, len(made))
+    fired = {name: it.enough and it.chance <= level for name, it in made.items()}
+    made = {name: it for name, it in made.items() if fired[name] or name not in RARE}
     return Verdict(
         n=n,
         names=tuple(made),
-        missing=tuple(name for name in TESTS if name not in made),
-        fired=np.array([it.enough and it.chance <= level for it in made.values()], dtype=bool),
+        missing=tuple(name for name in TESTS if name not in (*made, *RARE)),
+        fired=np.array([fired[name] for name in made], dtype=bool),
         number=np.array([it.number for it in made.values()], dtype=int),
         against=np.array([it.against for it in made.values()], dtype=int),
         chance=np.array([it.chance for it in made.values()], dtype=float),
@@ -265,8 +286,11 @@ def _found(rows: Mapping[str, np.ndarray], answered: bool) -> dict[str, _Counts 
         only_noise = there._replace(against=against, enough=there.enough and bool(as_good))
     if "epsilon 1" in rows:
         survivors = _there(~rows["epsilon 1"])
+    drowned = _there(rows["drowned"], MOST) if "drowned" in rows else None
     return {
         "gradients are zero": _there(rows["blind"]) if "blind" in rows else None,
+        "the cross-entropy drowns": drowned,
+        "another draw undoes the attack": _there(rows["undone"]) if "undone" in rows else None,
         "one step is better than several": _better(rows.get("one step"), strongest),
         "a random start is needed": _better(rows.get("random start"), rows.get("several steps")),
         "the margin is better than the cross-entropy": _better(rows.get("margin loss"), strongest),
@@ -287,34 +311,34 @@ def _better(one: np.ndarray | None, other: np.ndarray | None) -> _Counts | None:
     return _Counts(more, less, enough, at_least(more, more + less, 0.5))
 
 
-def _there(those: np.ndarray) -> _Counts:
+def _there(those: np.ndarray, least: float = LEAST) -> _Counts:
     """Count what should not be there on more than a slack of the images."""
     number, n = int(those.any(axis=0).sum()), those.shape[1]
-    return _Counts(number, int(SLACK * n), number >= LEAST * n, at_least(number, n, SLACK))
+    return _Counts(number, int(SLACK * n), number >= least * n, at_least(number, n, SLACK))
 
 
-def _checked(broken: Mapping[str, Any], blind: Any) -> dict[str, np.ndarray]:
+def _checked(broken: Mapping[str, Any], seen: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Return (E, n) arrays by role, never falling along E; E is 1 of what knows no epsilon."""
     for role in broken:
         if role not in ROLES:
             fix = f"{nearest(role, ROLES)}Name who attacked as {', '.join(map(repr, ROLES))}"
             raise ValueError(problem("nobody is known by this name", f"got {role!r}", fix))
     rows: dict[str, np.ndarray] = {}
-    given = {**broken, **({} if blind is None else {"blind": blind})}
+    given = {**broken, **seen}
     for role, value in given.items():
         array = np.asarray(value)
         if array.dtype != bool or array.ndim not in (1, 2 - (role in _ONCE)):
-            seen = f"{role} is {array.dtype} of shape {array.shape}"
+            what = f"{role} is {array.dtype} of shape {array.shape}"
             fix = "Pass arrays of True and False, (n,)" + " or (E, n)" * (role not in _ONCE)
-            raise TypeError(problem("what was broken is not told by truth values", seen, fix))
+            raise TypeError(problem("what was broken is not told by truth values", what, fix))
         row = np.atleast_2d(array)
         rows[role] = np.logical_or.accumulate(row, axis=0)
         if role == "blind":  # there was a slope at some epsilon, then it can be found
             rows[role] = np.logical_and.reduce(row, axis=0)[None]
-    images = {those.shape[1] for those in rows.values()}
+    counts = {those.shape[1] for those in rows.values()}
     epsilons = {len(those) for role, those in rows.items() if role not in (*_ONCE, "blind")}
-    if len(images) > 1 or len(epsilons) > 1:
-        seen = ", ".join(f"{role} {np.shape(value)}" for role, value in given.items())
+    if len(counts) > 1 or len(epsilons) > 1:
+        what = ", ".join(f"{role} {np.shape(value)}" for role, value in given.items())
         fix = "Pass the same images, at the same epsilons, for each"
-        raise ValueError(problem("the arrays are not about the same", seen, fix))
+        raise ValueError(problem("the arrays are not about the same", what, fix))
     return rows

@@ -12,8 +12,9 @@ from ..networks.files import in_the_box, tensors
 if TYPE_CHECKING:
     from torch import nn
 
-_FILTERS = ("median", "gaussian", "jpeg", "bits", "tv")
-_TRAINED = ("pixel", "guided")
+_FILTERS = ("median", "gaussian", "jpeg", "bits", "tv", "resize")
+TRAINED = ("pixel", "guided")
+"""Those that were trained: they take colour images with sides divisible by 4."""
 
 
 def denoisers() -> tuple[str, ...]:
@@ -22,9 +23,9 @@ def denoisers() -> tuple[str, ...]:
     Examples
     --------
     >>> denoisers()
-    (...'median', 'gaussian', 'jpeg', 'bits', 'tv')
+    (...'median', 'gaussian', 'jpeg', 'bits', 'tv', 'resize')
     """
-    return (*in_the_box(_TRAINED), *_FILTERS)
+    return (*in_the_box(TRAINED), *_FILTERS)
 
 
 @checked

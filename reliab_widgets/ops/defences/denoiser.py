@@ -57,6 +57,8 @@ class Denoiser(nn.Module):
         Its name.
     differentiable : bool
         Whether a gradient that is not zero everywhere comes through.
+    draws : bool
+        Whether it may draw by chance: then every pass is seeded alike.
 
     Examples
     --------
@@ -78,7 +80,8 @@ class Denoiser(nn.Module):
         with own_generators() as draws, torch.inference_mode(False):
             with torch.no_grad():
                 self._check(image, denoise(image.clone()))
-            self._random = draws.drawn or not isinstance(denoise, nn.Module)
+            own = not isinstance(denoise, nn.Module) or getattr(denoise, "draws", False)
+            self.draws = draws.drawn or own
             self.differentiable = self._differentiated(image)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -102,7 +105,7 @@ class Denoiser(nn.Module):
         return f"{self.name!r}, {code.co_code.hex()}, {code.co_consts}, {code.co_names}, {held}"
 
     def _run(self, images: Tensor) -> Tensor:
-        if self._random:
+        if self.draws:
             with own_generators(draw()):
                 denoised = self.denoise(images)
         else:

@@ -30,6 +30,7 @@ PLACES = 4096  # layers that a seed has numbers for
 class _Drawn(nn.Module):
     """A layer whose weight and bias are drawn in every pass, alike for the same seed."""
 
+    draws = True
     seed: int
     place: int
 

@@ -19,8 +19,11 @@ from torch import Tensor, nn
 
 from ...core.batching import threads
 from ...core.engine import Progress, Tick, stream, ticking
+from ...core.selection import spans
 from ...core.subject import Subject
-from ..attacks import adversary
+from ..attacks.adversary import adversary, overcome
+from ..attacks.attack import Attack
+from ..attacks.doubts import doubt
 from ..attribution.baselines import baseline
 from ..attribution.explainer import Explainer
 from ..attribution.methods import Method
@@ -108,6 +111,7 @@ class Point(NamedTuple):
     gap: float
     drift: np.ndarray
     robust: np.ndarray
+    doubt: str
     maps: np.ndarray
     tuned: Subject | None
 
@@ -308,6 +312,7 @@ def _look(
             gap = (masked_logits - subject.predict(first).cpu()).abs().max().item()
     main = removed is None or masked is not None
     maps = _maps(case, subject, logits) if main else np.empty(0)
+    robust, doubted = _robust(case, subject) if main else (np.empty(0), "")
     return Point(
         logits=logits,
         calibration_logits=calibration_logits,
@@ -321,7 +326,8 @@ def _look(
         seconds_cut=seconds,
         gap=gap,
         drift=_drift(case, maps) if main else np.empty(0),
-        robust=_robust(case, subject) if main else np.empty(0),
+        robust=robust,
+        doubt=doubted,
         maps=maps,
         tuned=case.subject.on(current.network) if case.finetune and main else None,
     )
@@ -447,20 +453,28 @@ def _drift(case: Case, maps: np.ndarray) -> np.ndarray:
     return np.array([spearman(np.stack(pair))[0, 1] for pair in zip(case.maps, maps, strict=True)])
 
 
-def _robust(case: Case, subject: Subject) -> np.ndarray:
-    """Return the accuracy of the first images under each attack, (A,)."""
+def _robust(case: Case, subject: Subject) -> tuple[np.ndarray, str]:
+    """Return the accuracy of the first images under each attack, (A,), and what is doubtful."""
     if not case.attacked:
-        return np.empty(0)
+        return np.empty(0), ""
     some = subject[: case.attacked]
-    return np.array(
-        [
-            (attacked.logits.argmax(1) == some.labels).double().mean().item()
-            for attacked in (
-                adversary.attack(some, attack=method, epsilon=epsilon / 255, seed=case.seed)
-                for method, epsilon in case.attacks
-            )
-        ]
-    )
+    batches, truth = spans(some, np.arange(len(some))), some.labels.numpy()
+    wrong, glimpsed = [], []
+    for method, epsilon in case.attacks:
+        how = Attack(method, epsilon / 255, seed=case.seed)
+        images, seen = overcome(adversary(some, how, "none", "grey-box"), batches)
+        answers = some.predict(torch.from_numpy(images)).argmax(1).cpu().numpy()
+        wrong.append(answers != truth)
+        glimpsed.append(seen)
+    roles = {"fgsm": "one step", "bim": "several steps"}
+    known = {
+        role: np.stack(
+            [it for it, (name, _) in zip(wrong, case.attacks, strict=True) if name == method]
+        )
+        for method, role in roles.items()
+    }
+    told = doubt(how, np.logical_and.reduce(glimpsed), known)
+    return 1 - np.mean(wrong, axis=1), told
 
 
 def explanation(subject: Subject, index: int, target: int) -> np.ndarray:
