@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.wording import differing
+from .special import UNCHANGED
 from .words import Chip
 
 
@@ -50,6 +51,19 @@ class Shown:
     def settings(self) -> dict[str, Any]:
         """Every setting with which it was computed and drawn."""
         return self.state | self.less
+
+
+def of_images(sentence: str, pictured: str) -> str:
+    """Return a finding that says of which variant of the images it is: a saved one has no chips.
+
+    Examples
+    --------
+    >>> of_images("It is right on 3 % of them.", "noise 3")
+    'It is right on 3 % of them. Images: noise 3.'
+    """
+    if pictured == UNCHANGED or pictured in sentence:
+        return sentence
+    return f"{sentence} Images: {pictured}."
 
 
 def compared(

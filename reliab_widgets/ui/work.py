@@ -18,8 +18,7 @@ from ..core.validation import other_classes
 from ..core.wording import problem
 from . import export, worker
 from .settings import said
-from .shown import Shown, compared, told
-from .special import UNCHANGED
+from .shown import Shown, compared, of_images, told
 from .static import StaticCopy
 
 if TYPE_CHECKING:
@@ -187,8 +186,7 @@ class Work:
         ghost = None if self.shown.is_preview else self.ghost
         if isinstance(result, Result) and ghost is not None:
             sentence = compared(sentence, result, ghost, control, views, is_pin)
-        if explorer.pictured != UNCHANGED and explorer.pictured not in sentence:
-            sentence += f" Images: {explorer.pictured}."  # what is saved has no chips
+        sentence = of_images(sentence, explorer.pictured)
         self.said = sentence if isinstance(result, Result) else ""
         self.shown.state |= views
         if drawn:

@@ -73,12 +73,11 @@ class Workbench(W.VBox):
         self.bench = Bench(subject, models or {})
         self._copy = StaticCopy(self.guard)
         writes = {"Card": self.card, "Save": self.save}
-        go_back = partial(files.choose, self)
+        back = partial(files.choose, self)
         self.story = Story(lambda: self._page.tell(self.story))
         self._is_new, self._closed = True, False
         self.tabs = Tabs(self.bench, self.guard, self._opened, self._heard)
-        acts = (self.go_on_with, go_back, self.tabs.running)
-        self._page = Page(self._copy.hiding, *acts, writes)
+        self._page = Page(self._copy.hiding, self.go_on_with, back, self.tabs.running, writes)
         self.chips = Chips(self.bench, self.guard)
         photos = Photos(subject.classes, self.guard, self.photograph)
         self.strip = Strip(self.bench, self.guard, photos)
