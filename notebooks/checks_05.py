@@ -100,7 +100,7 @@ def broken(attacked, subject, epsilon):
         _right(subject, images),
         _right(subject, rw.noisy(subject, epsilon=epsilon).images),
     )
-    said = f"{left} of {len(subject)} are still right (after noise of that size {noise})"
+    said = f"{left} of {len(subject)} still right (after noise of that size {noise})"
     if left > LEFT * len(subject):
         return f"✗ Not broken: {said}. Which loss has a slope here?"
     return f"✓ Broken: {said}."

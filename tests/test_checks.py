@@ -683,7 +683,7 @@ def test_a_loss_that_misleads_is_told_why(loud: Any, given: Any, hint: str) -> N
 def test_a_network_is_broken_within_the_size_that_is_allowed(loud: Any) -> None:
     epsilon = 2 / 255
     attacked = rw.attack(loud, epsilon=epsilon, loss="margin")
-    assert checks_05.broken(attacked, loud, epsilon).startswith("✓ Broken: 0 of 8 are still right")
+    assert checks_05.broken(attacked, loud, epsilon).startswith("✓ Broken: 0 of 8 still right")
     for given, words in (
         (attacked, "2/255, and 1/255 is allowed"),
         (rw.attack(loud, epsilon=1 / 255, loss="cross-entropy"), "Which loss has a slope"),
