@@ -1,7 +1,7 @@
 """`python -m benchmarks.shipped`: compute the results that lessons load, those that are missing.
 
 A learner waits for none of them: they lie in `notebooks/results`, and each knows the lines that
-compute it, `result.source`. Delete a file to have it computed anew.
+compute it, `result.source`; of certificates `proved` does. Delete a file to have it computed anew.
 """
 
 from collections.abc import Callable
