@@ -5,6 +5,8 @@ PYTHON ?= python3
 PY = .venv/bin/python
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# Where it is set, every process compiles torch anew: 3 s of each kernel.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help lab test lint format types notebooks bench findings zoo keep data clean
 

@@ -13,7 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
+
+from reliab_widgets.ops.statistics.agreement import kendall
 
 HOLDS, FAILS, SMALL = "holds", "does not hold", "not at this size"
 Tables = Callable[[str], dict[str, pd.DataFrame]]
@@ -199,8 +202,55 @@ def _free(frames: dict[str, pd.DataFrame]) -> Found:
     )
 
 
+def _rankings(frames: dict[str, pd.DataFrame], column: str) -> np.ndarray:
+    """Give the numbers of a column: one row for each setting, one column for each network."""
+    return np.array([frame[column].to_numpy(float) for frame in frames.values()]).T
+
+
+def _between(rows: np.ndarray) -> list[float]:
+    """Give Kendall's tau of each pair of settings: whether they rank the networks alike."""
+    return list(kendall(rows)[np.triu_indices(len(rows), 1)])
+
+
+def _ranks_alike(frames: dict[str, pd.DataFrame]) -> Found:
+    divergence, attacked = (_rankings(frames, it) for it in ("divergence", "attacked"))
+    calibrated = _rankings(frames, "calibrated")
+    pairs = list(zip(-divergence, attacked, strict=True))
+    found = [float(kendall(np.array(pair))[0, 1]) for pair in pairs]
+    after = [
+        float(kendall(np.array(pair))[0, 1]) for pair in zip(-calibrated, attacked, strict=True)
+    ]
+    control = _between(attacked)
+    return Found(
+        f"Kendall's tau {_range(found)} with the ranking by accuracy under PGD; calibrated "
+        f"{_range(after)}",
+        f"{_range(control)} between rankings by that accuracy, other steps and images",
+        _count([tau >= min(control) for tau in found]),
+    )
+
+
+def _same_settings(frames: dict[str, pd.DataFrame]) -> Found:
+    found, control = (_between(_rankings(frames, column)) for column in ("divergence", "attacked"))
+    return Found(
+        f"Kendall's tau {_range(found)} between rankings under 3 numbers of steps x 2 draws",
+        f"{_range(control)} of the accuracy under PGD",
+        HOLDS if min(found) >= 0.8 and min(found) >= min(control) else FAILS,
+    )
+
+
+def _faster(frames: dict[str, pd.DataFrame]) -> Found:
+    mine, attack = (_rankings(frames, it).sum(1) for it in ("seconds", "seconds, attack"))
+    ratio = list(mine / attack)
+    return Found(
+        f"{_range(ratio, 1)} times the processor's seconds of PGD on the same images",
+        "1: PGD of as many steps, from one start",
+        _count([it < 1 for it in ratio]),
+    )
+
+
 _BRUNKE, _YOON = "Brunke et al. 2020", "Yoon et al. 2019"
-_JI, _MOLCHANOV = "Ji et al. 2019", "Molchanov et al. 2019"
+_JI, _MOLCHANOV, _YU = "Ji et al. 2019", "Molchanov et al. 2019", "Yu et al. 2019"
+_PSI = "rw.landscape(subject, epsilon=1 / 255, images=24).mean()"
 _BIM = 'rw.propagation(subject, attack="bim", images=128)'
 CLAIMS = (
     Claim(
@@ -292,6 +342,17 @@ CLAIMS = (
         "test",
         'rw.pruning(subject, levels=(0.4,), scope="flops", rounds=4, finetune=40, train=...)',
         _free,
+    ),
+    *(
+        Claim(_YU, sentence, "landscapes", "2 x 24", "test", _PSI, judge)
+        for sentence, judge in (
+            (
+                "The largest divergence ranks networks of all structures as attacks do.",
+                _ranks_alike,
+            ),
+            ("It does not depend on the settings of a test, as attacks do.", _same_settings),
+            ("It is faster than attacks.", _faster),
+        )
     ),
 )
 

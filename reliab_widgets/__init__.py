@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from . import widgets as widgets
     from . import zoo as zoo
     from .analyses import *  # noqa: F403
-    from .analyses.robustness.compute import robustness as robustness
     from .cards import card as card
     from .core import knobs as knobs
     from .core.engine import Cache as Cache
@@ -52,7 +51,6 @@ _HOMES = {
     "attack": "ops.attacks.adversary",
     "smallest_epsilon": "ops.attacks.search",
     "certify": "ops.certificates.smoothing",
-    "robustness": "analyses.robustness.compute",
     "oracle": "ops.pruning.oracle",
     "noisy": "ops.attacks.noise",
     "corrupted": "ops.corruptions.corrupted",

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .analyses.propagation.widget import PropagationWidget as PropagationWidget
     from .analyses.pruning.widget import PruningWidget as PruningWidget
     from .analyses.reliability.widget import ReliabilityWidget as ReliabilityWidget
+    from .analyses.robustness.widget import RobustnessWidget as RobustnessWidget
     from .analyses.saliency.widget import SaliencyWidget as SaliencyWidget
     from .ui.address import address as address
     from .ui.address import asked as asked

@@ -110,6 +110,7 @@ WITHOUT_TORCH = [
     "core.drawing",
     "core.style",
     "core.placing",
+    "ops.attacks.catalogue",
     "ops.attacks.verdict",
     "ops.calibration.bins",
     "ops.calibration.metrics",

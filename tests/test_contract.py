@@ -33,6 +33,17 @@ BUSY: dict[str, dict[str, Any]] = {
     "propagation": {"attack": "pgd", "steps": 3, "denoiser": "median", "knowledge": "white-box"},
     "pruning": {"levels": (0.2, 0.5), "images": 60, "explain": 2, "attacked": 4},
     "landscape": {"plane": "images", "points": 21, "steps": 2, "restarts": 2, "images": 12},
+    "robustness": {
+        "attacks": ("fgsm", "pgd", "simba"),
+        "norm": "L2",
+        "epsilons": (0.2, 0.8),
+        "steps": 3,
+        "queries": 10,
+        "sigma": 0.1,
+        "draws": 20,
+        "denoiser": "median",
+        "images": 20,
+    },
     "reliability": {
         "method": "binwise-augmented",
         "corruption": "noise 2",

@@ -73,7 +73,7 @@ def opened(name: str) -> Any:
         for word in ("saliency", "propagation", "reliability"):
             made.show(word).wait(120)
         return made
-    preset = {"images": 48, "calibration_images": 50} if name == "PruningWidget" else {}
+    preset = {"images": 16, "calibration_images": 20} if name == "PruningWidget" else {}
     widget = getattr(rw.widgets, name)(some, preset=preset)
     widget.wait(120)
     return widget

@@ -75,6 +75,15 @@ def test_levels_are_what_was_removed(result: Pruning) -> None:
     assert len({tuple(series[-1]) for series in result.removed[1:]}) > 1
 
 
+def test_levels_are_parts_of_what_the_layers_lose() -> None:
+    # In a residual network one unit may be a filter of several layers.
+    result = rw.pruning(rw.demo("resnet20")[:8], levels=(0.1,), images=4, calibration_images=8)
+    gone = result.left[:, 0] - result.left[:, 1]
+    can = [result.layers.index(name) for group in result.groups for name in group]
+    assert result.total == 784 == result.left[0, 0, can].sum()
+    assert (gone[:, can].sum(1) <= 78.4).all() and (gone[:, can].sum(1) > 78.4 - 7).all()
+
+
 def test_masked_and_smaller_networks_are_one(result: Pruning) -> None:
     assert result.gap[0] == 0
     assert (result.gap < 1e-5).all()

@@ -139,14 +139,22 @@ def test_gradients_pass_through_what_was_dropped() -> None:
     assert torch.equal(native.detach(), 2.0 * kept)
 
 
-def test_torch_does_not_load_its_compiler_for_it() -> None:
-    code = (
-        "import sys, torch\n"
+@pytest.mark.parametrize(
+    "use",
+    [
         "from reliab_widgets.core.randomness import own_generators\n"
         "with own_generators():\n"
-        "    torch.rand(1)\n"
-        "sys.exit('torch._dynamo' in sys.modules)"
-    )
+        "    torch.rand(1)\n",
+        "from reliab_widgets.core.network import Network\n"
+        "from reliab_widgets.ops.pruning.counting import operations\n"
+        "image = torch.rand(1, 1, 2, 2)\n"
+        "model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 3))\n"
+        "assert operations(Network(model, image), image) == 12\n",
+    ],
+    ids=["draws", "counts"],
+)
+def test_torch_does_not_load_its_compiler_for_it(use: str) -> None:
+    code = f"import sys, torch\n{use}sys.exit('torch._dynamo' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 

@@ -1,6 +1,7 @@
 """Several attacks, several sizes: exact outcomes on a linear model, verdicts, pictures, files."""
 
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from reliab_widgets import Subject
 from reliab_widgets.analyses.robustness.compute import allowed, robustness
 from reliab_widgets.analyses.robustness.drawing import Curve
 from reliab_widgets.analyses.robustness.result import BROKEN, UNTRIED, Robustness
+from tests.test_certificates import halfspace
 
 SIZES = (0.02, 0.1, 0.3)
 
@@ -103,9 +105,11 @@ def test_what_hides_is_named() -> None:
 def test_it_grows_and_can_be_stopped() -> None:
     seen: list[Robustness] = []
     whole = measured(partial=seen.append)
-    assert len(seen) == 2 * len(SIZES)
-    assert (seen[0].outcome[1, 1:] == UNTRIED).all()
-    assert np.isnan(seen[0].accuracy("pgd")[1])
+    assert len(seen) == 1 + 2 * len(SIZES)
+    assert (seen[0].outcome[:, 1:] == UNTRIED).all()  # the control comes first
+    assert "come next" in seen[0].reading()
+    assert (seen[1].outcome[1, 1:] == UNTRIED).all()
+    assert np.isnan(seen[1].accuracy("pgd")[1])
     np.testing.assert_array_equal(seen[-1].outcome, whole.outcome)
 
     def stop(done: int, total: int) -> None:
@@ -127,6 +131,8 @@ def test_it_grows_and_can_be_stopped() -> None:
         ({"epsilons": (-0.1, 0.1)}, r"epsilons must be a number of at least 0: got -0\.1"),
         ({"epsilons": (0.1, 8)}, r"more than the range of a pixel: got 8"),
         ({"queries": 0}, "queries must be a whole number"),
+        ({"sigma": 0.1}, r"about the L2 length: got sigma=0\.1 with norm='Linf'.*norm=\"L2\""),
+        ({"sigma": 0.1, "norm": "L2", "draws": 9}, r"so few draws.*Pass draws= as at least 10"),
     ],
 )
 def test_what_cannot_be_is_refused(knobs: dict[str, object], said: str) -> None:
@@ -143,8 +149,92 @@ def test_without_gradients_black_boxes_are_left() -> None:
     assert "pgd" in allowed(subject).refused and "square" not in allowed(subject).refused
     with pytest.raises(ValueError, match="gradient"):
         robustness(subject, attacks=("pgd",), epsilons=SIZES)
-    result = robustness(subject, attacks=("square",), epsilons=SIZES, queries=20)
+    result = robustness(subject, epsilons=SIZES, queries=20)
+    assert result.attacks == ("square",)
     assert result.accuracy("square").tolist() == [1, 1, 0.5, 0]
+    assert "gradients are blocked (something in it cuts them off" in result.notes[0]
+    assert result.verdict.names == () and "no verdict" in str(result).lower()
+
+
+def test_recorded_answers_cannot_be_attacked() -> None:
+    with pytest.raises(ValueError, match="there are only logits"):
+        allowed(Subject.from_logits(5 * np.eye(3), [0, 1, 2]))
+
+
+# --- what is proved, beside it ----------------------------------------------------------------
+
+
+def proved(**knobs: object) -> Robustness:
+    """Three images, 1 and 0.1 from the boundary in L2, and on its wrong side."""
+    subject = halfspace([1.0, 0.55, 0.2])
+    how = {"attacks": ("fgsm",), "norm": "L2", "epsilons": (0.02, 0.3, 1.2), "images": [0, 1, 2]}
+    return robustness(subject, thorough=False, **{**how, "sigma": 0.1, "draws": 100, **knobs})
+
+
+def test_each_image_is_proved_broken_or_neither_by_hand() -> None:
+    result = proved()
+    by_hand = {
+        "proved": [[1, 1, 0], [1, 1, 0], [0, 0, 0], [0, 0, 0]],
+        "unknown": [[0, 0, 0], [0, 0, 0], [1, 0, 0], [0, 0, 0]],
+        "broken": [[0, 0, 0], [0, 0, 0], [0, 1, 0], [1, 1, 0]],
+        "wrong": [[0, 0, 1]] * 4,
+    }
+    for name, rows in by_hand.items():
+        assert [result.part(name, k).astype(int).tolist() for k in range(4)] == rows, name
+    # All of a hundred copies of the first lie on one side: p is 0.001^(1 / 100).
+    assert result.proved[0] == pytest.approx(0.1 * NormalDist().inv_cdf(10 ** (-3 / 100)))
+    assert 0.02 < result.proved[1] < 0.1
+    assert result.proved[2] == -1
+
+
+def test_the_sentence_says_which_network_is_proved() -> None:
+    result = proved()
+    words, name = result.reading(epsilon=0.3), result.subject
+    assert "0 % of the images are proved safe, 67 % are broken, and nothing is known of 33 %" in (
+        words
+    )
+    assert "No proof reaches beyond 0.15." in words
+    assert f"proved is of {name} smoothed by noise, broken of {name} itself." in words
+    assert "lost here" not in words
+
+
+class Hole(nn.Module):
+    """Class 0 everywhere, but for one grey value."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        mean = images.mean((1, 2, 3))
+        return torch.stack([0 * mean, torch.where((mean - 0.7).abs() < 1e-3, 1.0, -1.0)], 1)
+
+
+def test_what_is_proved_of_the_one_network_may_be_lost_in_the_other() -> None:
+    subject = greys(0.7, 0.3, labels=(0, 0), model=Hole())
+    result = robustness(subject, norm="L2", sigma=0.1, draws=50, queries=5)
+    assert result.part("proved", 0).tolist() == [True, True]
+    assert result.part("wrong", 0).tolist() == [True, False]
+    assert "1 image is proved there and lost here" in result.reading(epsilon=0.0)
+
+
+def test_beside_a_proof_sizes_are_those_it_may_reach() -> None:
+    result = proved(epsilons=None)
+    np.testing.assert_allclose(result.epsilons, [0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.6])
+
+
+def test_the_proof_comes_last_and_is_kept(tmp_path: Path) -> None:
+    seen: list[Robustness] = []
+    result = proved(partial=seen.append)
+    assert {it.certificate for it in seen} == {None}
+    assert "The proof comes next." in seen[-1].reading(epsilon=0.3)
+    again = rw.load(result.save(tmp_path / "proved.npz"))
+    np.testing.assert_array_equal(again.proved, result.proved)
+    assert str(again) == str(result)
+    told = " ".join(it.get_text() for it in Curve.on(result.plot()).proof.lines)
+    assert "100 draws, 99.9" in told and "abstains on 0 of 3" in told
+
+
+def test_behind_a_denoiser_both_are_examined_behind_it() -> None:
+    result = proved(denoiser="median")
+    assert result.certificate is not None
+    assert result.certificate.subject == f"{result.subject}, behind median"
 
 
 def test_a_result_is_a_table_a_sentence_a_picture_and_a_file(tmp_path: Path) -> None:
@@ -155,8 +245,9 @@ def test_a_result_is_a_table_a_sentence_a_picture_and_a_file(tmp_path: Path) -> 
     assert "leaves 0 % of the predictions right, of 75 %" in result.reading(epsilon=0.3)
     assert "Without any change 75 %" in result.reading(epsilon=0.0)
     figure = result.plot(epsilon=0.3)
-    told = [it.get_text() for it in Curve.on(figure).numbers]
-    assert [it.replace("\u202f", " ") for it in told] == ["0 %", "75 %", "25 %"]
+    numbers = Curve.on(figure).parts.numbers
+    told = [it.get_text().replace("\u202f", " ") for it in numbers if it.get_visible()]
+    assert told == ["0 %", "75 %", "25 %"]
     again = rw.load(result.save(tmp_path / "robust.npz"))
     np.testing.assert_array_equal(again.outcome, result.outcome)
     assert str(again.verdict) == str(result.verdict)

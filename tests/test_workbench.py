@@ -37,6 +37,7 @@ CHEAP = {
     "pruning": {"images": 40, "calibration_images": 50},
     "reliability": {},
     "landscape": {"points": 11, "steps": 2, "restarts": 1},
+    "robustness": {"attacks": ("fgsm",), "images": 16},
 }
 
 
@@ -738,6 +739,16 @@ def test_a_slider_leaves_one_step() -> None:
     story.add(Step("chosen", "image 3", "Image 3."))
     story.add(Step("saliency", "last", "Last."))
     assert [it.text for it in story.steps] == ["step 4", "image 3", "last"]
+
+
+def test_the_story_says_which_step_one_is_at() -> None:
+    told: list[int] = []
+    story = Story(lambda: told.append(story.here))
+    first, second = Step("chosen", "image 3", "Image 3."), Step("saliency", "map", "A map.")
+    for step in (first, second, first, first, second):
+        story.add(step)
+    assert [it.text for it in story.steps] == ["image 3", "map"]
+    assert told == [0, 1, 0, 1]
 
 
 @pytest.mark.slow("three analyses, and all their numbers again in a fresh process")

@@ -10,6 +10,7 @@ ANALYSES = {
     "propagation": "Propagation",
     "pruning": "Pruning",
     "landscape": "Landscape",
+    "robustness": "Robustness",
 }
 """The word of each analysis, and the name of its result's class."""
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:  # for editors; what runs is loaded when it is first used
     from .pruning.compute import pruning as pruning
     from .reliability.compute import Reliability as Reliability
     from .reliability.compute import reliability as reliability
+    from .robustness.compute import Robustness as Robustness
+    from .robustness.compute import robustness as robustness
     from .saliency.compute import Saliency as Saliency
     from .saliency.compute import saliency as saliency
 

@@ -388,6 +388,7 @@ class Subject:
         ✓ pruning: 0
             without 2: its outputs are the answer
         ✓ landscape
+        ✓ robustness
           31 parameters; batches of ...
         """
         from ..analyses.allowed import allowed  # here, because only they know what they need

@@ -104,7 +104,7 @@ def told(chips: list[Any], differs: str, stopped: bool, partial: bool) -> list[A
     if stopped and partial:
         return [_cancelled(it) if _shows(it) else it for it in chips]
     if differs:  # they say already what the picture shows: not what the controls say
-        return [it._replace(kind="warning") if isinstance(it, Chip) else it for it in chips]
+        return [it._replace(kind="warning") if _shows(it) else it for it in chips]
     return chips
 
 

@@ -28,7 +28,7 @@ STYLE = (
 
 
 class Chip(NamedTuple):
-    """A short fact above the picture; ``kind`` is fact, shows or warning."""
+    """A short fact above the picture: ``kind`` is fact, shows, verdict or warning."""
 
     text: str
     kind: str = "fact"

@@ -23,8 +23,10 @@ ABOUT = """<ul>
 another one behind, with the difference in words and, where there is one, its control.</li>
 <li><b>Row of images</b>: the chosen image is that of all analyses. Click one, or walk with Tab and
 the arrow keys. <b>Show</b> chooses which ones stand there; analyses of many images look at all of
-them, since images that were chosen by their answers say nothing of the others.</li>
-<li><b>Tabs</b>: one analysis each; <b>more</b> has its panels, and pins, code and files of it.
+them, since images that were chosen by their answers say nothing of the others. A photograph of your
+own comes in below it.</li>
+<li><b>Tabs</b>: one analysis each; <b>controls</b> has its settings and panels, and pins, code and
+files of it.
 <b>Go on with</b> sends what a picture shows to all others: the attacked image, the pruned network,
 the temperature, the images of a bin.</li>
 <li><b>Story</b>: what you did, each step with its number. Click a step to go back to it; the code
@@ -35,9 +37,6 @@ SENT = 8
 """Things to go on with that are offered at most."""
 LAST = 3
 """Steps that are shown."""
-UNKNOWN = -1  # of a list: None shows nothing
-PHOTOS = Path("photos")
-"""Where pictures that are uploaded are kept, so that the code of the story finds them."""
 
 
 class Page:
@@ -49,12 +48,10 @@ class Page:
         HTML that hides what stands for the workbench where there is no kernel.
     go_on, go_back : callable
         Given what to go on with, and what was chosen at the step to go back to.
+    running : ipywidgets.Widget
+        What stands beside the title.
     write : mapping
         What the buttons beside the story do, by their texts; each returns the file it wrote.
-    photograph : callable
-        Given the file of a picture that was uploaded, and the number of its class if that is known.
-    classes : sequence of str
-        Their names.
     """
 
     def __init__(
@@ -62,14 +59,13 @@ class Page:
         hiding: str,
         go_on: Callable[[Sent], object],
         go_back: Callable[[Any], object],
+        running: W.Widget,
         write: Mapping[str, Callable[[], Path]],
-        photograph: Callable[[Path, int | None], object],
-        classes: Sequence[str],
     ) -> None:
-        self._go_on, self._go_back, self._photograph = go_on, go_back, photograph
+        self._go_on, self._go_back = go_on, go_back
         self.side = W.HTML(layout=W.Layout(flex="0 0 196px"))
         self._sent = W.HBox([W.HTML('<span class="rw-muted">Go on with</span>')])
-        self._earlier = W.Dropdown(tooltip="Go back to any step", layout=W.Layout(width="96px"))
+        self._earlier = W.Dropdown(tooltip="Go back to any step", layout=W.Layout(width="112px"))
         self._earlier.observe(lambda change: self.guard(lambda: self._back(change["new"])), "value")
         self._steps = W.HBox([self._earlier], layout=W.Layout(flex="1 1 0"))
         self._told: list[Step] = []
@@ -88,25 +84,11 @@ class Page:
             layout=W.Layout(width="auto", height="180px", display="none"),
             tooltip="Select all and copy",
         )
-        self._upload = W.FileUpload(
-            accept="image/*",
-            description="Your photo",
-            tooltip="Add a picture of your own to the images",
-        )
-        self._upload.observe(lambda change: self.guard(lambda: self._take(change["new"])), "value")
-        known = [("its class: not known", UNKNOWN), *((name, k) for k, name in enumerate(classes))]
-        self._last: Path | None = None
-        self._label = W.Dropdown(
-            options=known,
-            tooltip="The true class of your photo",
-            layout=W.Layout(width="182px"),
-        )
-        self._label.observe(lambda _: self.guard(self._relabel), "value")
         self._style = words.STYLE + hiding
         self._title = W.HTML(layout=W.Layout(flex="1 1 auto"))
         about = self._button("?", "What is where", lambda: toggle(self._help))
         about.add_class("rw-round")
-        self._head = W.HBox([self._title, about])
+        self._head = W.HBox([self._title, running, about])
         actions = [
             self._button("Code", "Show Python text that gives all numbers again",
                          self._toggle_code),
@@ -121,11 +103,11 @@ class Page:
 
     def parts(self, chips: W.Widget, strip: W.Widget, tabs: W.Widget) -> list[W.Widget]:
         """Return everything from top to bottom."""
-        right = W.VBox([tabs, self._sent], layout=W.Layout(flex="1 1 560px"))
-        right.add_class("rw-right")
-        left = W.VBox([self.side, self._upload, self._label], layout=W.Layout(flex="0 0 196px"))
+        left = W.VBox([self.side, self._sent], layout=W.Layout(flex="0 0 196px"))
         left.add_class("rw-left")
-        main = W.HBox([left, right])
+        tabs.layout.flex = "1 1 560px"
+        tabs.add_class("rw-right")
+        main = W.HBox([left, tabs])
         main.add_class("rw-main")
         below = [self._story, self._saved, self._code]
         return [self._head, self._help, chips, self._alert, strip, main, *below]
@@ -144,13 +126,17 @@ class Page:
         self._sent.layout.visibility = "visible" if found else "hidden"  # its place is kept
 
     def tell(self, story: Story) -> None:
-        """Show the last steps of the story, and its code."""
-        last = []
-        for number, step in [*enumerate(story.steps, 1)][-LAST:]:
+        """Show the last steps of the story, or those around the one gone back to, and its code."""
+        numbered = [*enumerate(story.steps, 1)]
+        first = max(0, min(story.here - 1, len(numbered) - LAST))
+        shown = []
+        for number, step in numbered[first : first + LAST]:
             text = step.text if len(step.text) <= SHORT else f"{step.text[:SHORT].rstrip()}…"
             words = typeset(f"{number} {text}")
-            last.append((words, step.sentence, partial(self._go_back, step.state)))
-        self._fill(self._steps, last)
+            shown.append((words, step.sentence, partial(self._go_back, step.state)))
+        self._fill(self._steps, shown)
+        for place, button in enumerate(self._steps.children[1:], first):
+            (button.add_class if place == story.here else button.remove_class)("rw-on")
         every = [(f"{number} {step.text}", number) for number, step in enumerate(story.steps, 1)]
         self._told = []  # what is offered is not chosen
         offer(self._earlier, [("all steps", 0), *every], 0)
@@ -201,34 +187,7 @@ class Page:
     def _write(self, act: Callable[[], Path]) -> None:
         self._saved.value = f"Written to {html.escape(str(act()))}"
 
-    def _take(self, files: Any) -> None:
-        for file in files:
-            content = bytes(file["content"])
-            path = _free(PHOTOS / Path(file["name"]).name, content)  # a page knows no folders
-            PHOTOS.mkdir(exist_ok=True)
-            path.write_bytes(content)
-            self._last = None  # until it has been read
-            self._photograph(path, self._class)
-            self._last = path
-        self._upload.value = ()
-
-    def _relabel(self) -> None:
-        if self._last is not None:
-            self._photograph(self._last, self._class)
-
-    @property
-    def _class(self) -> int | None:
-        return None if self._label.value == UNKNOWN else self._label.value
-
     def _button(self, text: str, tip: str, act: Callable[[], object]) -> W.Button:
         button = W.Button(description=text, tooltip=tip, layout=W.Layout(width="auto"))
         button.on_click(lambda _: self.guard(act))
         return button
-
-
-def _free(path: Path, content: bytes) -> Path:
-    """Return a path at which no other file is: what is there already is not written over."""
-    number, free = 2, path
-    while free.exists() and free.read_bytes() != content:
-        free, number = path.with_stem(f"{path.stem}-{number}"), number + 1
-    return free

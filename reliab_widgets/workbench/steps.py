@@ -48,9 +48,25 @@ def found(word: str, explorer: Explorer, bench: Bench) -> Step:
     """Return the step of what an analysis has found."""
     work = explorer.work
     state = {**bench.state(), "tab": word, "settings": explorer.state()}
-    text = f"{ANALYSES[word].lower()}: {work.said.partition('. ')[0]}"
+    knob = explorer.shares.get("index")
+    of_one = knob is not None and knob not in explorer.view_knobs
+    of = f" of image {bench.index}" if of_one else ""
+    text = f"{ANALYSES[word].lower()}{of}: {work.said.partition('. ')[0]}"
     code = computed(word, work.result, work.shown.others, explorer.views())
     return Step(word, text, work.said, state, code)
+
+
+def paragraph(step: Step) -> str:
+    """Return what was found, with what it was found of.
+
+    Examples
+    --------
+    >>> paragraph(Step("saliency", "saliency of image 3: The maps agree", "The maps agree. n = 1."))
+    'Saliency of image 3: The maps agree. n = 1.'
+    """
+    if step.kind == "chosen":
+        return step.sentence
+    return f"{step.text.partition(': ')[0].capitalize()}: {step.sentence}"
 
 
 def computed(word: str, result: Result, others: Sequence[Result], views: Mapping[str, Any]) -> str:

@@ -44,7 +44,14 @@ class Story:
     Parameters
     ----------
     told : callable
-        Called when there is another step.
+        Called when there is another step, or one is gone back to.
+
+    Attributes
+    ----------
+    steps : list of Step
+        What was done.
+    here : int
+        The place of the step that one is at; -1 before the first.
 
     Examples
     --------
@@ -60,17 +67,23 @@ class Story:
 
     def __init__(self, told: Callable[[], object] = lambda: None) -> None:
         self.steps: list[Step] = []
+        self.here = -1
         self._told = told
 
     def add(self, step: Step) -> None:
         """Add a step, or let it take the place of the last one of its kind; none is told twice."""
-        if any((it.kind, it.sentence, it.code) == (step.kind, step.sentence, step.code)
-               for it in self.steps):  # fmt: skip
-            return
-        if self.steps and self.steps[-1].kind == step.kind:
-            self.steps[-1] = step
+        said = [(it.kind, it.sentence, it.code) for it in self.steps]
+        if (step.kind, step.sentence, step.code) in said:
+            here = said.index((step.kind, step.sentence, step.code))
+            if here == self.here:
+                return
+            self.here = here
         else:
-            self.steps = [*self.steps, step][-MOST:]
+            if self.steps and self.steps[-1].kind == step.kind:
+                self.steps[-1] = step
+            else:
+                self.steps = [*self.steps, step][-MOST:]
+            self.here = len(self.steps) - 1
         self._told()
 
     @property
@@ -81,6 +94,7 @@ class Story:
     def put(self, steps: list[Step]) -> None:
         """Tell another story."""
         self.steps = list(steps)
+        self.here = len(steps) - 1
         self._told()
 
     def code(self) -> str:

@@ -13,21 +13,22 @@ from ..core.drawing import short
 from ..core.wording import counted, typeset
 from ..ui import worker
 from ..ui.controls import offer
+from ..ui.page import toggle
 from ..ui.picture import Stage
 from ..ui.thumbnails import uri
 from .bench import GIVEN, Bench
 
 SHOWN = 8
 """Images in a row."""
-SIDE, STEP, HEIGHT = 48, 88, 78
+SIDE, STEP, HEIGHT = 44, 88, 70
 """Pixels of an image, from one to the next, and of the row."""
 UNSURE = 0.6
 """Below this probability of its answer the network is called unsure."""
 SORTS = ("number", "p of the true class", "confidence")
 
 
-class Strip(W.HBox):
-    """A row of images, a list of which ones, and how they are sorted.
+class Strip(W.VBox):
+    """A row of images and a list of which ones; below, folded, how they are sorted and a photo.
 
     Parameters
     ----------
@@ -35,9 +36,13 @@ class Strip(W.HBox):
         Whose images; the chosen one has a frame.
     guard : callable
         Does something and shows its error.
+    photos : ipywidgets.Widget
+        What adds an image.
     """
 
-    def __init__(self, bench: Bench, guard: Callable[[Callable[[], object]], None]) -> None:
+    def __init__(
+        self, bench: Bench, guard: Callable[[Callable[[], object]], None], photos: W.Widget
+    ) -> None:
         self._bench, self._guard, self._first = bench, guard, 0
         self._sets: dict[str, tuple[int, ...]] = {}
         self._known: tuple[np.ndarray, np.ndarray] | None = None
@@ -51,10 +56,18 @@ class Strip(W.HBox):
             button = W.Button(description=text, tooltip=tip, layout=W.Layout(width="28px"))
             button.on_click(lambda _, way=way: self._turn(way))
             self._buttons.append(button)
-        choice = W.VBox([self.which, self.sort], layout=W.Layout(flex="0 0 170px"))
-        choice.add_class("rw-controls")
+        below = W.HBox([self.sort, photos], layout=W.Layout(display="none"))
+        unfold = W.Button(
+            description="sort, your photo",
+            tooltip="Sort the images, or add a picture of your own",
+            layout=W.Layout(width="auto"),
+        )
+        unfold.on_click(lambda _: toggle(below))
+        choice = W.VBox([self.which, unfold], layout=W.Layout(flex="0 0 170px"))
+        for box in (choice, below):
+            box.add_class("rw-controls")
         self.stage.layout.flex = "1 1 0"
-        super().__init__([choice, self._buttons[0], self.stage, self._buttons[1]])
+        super().__init__([W.HBox([choice, self._buttons[0], self.stage, self._buttons[1]]), below])
         self.add_class("rw-images")
         for control in (self.which, self.sort):
             control.observe(lambda _: self._restart(), "value")

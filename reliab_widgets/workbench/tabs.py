@@ -43,6 +43,8 @@ class Tabs(W.VBox):
         The widgets that were made, by the words of their analyses.
     results : dict
         What they found last, by the same.
+    running : ipywidgets.Widget
+        What the open one is doing, to be shown somewhere else.
     """
 
     def __init__(
@@ -62,12 +64,14 @@ class Tabs(W.VBox):
         self._buttons = {word: self._button(word) for word in (*ANALYSES, ALL)}
         tip = "Whether what is open follows image, class and seed of the workbench"
         self._linked = self._toggle(True, "linked", tip, self._follow)
-        tip = "Panels of what is open, and pins, code and files of it"
-        more = self._toggle(False, "more", tip, self._unfold)
+        tip = "Controls and panels of what is open, and pins, code and files of it"
+        more = self._toggle(False, "controls", tip, self._unfold)
         *each, every = self._buttons.values()
         gap = W.HTML(layout=W.Layout(flex="1 1 auto"))
         row = W.HBox([*each, gap, more, self._linked, every])
         row.add_class("rw-tabs")
+        self.running = W.HBox()
+        self.running.add_class("rw-running")
         self._body = W.Box(layout=W.Layout(width="100%"))
         self._body.add_class("rw-body")
         self._unfold(False)
@@ -101,6 +105,8 @@ class Tabs(W.VBox):
         for word, explorer in self.explorers.items():
             self._links[id(explorer)].see(word in self.shown)
         self._body.children = seen
+        one = seen[0].runner
+        self.running.children = () if tab == ALL else (one.bar, one.stop, one.status)
         (self._body.add_class if tab == ALL else self._body.remove_class)("rw-four")
         self._linked.value = all(self._links[id(it)].follows for it in seen)
         for word, button in self._buttons.items():

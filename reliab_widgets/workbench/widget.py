@@ -21,6 +21,7 @@ from . import files, steps
 from .bench import Bench
 from .chips import Chips
 from .page import Page
+from .photos import Photos
 from .side import shown
 from .story import Story
 from .strip import Strip
@@ -73,13 +74,14 @@ class Workbench(W.VBox):
         self._copy = StaticCopy(self.guard)
         writes = {"Card": self.card, "Save": self.save}
         go_back = partial(files.choose, self)
-        acts = (self.go_on_with, go_back, writes, self.photograph)
-        self._page = Page(self._copy.hiding, *acts, subject.classes)
         self.story = Story(lambda: self._page.tell(self.story))
         self._is_new, self._closed = True, False
         self.tabs = Tabs(self.bench, self.guard, self._opened, self._heard)
+        acts = (self.go_on_with, go_back, self.tabs.running)
+        self._page = Page(self._copy.hiding, *acts, writes)
         self.chips = Chips(self.bench, self.guard)
-        self.strip = Strip(self.bench, self.guard)
+        photos = Photos(subject.classes, self.guard, self.photograph)
+        self.strip = Strip(self.bench, self.guard, photos)
         parts = self._page.parts(self.chips, self.strip, self.tabs)
         super().__init__(parts, layout=W.Layout(width="100%"))
         for name in ("rw-explorer", "rw-page", "rw-bench"):
@@ -185,7 +187,7 @@ class Workbench(W.VBox):
         if not self.tabs.results:
             fix = "Wait for the first picture"
             raise ValueError(problem("there is nothing to tell", "no analysis is ready", fix))
-        told = summary or "\n".join(step.sentence for step in self.story.steps)
+        told = summary or "\n".join(map(steps.paragraph, self.story.steps))
         return card(list(self.tabs.results.values()), path, summary=told)
 
     def save(self, path: Any = "lab.json") -> Path:

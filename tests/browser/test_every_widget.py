@@ -43,8 +43,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     "SaliencyWidget": {"method": "occlusion"},
     "ReliabilityWidget": {"method": "histogram"},
     "PropagationWidget": {"attack": "mim", "denoiser": "median"},
-    "PruningWidget": {"criterion": "weight", "images": 64, "calibration_images": 50},
+    "PruningWidget": {"criterion": "weight", "images": 32, "calibration_images": 20},
     "LandscapeWidget": {"plane": "random", "points": 11, "steps": 3, "restarts": 1},
+    "RobustnessWidget": {"attacks": ("fgsm",), "norm": "L2", "images": 64},
 }
 NAMES = list(PRESETS)
 SLIDERS = {
@@ -52,6 +53,7 @@ SLIDERS = {
     "PropagationWidget": "Size ε",
     "PruningWidget": "share removed",
     "LandscapeWidget": "drag: line at",
+    "RobustnessWidget": "size:",
 }
 CELLS = (
     SUBJECT,

@@ -98,6 +98,7 @@ def at_rest(notebook: Notebook) -> None:
 def test_calibrate_prune_recalibrate(
     notebook: Notebook, bench: Locator, shot: Callable[[Locator, str], None]
 ) -> None:
+    button(bench.locator(".rw-tabs"), "controls").click()
     repair = labelled(body(bench), "Repair").locator("select")
     repair.select_option(label="temperature")
     said(bench, "Temperature")
@@ -163,6 +164,7 @@ def test_the_weakest_image_through_all_tabs(
     notebook: Notebook, bench: Locator, shot: Callable[[Locator, str], None]
 ) -> None:
     go_on(bench, "images of the bin")
+    button(bench.locator(".rw-images"), "sort, your photo").click()
     order = labelled(bench.locator(".rw-images"), "Sort by").locator("select")
     order.select_option(label="p of the true class")
     at_rest(notebook)
@@ -196,13 +198,15 @@ def test_images_are_walked_by_keys_and_every_tab_follows(
     expect(bench).to_be_visible()
 
 
-def test_panels_and_code_of_an_analysis_are_under_more(bench: Locator) -> None:
-    pin = button(body(bench), "Pin")
+def test_controls_panels_and_code_of_an_analysis_are_folded(bench: Locator) -> None:
+    pin, repair = button(body(bench), "Pin"), labelled(body(bench), "Repair")
     expect(pin).to_be_hidden()
-    button(bench.locator(".rw-tabs"), "more").click()
+    expect(repair).to_be_hidden()
+    button(bench.locator(".rw-tabs"), "controls").click()
+    expect(repair).to_be_visible()
     expect(pin).to_be_visible()
     button(body(bench), "+ numbers").click()
-    button(bench.locator(".rw-tabs"), "more").click()
+    button(bench.locator(".rw-tabs"), "controls").click()
     expect(pin).to_be_hidden()
     expect(button(body(bench), "×").first).to_be_visible()  # what is open stays open
 
@@ -229,6 +233,7 @@ def test_a_photograph_is_uploaded(notebook: Notebook, bench: Locator, tmp_path: 
     path = tmp_path / "dot.png"
     Image.new("RGB", (20, 20), "teal").save(path)
     with notebook.page.expect_file_chooser() as chooser:
+        button(bench.locator(".rw-images"), "sort, your photo").click()
         bench.get_by_role("button", name=re.compile("Your photo")).click()
     chooser.value.set_files(path)
     expect(bench.locator(".rw-side")).to_contain_text("Image 80 ")

@@ -221,7 +221,11 @@ class Pruning(Result):
         """How many filters, weights or multiply-adds there are, of which levels are parts."""
         if self.unit == "multiply-adds":
             return int(self.multiply_adds[0, 0])
-        return int(self.left[0, 0].sum()) if self.criterion == "magnitude" else len(self.group)
+        if self.criterion == "magnitude":
+            return int(self.left[0, 0].sum())
+        # Filters that go together are one unit of ``group``, and as many filters as layers.
+        can = np.isin(self.layers, [name for group in self.groups for name in group])
+        return int(self.left[0, 0, can].sum())
 
     @staticmethod
     def largest(values: np.ndarray) -> list[int]:

@@ -52,10 +52,10 @@ class PruningWidget(Explorer):
     Examples
     --------
     >>> import reliab_widgets as rw
-    >>> few = {"images": 64, "calibration_images": 50}
+    >>> few = {"images": 16, "calibration_images": 20}
     >>> widget = rw.widgets.PruningWidget(rw.demo("resnet20"), preset=few)
     >>> widget.set(level=0.05).result.n
-    64
+    16
     >>> widget.close()
     """
 

@@ -18,6 +18,7 @@ from ...core.engine import Progress, Tick, stream, ticking
 from ...core.knobs import Auto, Choice, Flag, Seed, Whole
 from ...core.selection import choose, naming, spans
 from ...core.subject import Subject
+from ...core.wording import problem
 from ...ops.attacks import rows as r
 from ...ops.attacks.adversary import Adversary, Seen, adversary
 from ...ops.attacks.attack import Attack
@@ -25,6 +26,9 @@ from ...ops.attacks.balls import norm as length
 from ...ops.attacks.knobs import MOST_STEPS, DenoiserKnob, ImagesKnob, Knowledge, Restarts, Steps
 from ...ops.attacks.noise import directions, signs
 from ...ops.attacks.verdict import Verdict, verdict
+from ...ops.certificates.certificate import Certificate
+from ...ops.certificates.smoothing import SIGMA, Draws, certify, check_draws
+from ...ops.defences.denoised import denoised
 from .result import BROKEN, RIGHT, UNTRIED, Robustness
 
 MANY = 64
@@ -37,17 +41,22 @@ QUERIES = Whole(1, MOST_STEPS, "each is a pass of the network", stops=(100, 300,
 def allowed(subject: Subject) -> Allowed:
     """Say what a Subject's network allows: without gradients, black boxes only.
 
+    Raises
+    ------
+    ValueError
+        There is no network.
+
     Examples
     --------
     >>> import reliab_widgets as rw
     >>> allowed(rw.demo("resnet20")).refused
     {}
     """
-    try:
-        subject.network.check_gradients()
-    except ValueError as error:
-        return Allowed(refused=dict.fromkeys(r.NEEDING, str(error)))
-    return Allowed()
+    network = subject.network
+    if network.recorded:
+        network.check_gradients("reliability needs none")
+    words = f"gradients are blocked: {network.blocked}"
+    return Allowed(refused=dict.fromkeys(r.NEEDING, words) if network.blocked else {})
 
 
 @analysis
@@ -61,6 +70,8 @@ def robustness(
     restarts: Restarts = 1,
     queries: Annotated[int, QUERIES] = 300,
     thorough: Annotated[bool, Flag()] = True,
+    sigma: Annotated[float | None, Auto(SIGMA)] = None,
+    draws: Draws = 1000,
     denoiser: DenoiserKnob = "none",
     knowledge: Knowledge = "grey-box",
     images: ImagesKnob = None,
@@ -78,11 +89,13 @@ def robustness(
     attacks : sequence of str or callable, optional
         Names of attacks as `rw.attack` has them, without the norm: ``"pgd"``; with a loss after a
         colon: ``"pgd:margin"``. Or functions ``(model, images, labels) -> images``, and attacks of
-        foolbox. By default FGSM, BIM, PGD, APGD on the margin, and a black box.
+        foolbox. By default FGSM, BIM, PGD, APGD on the margin, and a black box; the last alone
+        where the network blocks gradients.
     norm : str
         What the sizes bound: ``"Linf"``, each pixel, or ``"L2"``, the whole change.
     epsilons : sequence of float, optional
-        Sizes in pixel units, rising; by default six, up to 16/255 or an L2 norm of 1.6.
+        Sizes in pixel units, rising; by default six, up to 16/255 or an L2 norm of 1.6, or beside a
+        proof of six times ``sigma``.
     steps : int
         Steps of those attacks that make several.
     restarts : int
@@ -92,6 +105,12 @@ def robustness(
     thorough : bool
         Whether what withstands is attacked once more with four times the steps, and once with
         pixels free to take any value: two tests of the verdict.
+    sigma : float, optional
+        With it, what can be proved is drawn beside what was tried, in L2 only: how far each image
+        may be moved before the network, smoothed by noise of that standard deviation, may answer
+        otherwise; see `rw.certify`. That is another network than the one attacked.
+    draws : int
+        How many noisy copies of each image such a proof counts.
     denoiser : str or callable
         What stands before the network, see `rw.attack`.
     knowledge : str
@@ -108,13 +127,13 @@ def robustness(
     Returns
     -------
     Robustness
-        Which image broke under which attack at which size, and a verdict.
+        Which image broke under which attack at which size, a verdict, and what was proved.
 
     Raises
     ------
     ValueError, TypeError
         A knob has a value it cannot have; an attack does not bound that norm, or needs gradients
-        that the network blocks.
+        that the network blocks; a proof is asked for in another norm than L2.
 
     Notes
     -----
@@ -128,8 +147,14 @@ def robustness(
     >>> result.outcome.shape, result.accuracy("fgsm").shape
     ((1, 7, 8), (7,))
     """
-    sizes = r.sizes(epsilons, norm)
+    if sigma is not None:
+        _check_proof(sigma, draws, norm)
+    sizes = r.sizes(epsilons, norm, sigma)
     chosen = r.rows(r.USUAL[norm] if attacks is None else attacks, norm)
+    notes: tuple[str, ...] = ()
+    if attacks is None and (why := subject.network.blocked):
+        chosen = tuple(row for row in chosen if row.is_black)
+        notes = (f"gradients are blocked ({why}), so only a black box was tried",)
     index = choose(subject, MANY if images is None else images, seed=seed)
     labels = subject.labels.numpy()[index]
 
@@ -144,6 +169,9 @@ def robustness(
     again = thorough and r.PGD in (row.name for row in chosen)
     passes = len(sizes) + sum(len(sizes) - 1 if row.norm else 1 for row in chosen)
     passes += len(sizes) * again
+    # A proof of an image takes as long as so many attacks of it, each step three passes.
+    weight = 0 if sigma is None else 1 + draws // (3 * steps)
+    passes += weight
     with naming(image=(subject[index], index)), ticking(progress) as tick:
         work = _Work(subject, index, executor, tick, passes * len(index))
         noise = np.stack([work(noisy, control, size, every, False) for size in sizes])
@@ -152,7 +180,9 @@ def robustness(
         outcome[:, 0] = wrong
         blind = np.zeros((len(chosen), len(index)), bool)
 
-        def told(**extra: np.ndarray) -> Robustness:
+        extra: dict[str, np.ndarray] = {}
+
+        def told(proof: Certificate | None = None) -> Robustness:
             return Robustness(
                 classes=subject.classes,
                 index=index,
@@ -162,15 +192,18 @@ def robustness(
                 outcome=outcome.copy(),
                 noise=noise | wrong,
                 verdict=_judged(chosen, outcome, noise | wrong, blind, extra),
-                notes=opponents[0].notes,
+                certificate=proof,
+                notes=(*notes, *opponents[0].notes),
             )
+
+        if partial is not None:
+            partial(told())
 
         for place, (row, how) in enumerate(zip(chosen, opponents, strict=True)):
             for size, broken, dark in _growing(work, row, how, sizes, ~wrong, norm):
                 outcome[place, size], blind[place] = broken | wrong, dark
                 if partial is not None:
                     partial(told())
-        extra = {}
         if again:
             (pgd,) = r.rows((r.PGD,), norm)
             extra["longer"] = np.zeros(noise.shape, bool)
@@ -181,7 +214,29 @@ def robustness(
                 extra["longer"][size] = extra["longer"][size - 1] | more
             free = opponent(r.Row(r.PGD, r.PGD), steps, 1.0)
             extra["epsilon 1"] = work(attacked, free, 1.0, ~wrong, NOTHING)[:, 0]
-    return told(**extra)
+        proof = None
+        if sigma is not None:
+            if partial is not None and extra:
+                partial(told())
+            proof = certify(
+                subject if opponents[0].denoiser is None else denoised(subject, denoiser),
+                sigma=sigma,
+                draws=draws,
+                images=index.tolist(),
+                seed=seed,
+                executor=executor,
+                progress=work.share(weight * len(index)),
+            )
+    return told(proof)
+
+
+def _check_proof(sigma: float, draws: int, norm: str) -> None:
+    """Refuse at once a proof that would fail after all attacks."""
+    if norm != "L2":
+        seen = f"got sigma={sigma:g} with norm={norm!r}"
+        fix = 'Pass norm="L2", or leave sigma= out'
+        raise ValueError(problem("what noise proves is about the L2 length", seen, fix))
+    check_draws(draws)
 
 
 def _growing(
@@ -317,3 +372,13 @@ class _Work:
                 self.done += len(cut)
                 self.tick(self.done, self.total)
         return found
+
+    def share(self, units: int) -> Tick:
+        """Return a progress callable for work that counts otherwise, worth so many images."""
+        begun = self.done
+
+        def tick(done: int, total: int) -> None:
+            self.done = begun + units * done // max(1, total)
+            self.tick(self.done, self.total)
+
+        return tick

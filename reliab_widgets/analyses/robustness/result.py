@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import numpy as np
 
 from ...core.fields import Array
-from ...core.knobs import Auto, Choice, Flag, Kind, Real
+from ...core.knobs import Auto, Choice, Flag, Kind, Real, Whole
 from ...core.result import Result
 from ...core.wording import counted
 from ...ops.attacks.verdict import Verdict
+from ...ops.certificates.certificate import Certificate
 from . import sentences
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 UNTRIED, RIGHT, BROKEN = -1, 0, 1
 """What is known of an image after an attack."""
+PARTS = ("proved", "unknown", "broken", "wrong")
+"""What is known of an image at a size: `Robustness.part`."""
+IMAGE = Auto(Whole(0, 10**9, "its position in the subject"))
 
 
 def _attacks(result: Any) -> tuple[str, ...]:
@@ -49,6 +53,9 @@ class Robustness(Result):
         ``(E, n)`` bool: whether it was wrong after random noise of that size.
     verdict : Verdict
         Whether the network withstands or hides, of the right images at all sizes.
+    certificate : Certificate or None
+        How far the answers of the smoothed network, which is another one, are proved to hold; None
+        where no proof was asked for, or it comes next.
     notes : tuple of str
         What must be known of network and attacks.
     """
@@ -59,6 +66,7 @@ class Robustness(Result):
         "n > 0 and A > 0 and E > 1 and epsilons[0] == 0",
         "len(set(attacks)) == A",
         "np.all(outcome[:, 0] == noise[0])",
+        "certificate is None or np.array_equal(certificate.index, index)",
     )
     needs: ClassVar[Mapping[str, Kind]] = {"norm": Choice(("Linf", "L2"))}
 
@@ -70,6 +78,7 @@ class Robustness(Result):
     outcome: Annotated[np.ndarray, Array("A E n", int, least=-1, most=1)]
     noise: Annotated[np.ndarray, Array("E n", bool)]
     verdict: Verdict
+    certificate: Certificate | None
     notes: tuple[str, ...]
 
     @property
@@ -112,6 +121,34 @@ class Robustness(Result):
         return np.where(self.tried[place], share, np.nan)
 
     @cached_property
+    def proved(self) -> np.ndarray:
+        """How far each image's right answer is proved of the smoothed network, ``(n,)`` L2 lengths.
+
+        It is below 0 where that network answers wrongly, or not at all, or nothing was proved.
+        """
+        proof = self.certificate
+        if proof is None:
+            return np.full(self.n, -1.0)
+        return np.where(proof.answer == proof.truth, proof.radius, -1.0)
+
+    def part(self, name: str, place: int) -> np.ndarray:
+        """Tell of which images something is known at a size, ``(n,)`` bool.
+
+        Parameters
+        ----------
+        name : str
+            ``"wrong"`` (without any change), ``"broken"`` (by an attack of at most that size),
+            ``"proved"`` (of the smoothed network: it may be broken, or wrong, in this one), or
+            ``"unknown"`` (none of these).
+        place : int
+            Of the size in ``epsilons``.
+        """
+        wrong, broken = self.broken[0], self.broken[place] & ~self.broken[0]
+        proved = self.proved >= self.epsilons[place]
+        parts = {"wrong": wrong, "broken": broken, "proved": proved}
+        return parts[name] if name in parts else ~(wrong | broken | proved)
+
+    @cached_property
     def tried(self) -> np.ndarray:
         """Whether an attack of a size was tried on all images, ``(A, E)`` bool."""
         done: np.ndarray = (self.outcome != UNTRIED).all(2)
@@ -132,9 +169,11 @@ class Robustness(Result):
 
     @property
     def telling(self) -> int:
-        """The size at which the worst case has broken about half of what was right."""
-        accuracy = np.nan_to_num(self.accuracy(), nan=np.inf)
-        return 1 + int(np.abs(accuracy[1:] - accuracy[0] / 2).argmin())
+        """The size at which about half of what was right is broken, or is proved no longer."""
+        left = np.nan_to_num(self.accuracy(), nan=np.inf)
+        if self.certificate is not None:
+            left = np.array([self.part("proved", k).mean() for k in range(len(left))])
+        return 1 + int(np.abs(left[1:] - left[0] / 2).argmin())
 
     def to_frame(self) -> DataFrame:
         """Return a row for each attack, size and image: attack, epsilon, image, truth, broken."""
@@ -150,7 +189,7 @@ class Robustness(Result):
         return concat(blocks, ignore_index=True)
 
     def __str__(self) -> str:
-        return sentences.found(self, self.telling)
+        return f"{self.subject}: {sentences.found(self, self.telling)}"
 
     def reading(self, *, epsilon: float | None = None, **views: Any) -> str:
         """Say what is known at a size."""
@@ -169,6 +208,8 @@ class Robustness(Result):
         pinned: Robustness | None = None,
         epsilon: Annotated[float | None, Auto(Real(least=0))] = None,
         attack: Annotated[str, Choice(_attacks)] = "worst",
+        part: Annotated[str, Choice(PARTS)] = "broken",
+        image: Annotated[int | None, IMAGE] = None,
         narrow: Annotated[bool, Flag()] = False,
     ) -> None:
         """Draw what is proved, unknown and broken over the size, and the numbers at one.
@@ -182,10 +223,17 @@ class Robustness(Result):
         epsilon : float, optional
             The size whose numbers are shown, the nearest of ``epsilons``; by default `telling`.
         attack : str
-            Whose curve is drawn beside that of the worst case.
+            Whose curve is drawn beside that of the worst case: ``"worst"`` for none, or one of
+            ``attacks``.
+        part : str
+            Whose images are shown in the panel of the widget: ``"proved"``, ``"unknown"``,
+            ``"broken"`` or ``"wrong"``.
+        image : int, optional
+            An image to mark where it breaks, by its position in the subject.
         narrow : bool
             Whether it is 640 pixels wide instead of 880.
         """
         from .drawing import Curve, Narrow
 
-        (Narrow if narrow else Curve).on(figure).show(self, pinned, self.at(epsilon), attack)
+        drawing = (Narrow if narrow else Curve).on(figure)
+        drawing.show(self, pinned, self.at(epsilon), attack, part, image)

@@ -32,6 +32,8 @@ SIZES = {
 """Epsilons, by what they bound."""
 LONGER = 4
 """So many times the steps, to see whether more of them would help."""
+PROVABLE = (0.5, 1, 1.5, 2, 3, 6)
+"""Epsilons beside a proof, in standard deviations of its noise: it reaches two or three."""
 
 _SIZE = Real(least=0, why="in pixel units, 8 / 255 for eight grey levels")
 
@@ -133,8 +135,8 @@ class Row(NamedTuple):
         return roles.get(word, "random start" if word in ("pgd", "apgd", "eot-pgd") else "")
 
 
-def sizes(given: Sequence[float] | None, norm: str) -> np.ndarray:
-    """Return the sizes, rising from 0.
+def sizes(given: Sequence[float] | None, norm: str, sigma: float | None = None) -> np.ndarray:
+    """Return the sizes, rising from 0; by default those that a proof with that noise may reach.
 
     Raises
     ------
@@ -146,7 +148,8 @@ def sizes(given: Sequence[float] | None, norm: str) -> np.ndarray:
     >>> sizes((0.1, 0.2), "Linf")
     array([0. , 0.1, 0.2])
     """
-    found = SIZES[norm] if given is None else given
+    usual = SIZES[norm] if sigma is None else tuple(sigma * k for k in PROVABLE)
+    found = usual if given is None else given
     if norm == "Linf" and max(found) > 1:
         fix = 'Pass epsilons= in pixel units, 8 / 255 for eight grey levels, or norm="L2"'
         seen = f"got {max(found):g}"
@@ -173,17 +176,23 @@ def rows(attacks: Sequence[Any], norm: str) -> tuple[Row, ...]:
             found.append(Row(named(one), one))
             continue
         word, _, loss = one.partition(":")
-        method = _method(word, norm)
-        if not method:
-            known = [it for it in FAMILIES if _method(it, norm)]
+        known_as = method(word, norm)
+        if not known_as:
+            known = [it for it in FAMILIES if method(it, norm)]
             fix = f"Choose attacks= from {', '.join(map(repr, known))}, or another norm="
             seen = f"got {one!r} with norm={norm!r}"
             raise ValueError(problem("this attack bounds no change in that norm", seen, fix))
-        found.append(Row(one, method, loss or "auto"))
+        found.append(Row(one, known_as, loss or "auto"))
     return tuple(found)
 
 
-def _method(word: str, norm: str) -> str:
-    """Return the attack of that name in a norm, or nothing."""
+def method(word: str, norm: str) -> str:
+    """Return the attack of that name in a norm, or nothing.
+
+    Examples
+    --------
+    >>> method("pgd", "L2"), method("square", "L2")
+    ('pgd-l2', '')
+    """
     names = (word + _L2, word) if norm == "L2" else (word,)
     return next((it for it in names if it in METHODS and METHODS[it].norm in (norm, "")), "")

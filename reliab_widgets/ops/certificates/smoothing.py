@@ -23,13 +23,15 @@ from ..attacks.balls import streams
 from ..attacks.knobs import ImagesKnob
 from .certificate import Certificate
 
+ALPHA = 0.001  # how often a bound may be wrong, where nobody says
 MANY = 32  # images, where nobody says how many: each is passed a thousand times
 TURNS = 8  # batches to a work item, as many as a second allows where one image takes long
 # From where the streams of noise are counted, for choosing and for bounding: no attack draws there.
 _SELECT, _BOUND = 2**32, 2**33
 _PIXELS = "the standard deviation of the noise in pixel units, such as 0.25"
 
-Sigma = Annotated[float, Real(above=0, most=10, why=_PIXELS)]
+SIGMA = Real(above=0, most=10, why=_PIXELS)
+Sigma = Annotated[float, SIGMA]
 Draws = Annotated[int, Whole(1, 10**6, "each is a pass of the network")]
 Alpha = Annotated[float, Real(above=0, below=1, why="how often a bound may be wrong, 0.001")]
 
@@ -79,7 +81,7 @@ def certify(
     sigma: Sigma = 0.25,
     draws: Draws = 1000,
     select: Draws = 100,
-    alpha: Alpha = 0.001,
+    alpha: Alpha = ALPHA,
     images: ImagesKnob = None,
     seed: Seed = 0,
     executor: Any = None,
@@ -134,12 +136,7 @@ def certify(
     >>> found.counts.sum(), 0 <= found.radius[0] <= found.largest
     (np.int64(50), np.True_)
     """
-    if alpha ** (1 / draws) <= 0.5:
-        seen = f"got draws={draws} with alpha={alpha:g}"
-        enough = floor(log2(1 / alpha)) + 1
-        fix = f"Pass draws= as at least {enough}, better a thousand, or a larger alpha="
-        happened = "so few draws can prove nothing, even if all are answered alike"
-        raise ValueError(problem(happened, seen, fix))
+    check_draws(draws, alpha)
     wanted = min(MANY, len(subject)) if images is None else images
     index = choose(subject, wanted, seed=seed)
     stages = range(_SELECT, _SELECT + select), range(_BOUND, _BOUND + draws)
@@ -169,6 +166,22 @@ def certify(
         votes=counts[0],
         counts=counts[1],
     )
+
+
+def check_draws(draws: int, alpha: float = ALPHA) -> None:
+    """Refuse so few draws that nothing can be proved.
+
+    Raises
+    ------
+    ValueError
+        They are too few.
+    """
+    if alpha ** (1 / draws) <= 0.5:
+        seen = f"got draws={draws} with alpha={alpha:g}"
+        enough = floor(log2(1 / alpha)) + 1
+        fix = f"Pass draws= as at least {enough}, better a thousand, or a larger alpha="
+        happened = "so few draws can prove nothing, even if all are answered alike"
+        raise ValueError(problem(happened, seen, fix))
 
 
 def _counted(smoothed: Smoothed, item: tuple[int, int, int, range]) -> np.ndarray:
