@@ -626,7 +626,7 @@ def test_who_only_seems_to_withstand_is_told_from_who_is_broken(three: Any) -> N
     said = checks_05.withstands("B", three)
     assert "So it seems: an attack leaves 70% right. Noise of its size leaves 80%" in said
     assert "C" not in said.partition(":")[2]
-    assert "broken by the attack in the table: 0% at most" in checks_05.withstands("A", three)
+    assert "broken by the attack in the table: 0% are left" in checks_05.withstands("A", three)
     assert "'D' is none of A, B, C" in checks_05.withstands("D", three)
 
 
