@@ -1,7 +1,7 @@
 """`python -m benchmarks.shipped`: compute the results that lessons load, those that are missing.
 
 A learner waits for none of them: they lie in `notebooks/results`, and each knows the lines that
-compute it, `result.source`. Delete a file to have it computed anew.
+compute it, `result.source`; of certificates `proved` does. Delete a file to have it computed anew.
 """
 
 from collections.abc import Callable
@@ -32,6 +32,11 @@ def withstood(subject: rw.Subject) -> Record:
     )
 
 
+def steep(subject: rw.Subject) -> Record:
+    """Look around one image that all three networks get right."""
+    return rw.landscape(subject, index=2, points=21, steps=10, restarts=1, epsilon=2 / 255)
+
+
 def proved(name: str) -> Record:
     """Smooth a network, and prove what 500 draws can."""
     return rw.certify(rw.demo(name), images=32, draws=500, select=50)
@@ -55,6 +60,9 @@ RESULTS: dict[str, Callable[[rw.Subject], Record]] = {
     "network-A": withstood,
     "network-B": lambda subject: withstood(louder(subject)),
     "network-C": lambda subject: withstood(rw.demo("resnet20-robust")),
+    "steep-A": steep,
+    "steep-B": lambda subject: steep(louder(subject)),
+    "steep-C": lambda subject: steep(rw.demo("resnet20-robust")),
     "proved-plain": lambda subject: proved("resnet20"),
     "proved-noise": lambda subject: proved("resnet20-noise"),
 }

@@ -10,9 +10,11 @@ from torch import Tensor, nn
 
 import reliab_widgets as rw
 from reliab_widgets import Subject
+from reliab_widgets.analyses.robustness import sentences
 from reliab_widgets.analyses.robustness.compute import allowed, robustness
 from reliab_widgets.analyses.robustness.drawing import Curve
 from reliab_widgets.analyses.robustness.result import BROKEN, UNTRIED, Robustness
+from reliab_widgets.ops.attacks.verdict import TESTS, Finding
 from tests.test_certificates import halfspace
 
 SIZES = (0.02, 0.1, 0.3)
@@ -266,3 +268,9 @@ def test_a_result_is_a_table_a_sentence_a_picture_and_a_file(tmp_path: Path) -> 
     np.testing.assert_array_equal(again.outcome, result.outcome)
     assert str(again.verdict) == str(result.verdict)
     assert "instead of" in measured(attacks=("fgsm",)).against(result, epsilon=0.3)
+
+
+@pytest.mark.parametrize("name", TESTS)
+@pytest.mark.parametrize("fired", [True, False])
+def test_what_a_test_found_does_not_reach_its_numbers(name: str, fired: bool) -> None:
+    assert len(sentences.assured(Finding(name, fired, 55, 0, 57, 0.0))) <= 34

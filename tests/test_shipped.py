@@ -43,7 +43,7 @@ def test_a_file_holds_what_its_lines_compute(path: Any) -> None:
             assert (one[..., :FEW] != other).mean() <= 0.05, field.name  # as below
         elif isinstance(one, np.ndarray) and one.dtype.kind == "f":
             if not field.name.startswith("seconds"):  # how long it took is no finding
-                if isinstance(kept, rw.Propagation):
+                if isinstance(kept, rw.Propagation | rw.Landscape):
                     # An attack goes by the sign of a slope, which next to 0 falls the other way on
                     # another processor: single values differ then, and not what they say together.
                     off = np.linalg.norm(np.nan_to_num(one - other))

@@ -177,6 +177,11 @@ ASSURED = {
     "epsilon 1 does not break all": "without a bound all break",
 }
 """What a test of the verdict assures where it does not fire."""
+SHORT = {
+    "the margin is better than the cross-entropy": "the margin loss is stronger",
+    "the black box is better than the gradient": "a black box is better",
+}
+"""What a test is called where it fires, beside its numbers: its name would reach them."""
 COMPARES = (
     "one step is better than several",
     "a random start is needed",
@@ -194,7 +199,7 @@ def assured(test: Finding) -> str:
     >>> assured(Finding("gradients are zero", False, 0, 0, 64, 1.0))
     'gradients are not zero'
     """
-    return test.name if test.fired else ASSURED[test.name]
+    return SHORT.get(test.name, test.name) if test.fired else ASSURED[test.name]
 
 
 def counts(test: Finding) -> str:
