@@ -87,7 +87,7 @@ def scale_free(function, subject):
 
 
 @LESSON.exercise("what rw.attack returns")
-def broken(attacked, subject, epsilon):
+def unmasked(attacked, subject, epsilon):
     """Look whether changes of at most epsilon leave hardly a right answer."""
     images = getattr(attacked, "images", None)
     if not isinstance(images, torch.Tensor) or images.shape != subject.images.shape:

@@ -683,7 +683,7 @@ def test_a_loss_that_misleads_is_told_why(loud: Any, given: Any, hint: str) -> N
 def test_a_network_is_broken_within_the_size_that_is_allowed(loud: Any) -> None:
     epsilon = 2 / 255
     attacked = rw.attack(loud, epsilon=epsilon, loss="margin")
-    assert checks_05.broken(attacked, loud, epsilon).startswith("✓ Broken: 0 of 8 still right")
+    assert checks_05.unmasked(attacked, loud, epsilon).startswith("✓ Broken: 0 of 8 still right")
     for given, words in (
         (attacked, "2/255, and 1/255 is allowed"),
         (rw.attack(loud, epsilon=1 / 255, loss="cross-entropy"), "Which loss has a slope"),
@@ -691,7 +691,7 @@ def test_a_network_is_broken_within_the_size_that_is_allowed(loud: Any) -> None:
         (loud.images, "is no Subject"),
         (loud[:3], "is no Subject with these images"),
     ):
-        assert words in checks_05.broken(given, loud, 1 / 255), words
+        assert words in checks_05.unmasked(given, loud, 1 / 255), words
 
 
 def test_a_test_of_the_verdict_is_named(judged: Any) -> None:
@@ -1045,7 +1045,7 @@ def exercises(request: Any) -> dict[str, tuple[Callable[..., str], list[Any], in
         (checks_05.withstands, ["C", three], 1),
         (checks_05.silent, [7, loud], 1),
         (checks_05.scale_free, [gap, loud], 1),
-        (checks_05.broken, [loud, loud, 2 / 255], 1),
+        (checks_05.unmasked, [loud, loud, 2 / 255], 1),
         (checks_05.gives_away, [judged.verdict.names[0], judged], 1),
         (checks_05.smoothed, [0.25, certificate], 1),
         (checks_05.in_levels, [1.7, certificate, subject], 1),

@@ -8,7 +8,10 @@ import torch
 from torch import Tensor
 
 import reliab_widgets as rw
+from reliab_widgets.analyses.robustness import sentences
+from reliab_widgets.analyses.robustness.panels import RAN
 from reliab_widgets.analyses.robustness.widget import RobustnessWidget
+from reliab_widgets.ops.attacks.verdict import TESTS
 from reliab_widgets.ui.words import Chip
 from tests.test_robustness import Mean, greys
 
@@ -171,3 +174,7 @@ def test_another_network_stands_behind() -> None:
     made.wait(LONG)
     assert "Against other: " in made.work.said
     made.close()
+
+
+def test_every_test_of_the_verdict_has_its_words() -> None:
+    assert set(TESTS) == set(RAN) == set(sentences.ASSURED)

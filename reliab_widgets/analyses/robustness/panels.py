@@ -28,6 +28,8 @@ RAN = {
     "the black box is better than the gradient": ROLES["black box"],
     "noise is as good as the attack": ROLES["noise"],
     "epsilon 1 does not break all": ROLES["epsilon 1"],
+    "the cross-entropy drowns": "the cross-entropy of every image",
+    "another draw undoes the attack": "the attacked images in another draw",
 }
 """What is held against each other, or what was run."""
 LEFT_OUT = "“Strongest of all” runs what is missing"

@@ -175,6 +175,8 @@ ASSURED = {
     "the black box is better than the gradient": "a black box is no better",
     "noise is as good as the attack": "noise breaks less",
     "epsilon 1 does not break all": "without a bound all break",
+    "the cross-entropy drowns": "the cross-entropy has a slope",
+    "another draw undoes the attack": "another draw undoes nothing",
 }
 """What a test of the verdict assures where it does not fire."""
 SHORT = {
