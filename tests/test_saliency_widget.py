@@ -296,7 +296,7 @@ def test_the_ruler_has_the_pair_and_its_controls() -> None:
     assert lying.dot.get_xdata()[0] == pytest.approx(left + (1 + 0.25) / 2 * (right - left))
     said = [title for title in titles(figure) if title.startswith("black and white")]
     assert said == [
-        "black and white: ρ = 0.25, of magnitudes 0.25, top 10 % shared 0.25, SSIM 0.25"
+        "black and white: ρ = 0.25, of magnitudes 0.25, top 10 % shared 40.0 %, SSIM 0.25"
     ]
     many = texts(made_up(n=3).plot())
     assert "3 images, mean; □ control" in many
@@ -410,7 +410,7 @@ def test_the_triangle_has_every_pair_and_the_controls_apart() -> None:
     assert {"untrained", "half steps"} <= set(words)
     said = [title for title in titles(figure) if title.startswith("black and white")]
     assert said == [
-        "black and white: ρ = 0.25, of magnitudes 0.25, top 10 % shared 25 %, SSIM 0.25"
+        "black and white: ρ = 0.25, of magnitudes 0.25, top 10 % shared 40.0 %, SSIM 0.25"
     ]
     marks = {g.get("id") for g in parsed(svg(figure)).iter(f"{SVG}g")}
     assert {"pair:0,1", "pair:2,3", "pair:0,untrained"} <= marks
