@@ -50,12 +50,13 @@ def shown(bench: Bench) -> str:
             f'<span style="width: {100 * p[k]:.1f}%; background: var(--rw-{colour})"></span>{tick}'
             f"</div></td><td>{percent(p[k], 0)}</td></tr>"
         )
-    legend = '<div class="rw-muted">tick: before</div>' if changed else ""
+    notes = ["tick: before"] if changed else []
     recipe = bench.variants.get(bench.image)
     if recipe is not None and recipe.size:
-        legend += f'<div class="rw-muted">{recipe.size} of white</div>'
+        notes.append(f"{recipe.size} of white")
     if bench.temperature != 1:
-        legend += f'<div class="rw-muted">calibrated, T = {bench.temperature:.2f}</div>'
+        notes.append(f"calibrated, T = {bench.temperature:.2f}")
+    legend = f'<div class="rw-muted">{" · ".join(notes)}</div>' if notes else ""
     body = (
         f'<div class="rw-side"><img src="{uri(bench.pixels())}" alt="{html.escape(name)}" '
         f'width="{SIDE}">'
