@@ -27,6 +27,7 @@ from reliab_widgets.analyses import ANALYSES
 from reliab_widgets.ui import worker
 from reliab_widgets.ui.words import Chip
 from reliab_widgets.widgets import Workbench
+from reliab_widgets.workbench import steps
 from reliab_widgets.workbench.bench import CLEAN, GIVEN, Bench, View
 from reliab_widgets.workbench.story import Step, Story
 from reliab_widgets.workbench.variants import KINDS, Variant, variant
@@ -979,6 +980,20 @@ def test_a_widget_on_its_own_looks_at_its_own_attacked_image(
     seen = bench.widget.subject.images
     assert (seen != subject.images).flatten(1).any(1).nonzero().flatten().tolist() == [7]
     assert result.index.tolist() == [7] and bench.bench.index == 2
+    assert steps.found("saliency", bench.widget, bench.bench).text.startswith(
+        "saliency of image 7: "
+    )
+
+
+def test_a_step_names_an_image_where_it_is_of_one(bench: Workbench) -> None:
+    ready(bench, "propagation")
+    bench.select(index=3)
+    rest(bench)
+    assert steps.found("propagation", bench.widget, bench.bench).text.startswith(
+        "propagation of image 3: "
+    )
+    assert bench.widget.set(batch=16).result.n == 16
+    assert steps.found("propagation", bench.widget, bench.bench).text.startswith("propagation: ")
 
 
 @pytest.mark.slow("a whole sweep, stopped and gone on with")

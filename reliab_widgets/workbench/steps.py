@@ -48,9 +48,8 @@ def found(word: str, explorer: Explorer, bench: Bench) -> Step:
     """Return the step of what an analysis has found."""
     work = explorer.work
     state = {**bench.state(), "tab": word, "settings": explorer.state()}
-    knob = explorer.shares.get("index")
-    of_one = knob is not None and knob not in explorer.view_knobs
-    of = f" of image {bench.index}" if of_one else ""
+    index: Sequence[int] = getattr(work.result, "index", ())
+    of = f" of image {int(index[0])}" if len(index) == 1 else ""
     text = f"{ANALYSES[word].lower()}{of}: {work.said.partition('. ')[0]}"
     code = computed(word, work.result, work.shown.others, explorer.views())
     return Step(word, text, work.said, state, code)
