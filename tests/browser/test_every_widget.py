@@ -178,8 +178,19 @@ def test_saved_notebook_has_the_picture_and_wakes_up(lab: Lab, notebook: Noteboo
     expect(copies).to_have_count(len(NAMES))
     assert not any(copy.is_visible() for copy in copies.all())  # here they live
 
-    notebook.page.reload()
-    notebook.wait_for_kernel()
+    outputs = [notebook.cell(1 + number) for number in range(len(NAMES))]
+    for _ in range(5):
+        notebook.page.reload()
+        notebook.wait_for_kernel()
+        # The front end of ipywidgets gives up a widget that it did not find in 2 s, also where a
+        # busy page took these for itself: then the copy stands there, until the next load.
+        given_up = [output.get_by_text("model not found") for output in outputs]
+        for widget, output, gone in zip(widgets, outputs, given_up, strict=True):
+            expect(picture(widget).or_(gone)).to_be_visible()
+            expect(output.locator("figure img")).to_be_visible(visible=gone.is_visible())
+        if not any(gone.is_visible() for gone in given_up):
+            break
+        notebook.faults[:] = [it for it in notebook.faults if "widget model not found" not in it]
     for widget, finding in zip(widgets, findings, strict=True):
         expect(picture(widget)).to_be_visible()
         expect(sentence(widget)).to_have_text(finding)
