@@ -198,6 +198,9 @@ def test_windows_are_left_out_by_name() -> None:
     found = structure(subject_of(model))
     assert found.groups == (("features.1.0.mlp.0",), ("features.1.1.mlp.0",))
     assert {"features.0.0", "features.1.0.mlp.3"} <= set(found.tied)
+    # Its windows take the weights of these and multiply by themselves.
+    assert found.tied["features.1.0.attn.qkv"].startswith("it does not run as a layer")
+    assert found.tied["features.1.1.attn.proj"].startswith("it does not run as a layer")
 
 
 # --- attention in one piece and in four -----------------------------------------------------------

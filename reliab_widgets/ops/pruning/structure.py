@@ -46,6 +46,7 @@ _ROUNDED = 1e-4  # the same where it cannot be tried in float64
 _FAR = 1e-2  # no rounding
 NEEDED = "which filters go together is found by gradients, whatever ranks them"
 _ODD = "cutting its filters gives other logits than silencing them"
+_IDLE = "it does not run as a layer of its own, though others may use its weights"
 _TRIED = 2  # images for which they are compared
 _HEADS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "nhead", "heads")
 _WIDTHS = ("hidden_dim", "embed_dim")
@@ -259,6 +260,8 @@ def _find(subject: Subject) -> Structure:
     kept += again
     kept.sort(key=lambda tie: min(map(frame.order.index, tie.outputs)))
     tied = {name: why for name, why in tied.items() if not any(name in t.outputs for t in kept)}
+    idle = (n for n, it in modules.items() if isinstance(it, CUT) and n not in frame.order)
+    tied |= dict.fromkeys(idle, _IDLE)
     made = frame.filled(kept, tied)
     if not len(made):
         raise ValueError(_nothing(network.model, tied))
