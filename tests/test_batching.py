@@ -179,6 +179,12 @@ def test_probe_takes_more_threads_where_they_help(monkeypatch: pytest.MonkeyPatc
     assert probe(machine, 1, 300 * MB, 2).threads == 2
 
 
+def test_probe_tries_threads_that_do_not_help_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, lambda b, last, n: n * (1e-3 + b * 1e-4))
+    assert probe(machine, 1, 300 * MB, 2).threads == 1
+    assert [run[2] for run in machine.runs].count(2) == 2  # the first of them warms up
+
+
 def test_probe_prefers_the_better_worst_case(monkeypatch: pytest.MonkeyPatch) -> None:
     # Two threads take half the time, but in every third pass they wait for each other.
     counts = {1: 0, 2: 0}

@@ -158,18 +158,23 @@ def probe(
     plan = Plan(_power_of_two(fits))
     sample = min(plan.batch, 8 if one < QUICK_PASS else 1)
 
-    def times(choices: list[Plan], clock: Callable[[], float]) -> list[list[float]]:
-        turns = TURNS if one < QUICK_PASS else 1
-        # In turns, so that a busy moment hits all; the first time warms up.
-        rounds = [[_seconds(run, it, clock) for it in choices] for _ in range(turns)]
-        return [list(column)[turns > 1 :] for column in zip(*rounds, strict=True)]
+    turns = TURNS if one < QUICK_PASS else 1
 
-    usual, last = times([Plan(sample), Plan(sample, True)], clock)
+    def times(clock: Callable[[], float], *choices: Plan) -> Iterator[list[list[float]]]:
+        # In turns, so that a busy moment hits all; the first time warms up.
+        rounds = []
+        for turn in range(turns):
+            rounds.append([_seconds(run, it, clock) for it in choices])
+            if turn or turns == 1:
+                yield [list(column)[turns > 1 :] for column in zip(*rounds, strict=True)]
+
+    *_, (usual, last) = times(clock, Plan(sample), Plan(sample, True))
     plan = replace(plan, channels_last=min(last) < 1.1 * min(usual))
     if most_threads > 1:
-        formats = [replace(plan, batch=sample, threads=n) for n in (1, most_threads)]
-        single, several = times(formats, perf_counter)
-        if max(several) < 0.9 * min(single):
+        formats = (replace(plan, batch=sample, threads=n) for n in (1, most_threads))
+        both = times(perf_counter, *formats)
+        # It ends with the first time that did not help: on a busy machine trying takes long.
+        if all(max(several) < 0.9 * min(single) for single, several in both):
             plan = replace(plan, threads=most_threads)
     return plan
 

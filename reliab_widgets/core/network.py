@@ -7,7 +7,7 @@ import hashlib
 import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -283,8 +283,12 @@ class Network:
         )
         return (images - mean) / std
 
-    def _isolated(self) -> AbstractContextManager[object]:
-        return own_generators(draw()) if self.draws else nullcontext()
+    @contextmanager
+    def _isolated(self) -> Iterator[None]:
+        # Outside of batches too: on a busy machine several threads wait for each other.
+        known = next(iter(self._plans.values()), Plan(1))
+        with threads(known.threads), own_generators(draw()) if self.draws else nullcontext():
+            yield
 
     # --- understanding the model --------------------------------------------------------------
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...core.batching import memory_budget, out_of_memory
+from ...core.batching import memory_budget, out_of_memory, threads
 from ...core.network import Network
 from ...core.subject import Subject, check_subject
 from ...core.wording import problem
@@ -232,7 +232,8 @@ def structure(subject: Subject) -> Structure:
     network, size = subject.network, tuple(subject.images.shape[1:])
     known = _FOUND.setdefault(network, {})
     if size not in known:
-        known[size] = _find(subject)
+        with threads(subject.plan.threads):
+            known[size] = _find(subject)
     return known[size]
 
 
