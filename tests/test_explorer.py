@@ -5,6 +5,8 @@ import functools
 import inspect
 import json
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -978,6 +980,18 @@ def running(monkeypatch: pytest.MonkeyPatch) -> Callable[[str | None, str], None
         monkeypatch.setattr("IPython.core.getipython.get_ipython", lambda: shell)
 
     return run
+
+
+def test_python_ends_quietly_with_a_widget_open() -> None:
+    code = (
+        "import torch, reliab_widgets as rw\n"
+        "model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 3))\n"
+        "subject = rw.Subject(model, torch.rand(9, 3, 2, 2), torch.arange(9) % 3)\n"
+        "widget = rw.widgets.ReliabilityWidget(subject)\n"
+        "widget.wait(60)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
 
 
 def test_running_a_cell_again_closes_what_it_made(running: Callable[..., None]) -> None:

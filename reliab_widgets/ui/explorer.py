@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -179,7 +180,7 @@ class Explorer(Special, W.VBox):
 
     def close(self) -> None:
         """Stop the work and take the widget, with everything in it, off page and memory."""
-        if self._closed:
+        if self._closed or sys.is_finalizing():  # Python ends: ipywidgets asks once more
             return
         self._closed = self.runner.closed = True
         self.cancel()

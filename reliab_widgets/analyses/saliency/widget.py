@@ -260,7 +260,8 @@ Above 20 % nothing that is derived from the map is told: take more steps.</li>
         if fill == "own" and knobs["method"] in WITHOUT_BASELINE:
             fill = "mean"
         deletes = any(it.is_open for it in self.page.opened if it.name == Deletion.name)
-        return knobs | few | {"fills": (fill,) * deletes, "points": 9}
+        control = self.views()["versus"] == "untrained"  # else it comes with the full maps
+        return knobs | few | {"fills": (fill,) * deletes, "points": 9, "untrained": control}
 
     # ------------------------------------------------------------------ picture and words
     def chips(self, result: Any) -> list[Any]:
