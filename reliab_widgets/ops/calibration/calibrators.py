@@ -5,6 +5,7 @@ Everything is numpy float64. Fit on images that are not reported on.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
@@ -18,6 +19,7 @@ from .metrics import checked, tempered
 _TEMPERATURES = (0.05, 20.0)
 _BIN_TEMPERATURES = (0.2, 10.0)
 _HIGH_CONFIDENCE = 0.999
+_CLOSE, _STEPS = 1e-9, 100  # how near the best temperature is come, relatively, and in how many
 _LEAST = 30  # fewer images than this cannot carry a temperature of their own
 
 
@@ -279,22 +281,38 @@ def _limit_note(temperature: float, logits: np.ndarray, labels: np.ndarray) -> t
 
 
 def _best_temperature(logits: np.ndarray, labels: np.ndarray, low: float, high: float) -> float:
-    from scipy.optimize import minimize_scalar
-
+    # scipy has searches, but importing it takes longer than the first picture may. The loss is
+    # convex in 1 / temperature: its slope has one root there, and Newton's steps find it.
     shifted = logits - logits.max(axis=1, keepdims=True)
-    true = shifted[np.arange(len(labels)), labels]
+    true = shifted[np.arange(len(labels)), labels].mean()
 
-    def loss(log_temperature: float) -> float:
-        scale = np.exp(-log_temperature)
+    def slopes(scale: float) -> tuple[float, float]:
+        """Return the first and the second derivative of the loss."""
+        powers = shifted * scale
         with np.errstate(under="ignore"):
-            return float(np.mean(np.log(np.exp(shifted * scale).sum(axis=1)) - true * scale))
+            np.exp(powers, out=powers)
+            total = powers.sum(axis=1)
+            powers *= shifted
+            mean = powers.sum(axis=1) / total
+            powers *= shifted
+            square = powers.sum(axis=1) / total
+        return float(mean.mean() - true), float((square - mean**2).mean())
 
-    # The loss is convex in 1 / temperature, so it has one valley and clipping the search to
-    # [low, high] clips its optimum. Where it is flat to the last bit the lower limit comes first.
-    bounds = np.log(low), np.log(high)
-    found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x
-    best = min((bounds[0], found, bounds[1]), key=loss)
-    return {bounds[0]: low, bounds[1]: high}.get(best, float(np.exp(best)))
+    least, most = 1 / high, 1 / low
+    if slopes(most)[0] <= 0:  # where the loss is flat to the last bit, too
+        return low
+    if slopes(least)[0] >= 0:
+        return high
+    scale = min(max(1.0, least), most)
+    for _ in range(_STEPS):
+        slope, curvature = slopes(scale)
+        least, most = (scale, most) if slope < 0 else (least, scale)
+        after = scale - slope / curvature if curvature > 0 else least
+        after = after if least < after < most else math.sqrt(least * most)
+        if abs(after - scale) <= _CLOSE * scale:
+            return 1 / after
+        scale = after
+    return 1 / scale
 
 
 def fit_binwise(logits: np.ndarray, labels: np.ndarray, bins: int = 10) -> BinwiseTemperature:
