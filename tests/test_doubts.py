@@ -1,6 +1,7 @@
 """What an attack's own run tells of a network that hides: named in all results."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -151,3 +152,14 @@ def test_a_draw_of_ones_own_is_no_success(plain: Subject) -> None:
         subject, attacks=("bim",), epsilons=(2 / 255,), steps=3, images=FEW, thorough=False
     )
     assert result.accuracy()[1] > own.accuracy("adversarial")
+
+
+def test_robustness_says_what_was_climbed_where_the_loss_drowns(plain: Subject) -> None:
+    few: dict[str, Any] = {"epsilons": (8 / 255,), "images": FEW, "steps": 4, "thorough": False}
+    drowned = rw.robustness(scaled(plain, 1000), attacks=("fgsm", "pgd:margin"), **few)
+    assert str(drowned).endswith(
+        "its logarithm was climbed instead and the margin was climbed instead."
+    )
+    asked = rw.robustness(scaled(plain, 1000), attacks="pgd:cross-entropy", **few)
+    assert 'it was climbed all the same: "pgd" alone climbs its logarithm.' in str(asked)
+    assert "climbed" not in str(rw.robustness(plain, attacks="fgsm", **few))

@@ -8,6 +8,7 @@ import numpy as np
 
 from ...core.wording import counted, grey_levels, percent, signed
 from ...ops.attacks.catalogue import METHODS
+from ...ops.attacks.doubts import USED
 from ...ops.attacks.verdict import Finding
 
 if TYPE_CHECKING:
@@ -78,8 +79,22 @@ def found(result: Robustness, place: int) -> str:
 
 
 def _judgement(result: Robustness) -> str:
-    words = str(result.verdict)
+    words = f"{result.verdict}{_used(result)}"
     return f"Verdict: {words}." if result.verdict.names else f"{words[0].upper()}{words[1:]}."
+
+
+def _used(result: Robustness) -> str:
+    """Say what was climbed by attacks whose loss drowns, as `doubt` does."""
+    fired = {test.name for test in result.verdict.tests if test.fired}
+    if "the cross-entropy drowns" not in fired:
+        return ""
+    told = {}
+    for attack in result.attacks:
+        word, _, loss = attack.partition(":")
+        loss = loss or (METHODS[word].loss if word in METHODS else "")
+        if loss in USED:
+            told[loss] = USED[loss].replace('loss="auto"', f'"{word}" alone')
+    return f"; {' and '.join(told.values())}"
 
 
 def _proved(result: Robustness, place: int) -> str:
