@@ -548,9 +548,18 @@ def test_all_right_runs_to_the_lower_limit_and_says_so(scale):
 
 def test_all_wrong_runs_to_the_upper_limit_and_says_so():
     fit = rep.fit_temperature(np.eye(3), np.array([1, 2, 0]))
-    assert fit.temperature == 20
+    assert fit.temperature == 2000
     (note,) = fit.notes
-    assert note.startswith("the temperature runs to its upper limit 20: 0 of 3 right")
+    assert note.startswith("the temperature runs to its upper limit 2000: 0 of 3 right")
+
+
+@pytest.mark.parametrize("factor", [0.1, 30, 1000])
+def test_temperature_of_multiplied_logits_is_multiplied(factor):
+    logits, labels = generated(2_000, 0, lambda m: 1.3)
+    plain = rep.fit_temperature(logits, labels).temperature
+    fit = rep.fit_temperature(factor * logits, labels)
+    assert fit.temperature == pytest.approx(factor * plain, rel=1e-8)
+    assert fit.notes == ()
 
 
 def test_tiny_logits_run_to_the_lower_limit_though_some_are_wrong():

@@ -16,7 +16,7 @@ from ...core.result import Record
 from .bins import bin_index, binned, edges
 from .metrics import checked, tempered
 
-_TEMPERATURES = (0.05, 20.0)
+_TEMPERATURES = (0.05, 2000.0)  # logits may have been multiplied by a thousand
 _BIN_TEMPERATURES = (0.2, 10.0)
 _HIGH_CONFIDENCE = 0.999
 _CLOSE, _STEPS = 1e-9, 100  # how near the best temperature is come, relatively, and in how many
@@ -231,7 +231,7 @@ class BaseRates(Calibrator):
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> Temperature:
-    """Return the temperature with the least negative log-likelihood, searched in [0.05, 20].
+    """Return the temperature with the least negative log-likelihood, searched in [0.05, 2000].
 
     Parameters
     ----------
