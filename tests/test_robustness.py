@@ -119,6 +119,16 @@ def test_what_hides_is_named() -> None:
     assert "hidden" in str(hidden)
 
 
+@pytest.mark.parametrize("attack", ["pgd", "pgd:margin"])
+def test_pgd_is_tried_harder_whatever_it_climbs(attack: str) -> None:
+    values = tuple(np.linspace(0.3, 0.45, 12).tolist())
+    found = robustness(greys(*values, labels=(0,) * 12), attacks=attack, epsilons=(0.3,))
+    harder = {"more steps or restarts still help", "epsilon 1 does not break all"}
+    assert harder <= {test.name for test in found.verdict.tests}
+    quick = measured(attacks=attack)
+    assert not harder & {test.name for test in quick.verdict.tests}
+
+
 def test_it_grows_and_can_be_stopped() -> None:
     seen: list[Robustness] = []
     whole = measured(partial=seen.append)

@@ -105,8 +105,8 @@ def robustness(
     queries : int
         Passes for each image that a black box may ask for.
     thorough : bool
-        Whether what withstands is attacked once more with four times the steps, and once with
-        pixels free to take any value: two tests of the verdict.
+        Whether what withstands PGD, if that is among the attacks, is attacked once more with four
+        times the steps, and once with pixels free to take any value: two tests of the verdict.
     sigma : float, optional
         With it, what can be proved is drawn beside what was tried, in L2 only: how far each image
         may be moved before the network, smoothed by noise of that standard deviation, may answer
@@ -168,9 +168,10 @@ def robustness(
 
     opponents = [opponent(row, steps, sizes[-1]) for row in chosen]
     every, control = np.ones(len(index), bool), Control(opponents[0], norm)
-    again = thorough and r.PGD in (row.name for row in chosen)
+    ours = (row for row in chosen if row.method == r.method(r.PGD, norm))
+    pgd = next(ours, None) if thorough else None
     passes = len(sizes) + sum(len(sizes) - 1 if row.norm else 1 for row in chosen)
-    passes += len(sizes) * again
+    passes += len(sizes) * (pgd is not None)
     # A proof of an image takes as long as so many attacks of it, each step three passes.
     weight = 0 if sigma is None else 1 + draws // (3 * steps)
     passes += weight
@@ -206,15 +207,14 @@ def robustness(
                 outcome[place, size], seen[place] = broken | wrong, saw
                 if partial is not None:
                     partial(told())
-        if again:
-            (pgd,) = r.rows((r.PGD,), norm)
+        if pgd is not None:
             extra["longer"] = np.zeros(noise.shape, bool)
             how = opponent(pgd, r.LONGER * steps, sizes[-1])
             for size in range(1, len(sizes)):
                 left = (outcome[:, size] == RIGHT).all(0) & ~extra["longer"][size - 1]
                 more = work(attacked, how, sizes[size], left, NOTHING)[:, 0]
                 extra["longer"][size] = extra["longer"][size - 1] | more
-            free = opponent(r.Row(r.PGD, r.PGD), steps, 1.0)
+            free = opponent(r.Row(r.PGD, r.PGD, pgd.loss), steps, 1.0)
             extra["epsilon 1"] = work(attacked, free, 1.0, ~wrong, NOTHING)[:, 0]
         proof = None
         if sigma is not None:
