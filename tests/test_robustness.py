@@ -119,8 +119,8 @@ def test_what_hides_is_named() -> None:
     assert "hidden" in str(hidden)
 
 
-@pytest.mark.parametrize("attack", ["pgd", "pgd:margin"])
-def test_pgd_is_tried_harder_whatever_it_climbs(attack: str) -> None:
+@pytest.mark.parametrize("attack", ["pgd", "pgd:cross-entropy"])
+def test_pgd_is_tried_harder_by_whatever_name(attack: str) -> None:
     values = tuple(np.linspace(0.3, 0.45, 12).tolist())
     found = robustness(greys(*values, labels=(0,) * 12), attacks=attack, epsilons=(0.3,))
     harder = {"more steps or restarts still help", "epsilon 1 does not break all"}

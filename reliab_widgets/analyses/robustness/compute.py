@@ -105,8 +105,9 @@ def robustness(
     queries : int
         Passes for each image that a black box may ask for.
     thorough : bool
-        Whether what withstands PGD, if that is among the attacks, is attacked once more with four
-        times the steps, and once with pixels free to take any value: two tests of the verdict.
+        Whether what withstands PGD on the cross-entropy, if that is among the attacks, is attacked
+        once more with four times the steps, and once with pixels free to take any value: two tests
+        of the verdict.
     sigma : float, optional
         With it, what can be proved is drawn beside what was tried, in L2 only: how far each image
         may be moved before the network, smoothed by noise of that standard deviation, may answer
@@ -168,7 +169,7 @@ def robustness(
 
     opponents = [opponent(row, steps, sizes[-1]) for row in chosen]
     every, control = np.ones(len(index), bool), Control(opponents[0], norm)
-    ours = (row for row in chosen if row.method == r.method(r.PGD, norm))
+    ours = (row for row in chosen if row.method == r.method(r.PGD, norm) and row.loss != "margin")
     pgd = next(ours, None) if thorough else None
     passes = len(sizes) + sum(len(sizes) - 1 if row.norm else 1 for row in chosen)
     passes += len(sizes) * (pgd is not None)
