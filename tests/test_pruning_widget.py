@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from ipywidgets.widgets.widget import _instances
 from matplotlib.figure import Figure
+from matplotlib.path import Path as Way
+from matplotlib.text import Text
 
 import reliab_widgets as rw
 from reliab_widgets import Pruning, Subject
@@ -249,6 +251,24 @@ def test_lines_have_their_names_beside_them(result: Pruning) -> None:
     for k, (x, y, half) in enumerate(boxes):
         for a, b, other in boxes[:k]:
             assert abs(y - b) > 12 or abs(x - a) > half + other
+
+
+def test_names_of_lines_lie_neither_on_lines_nor_on_that_of_the_ring(result: Pruning) -> None:
+    """The ring goes over the whole chart: a name that it comes to makes way."""
+    for narrow in (False, True):
+        for level in result.levels:
+            figure = result.plot(level=float(level), narrow=narrow)
+            figure.draw_without_rendering()
+            drawing: Any = figure._drawing  # type: ignore[attr-defined]
+            lines = [drawing.accuracy, drawing.random, drawing.loser]
+            drawn = [(it.get_transform(), it.get_xydata()) for it in lines if it.get_visible()]
+            drawn.append((drawing.axes.get_xaxis_transform(), [(level, 0), (level, 1)]))
+            for text in filter(Text.get_visible, drawing.called):
+                box = text.get_window_extent()
+                for transform, corners in drawn:
+                    way = transform.transform(np.asarray(corners, float))
+                    assert not Way(way).intersects_bbox(box, filled=False)
+            assert drawing.called[0].get_visible()
 
 
 def test_a_class_that_is_chosen_shows_its_curve_and_its_numbers(result: Pruning) -> None:

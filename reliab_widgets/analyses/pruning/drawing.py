@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from ...core.drawing import Handle, short
-from ...core.placing import names_beside
+from ...core.placing import LETTER, names_beside
 from ...core.style import (
     BLUE,
     BLUE_TINT,
@@ -38,6 +38,8 @@ SHOWN = 10
 """At most so many classes."""
 LABELLED = 4
 """So many bars have their share written above, and those equal to the least of them."""
+BESIDE = 9
+"""Pixels between the line of the ring, with its marks, and the name of a curve."""
 HIGHEST = 24
 """Pixels of the bar of a layer that has lost all."""
 
@@ -80,7 +82,7 @@ class Sweep(Sheet):
         axes.set(ylim=(0, 1), yticks=[0, 0.5, 1])
         axes.set_yticklabels(["0", "50", typeset("100 %")])
         axes.spines["bottom"].set(lw=4, color=LINES)
-        axes.tick_params(axis="x", pad=9)
+        axes.tick_params(axis="x", pad=13)  # below the ring
         self.columns: list[Rectangle] = []
         self.band = axes.fill_between([0, 1], [0, 0], [0, 0], color=GREY_TINT, lw=0, zorder=1)
         self.ranges = LineCollection([], colors=BLUE, lw=1, alpha=0.6, zorder=2)
@@ -214,10 +216,10 @@ class Sweep(Sheet):
         handle = Handle(self.axes, 0, highest, here, stops=result.asked)
         self.handle(self.here, "level", f"share removed: {percent(here, 0)}", handle)
         self._show_columns(result)
-        self._call_lines(highest, short(result.classes[one], 14))
+        self._call_lines(highest, here, short(result.classes[one], 14))
 
-    def _call_lines(self, highest: float, name: str) -> None:
-        """Write beside each line what it is, away from the others."""
+    def _call_lines(self, highest: float, here: float, name: str) -> None:
+        """Write beside each line what it is, away from the others and from that of the ring."""
         left, top, wide, high = self.curve
         told = (self.accuracy, "all images"), (self.random, "random"), (self.loser, name)
         lines = []
@@ -232,7 +234,12 @@ class Sweep(Sheet):
         what = (name, *(line.tobytes() for line, _ in lines))
         if what != self.named:  # else another level of the same lines, whose names stay
             self.named, self.places = what, names_beside(lines, self.curve)
-        for text, place in zip(self.called, self.places, strict=True):
+        at, found = left + wide * here / highest, self.places
+        beside = [abs(place[0] - at) - LETTER * len(words) / 2
+                  for place, (_, words) in zip(found, lines, strict=True) if place]  # fmt: skip
+        if min(beside, default=BESIDE) < BESIDE:
+            found = names_beside(lines, self.curve, [np.array([[at, top], [at, top + high]])])
+        for text, place in zip(self.called, found, strict=True):
             text.set(position=place or (0, 0), visible=place is not None)
 
     def _show_columns(self, result: Pruning) -> None:
