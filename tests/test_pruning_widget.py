@@ -346,7 +346,7 @@ def test_levels_are_instant_once_they_are_computed(
 
     monkeypatch.setattr(widget, "analysis", computed)
     result = widget.result
-    for level in (0.0, 0.2, 0.8):
+    for level in (0.0, 0.2, 0.5):
         widget.page.drag("level", level)
         assert widget.wait(60) is result
         assert result.reading(level=level) in readout(widget)
@@ -388,6 +388,16 @@ def test_a_ring_between_two_levels_shows_the_nearest(widget: PruningWidget) -> N
     assert result.reading(level=0.15) in readout(widget)
 
 
+def test_the_axis_ends_where_nothing_is_left_to_lose(widget: PruningWidget) -> None:
+    """Half of it is of what is lost first; single weights are lost later."""
+    for criterion, most in (("taylor", 0.5), ("magnitude", 0.95)):
+        widget.set(criterion=criterion).wait(60)
+        handle = widget.page.picture.live.handles["level"]
+        assert (handle["high"], handle["stops"][-1]) == (most, most)
+        stops = np.array(handle["stops"])
+        assert (stops <= most / 2).sum() >= len(stops) / 2 or criterion == "magnitude"
+
+
 def test_a_layer_that_is_chosen_can_be_protected(widget: PruningWidget) -> None:
     layer = widget.result.layers[1]
     widget.page.choose("layer", layer)
@@ -399,9 +409,9 @@ def test_a_layer_that_is_chosen_can_be_protected(widget: PruningWidget) -> None:
 
 
 def test_a_class_that_is_chosen_shows_its_images(widget: PruningWidget) -> None:
-    result = widget.set(level=0.8).result
+    result = widget.set(level=0.5).result
     panel = opened(widget, "changed images")
-    payer = result.loser(result.at(0.8))
+    payer = result.loser(result.at(0.5))
     widget.page.choose("payer", str(payer))
     widget.wait(60)
     mine = result.flipped[0, -1] & (result.truth == payer)
@@ -455,12 +465,12 @@ def test_cancel_keeps_the_points(
     until(lambda: "rw-warning" in made.page.chips.value)
     assert made.work.result.levels.shape == (3,)
     chips = made.page.chips.value.replace("\u202f", " ")
-    assert "cancelled: shows 10 % removed, 3 of 11 levels" in chips
+    assert "cancelled: shows 10 % removed, 3 of 10 levels" in chips
     button(made, "Resume").click()
-    assert made.wait(60).levels.shape == (11,)
+    assert made.wait(60).levels.shape == (10,)
     assert asked[:4] == [1, 2, 2, 3]
     assert asked[4:6] == [3, 4]  # it goes on, not from the start
-    assert "shows: 10 % removed, 11 of 11 levels" in made.page.chips.value.replace("\u202f", " ")
+    assert "shows: 10 % removed, 10 of 10 levels" in made.page.chips.value.replace("\u202f", " ")
 
 
 def held(monkeypatch: pytest.MonkeyPatch, at: int) -> tuple[threading.Event, threading.Event]:
@@ -499,7 +509,7 @@ def test_another_setting_keeps_the_level(
     assert widget.work.result is before
     assert ring(widget) == 0.4
     chips = widget.page.chips.value.replace("\u202f", " ")
-    assert "shows: 40 % removed, 11 of 11 levels" in chips  # a complete picture
+    assert "shows: 40 % removed, 10 of 10 levels" in chips  # a complete picture
     assert "cancelled" not in chips
     paused, go_on = held(monkeypatch, 2)
     button(widget, "Resume").click()
@@ -516,18 +526,18 @@ def test_the_level_of_the_ring_is_computed_first(
     made = make(preset={"level": 0.3})
     assert paused.wait(60)
     assert ring(made) == 0.3
-    assert "shows: the whole network, 1 of 11 levels" in made.page.chips.value
+    assert "shows: the whole network, 1 of 10 levels" in made.page.chips.value
     made.cancel()
     go_on.set()
     until(lambda: "stopped" in made.runner.status.value)
     assert made.work.result.levels.tolist() == [0.0, 0.3]
     assert (ring(made), made.state()["level"]) == (0.3, 0.3)
-    made.page.drag("level", 0.6)
+    made.page.drag("level", 0.5)
     made.wait(60)
-    assert ring(made) == 0.6
-    assert "Next 60 % of the filters are removed" in readout(made)
+    assert ring(made) == 0.5
+    assert "Next 50 % of the filters are removed" in readout(made)
     button(made, "Resume").click()
-    assert made.wait(60).levels.shape == (11,)
+    assert made.wait(60).levels.shape == (10,)
 
 
 def test_large_images_are_seen_by_a_few_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -558,7 +568,7 @@ def test_large_images_are_seen_by_a_few_first(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_changed_images_and_explanations_are_shown(widget: PruningWidget) -> None:
-    result = widget.set(level=0.8).result
+    result = widget.set(level=0.5).result
     changed, explained = (opened(widget, it) for it in ("changed images", "explanations"))
     count = int(result.flipped[0, -1].sum())
     assert count > 0
@@ -651,7 +661,7 @@ def test_single_weights_have_no_smaller_network(widget: PruningWidget) -> None:
 
 def test_help_has_the_sweep_in_numbers(widget: PruningWidget) -> None:
     button(widget, "?").click()
-    for words in ("random removal", "worst class", "80 %", f"{widget.result.accuracy[0, 3]:.3g}"):
+    for words in ("random removal", "worst class", "50 %", f"{widget.result.accuracy[0, 3]:.3g}"):
         assert words in widget.page.help.value
 
 
@@ -761,7 +771,7 @@ def test_without_validation_half_is_offered(count: int) -> None:
 def test_an_explorer_needs_no_controls(subject: Subject) -> None:
     made = rw.Explorer(rw.pruning, subject)
     try:
-        assert made.wait(60).levels.shape == (11,)
+        assert made.wait(60).levels.shape == (10,)
         assert {"criterion", "scope", "rounds", "temperature", "image"} <= set(made.controls)
     finally:
         made.close()
