@@ -15,6 +15,8 @@ NEAR, FAR = 5.0, 14.0
 
 LETTER, HIGH = 7.4, 13.0
 """Pixels that a letter of a name takes at most on the average, and a line of letters."""
+ASIDE = 9.0
+"""Pixels from an upright, with the marks that stand on it, to a name that makes way."""
 CLEAR = 2.0
 """Pixels to a line below which a name lies on it."""
 
@@ -70,6 +72,40 @@ def names_beside(
         ends = [x - size[0] / 2, x + size[0] / 2]
         taken += [np.array([[ends[0], at], [ends[1], at]]) for at in (y - 6, y, y + 6)]
         places.append((x, y))
+    return places
+
+
+def names_aside(
+    lines: Sequence[tuple[np.ndarray, str]],
+    box: tuple[float, float, float, float],
+    at: float,
+    places: list[tuple[float, float] | None],
+) -> list[tuple[float, float] | None]:
+    """Return the places of names, others if an upright line comes to one of them.
+
+    Parameters
+    ----------
+    lines, box
+        As `names_beside` takes them.
+    at : float
+        Where the upright stands.
+    places : list
+        What `names_beside` gives.
+
+    Examples
+    --------
+    >>> lines = [(np.array([[0, 50], [100.0, 50]]), "name")]
+    >>> (first,) = places = names_beside(lines, (0, 0, 100, 99))
+    >>> (aside,) = names_aside(lines, (0, 0, 100, 99), first[0], places)
+    >>> abs(aside[0] - first[0]) > LETTER * 2
+    True
+    >>> names_aside(lines, (0, 0, 100, 99), 200, places) == places
+    True
+    """
+    _, top, _, high = box
+    for place, (_, name) in zip(places, lines, strict=True):
+        if place is not None and abs(place[0] - at) - LETTER * len(name) / 2 < ASIDE:
+            return names_beside(lines, box, [np.array([[at, top], [at, top + high]])])
     return places
 
 

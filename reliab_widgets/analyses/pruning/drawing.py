@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from ...core.drawing import Handle, short
-from ...core.placing import LETTER, names_beside
+from ...core.placing import names_aside, names_beside
 from ...core.style import (
     BLUE,
     BLUE_TINT,
@@ -38,8 +38,6 @@ SHOWN = 10
 """At most so many classes."""
 LABELLED = 4
 """So many bars have their share written above, and those equal to the least of them."""
-BESIDE = 9
-"""Pixels between the line of the ring, with its marks, and the name of a curve."""
 HIGHEST = 24
 """Pixels of the bar of a layer that has lost all."""
 
@@ -234,11 +232,7 @@ class Sweep(Sheet):
         what = (name, *(line.tobytes() for line, _ in lines))
         if what != self.named:  # else another level of the same lines, whose names stay
             self.named, self.places = what, names_beside(lines, self.curve)
-        at, found = left + wide * here / highest, self.places
-        beside = [abs(place[0] - at) - LETTER * len(words) / 2
-                  for place, (_, words) in zip(found, lines, strict=True) if place]  # fmt: skip
-        if min(beside, default=BESIDE) < BESIDE:
-            found = names_beside(lines, self.curve, [np.array([[at, top], [at, top + high]])])
+        found = names_aside(lines, self.curve, left + wide * here / highest, self.places)
         for text, place in zip(self.called, found, strict=True):
             text.set(position=place or (0, 0), visible=place is not None)
 
