@@ -84,8 +84,8 @@ def parsed(text: str) -> ET.Element:
     return ET.fromstring(text)
 
 
-def lines_of(sentence: str, width: int = 880) -> int:
-    """Return how many lines a page needs for it, its beginning bold, in a wide font."""
+def lines_of(sentence: str, width: int = 868) -> int:
+    """Return how many lines a page of 880 needs for it, its beginning bold, in a wide font."""
     first, *_ = sentence.partition(". ")
     bold, lines, x = len(first.split()), 1, 0.0
     for k, word in enumerate(sentence.replace(" %", "\u202f%").split(" ")):

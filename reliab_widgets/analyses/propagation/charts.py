@@ -35,6 +35,8 @@ UNITS = {
     "variance": "share of variance",
     "cosine": "cosine distance",
 }
+COMING = ("and draws two lines: ▲ attacked,", "□ noise of the same size")
+"""What an empty chart of sizes will show."""
 NAMED = {
     "adversarial": "attacked",
     "undefended": "not denoised",
@@ -205,7 +207,10 @@ class Sizes(Sheet):
             for it, weight in ((ORANGE, "bold"), (MUTED, "normal"))
         ]
         self.notes = [self.label(self.wide + 64, y) for y in (186, 203, 220)]
-        self.empty = self.label(44 + self.wide / 2, 100, ha="center")
+        behind = {"facecolor": PAPER, "alpha": 0.92, "lw": 0, "pad": 2}
+        self.empty, *self.coming = (
+            self.label(0, y, ha="center", bbox=behind) for y in (84, 103, 122)
+        )
 
     def show(
         self,
@@ -227,8 +232,13 @@ class Sizes(Sheet):
         left = sum(size not in known for size in sizes)
         one = len(sizes) - left < 2
         self.empty.set_text(f"“Sweep ε” computes the other {left} sizes" if left and one else "")
+        for text, words in zip(self.coming, COMING, strict=True):
+            text.set_text(words if left and one else "")
         self.title.set_text(f"{_measure(known)} over the size of the attack")
         at = sizes.index(epsilon)
+        place = (at + 0.3) / max(len(sizes) - 0.4, 0.6)  # as a part of the axis
+        for text in (self.empty, *self.coming):  # where the ring’s line is not
+            text.set_x(44 + self.wide * (place / 2 if place > 0.5 else (1 + place) / 2))
         self.here.set_xdata([at])
         self.line.set_xdata([at, at])
         foot = [] if least is None or least not in sizes else [sizes.index(least)]

@@ -95,7 +95,7 @@ def _calibration(result: Reliability) -> str:
     return {
         "histogram": "Histogram binning takes",
         "isotonic": "Isotonic regression takes",
-        "base-rates": "Always answering with the base rates takes",
+        "base-rates": "Always answering with base rates takes",
     }[result.method]
 
 
