@@ -806,6 +806,12 @@ def test_a_sweep_draws_its_curve_and_the_slider_computes_nothing_after(
     drawn = own_panels.Sizes.on(sizes.figure)
     assert drawn.empty.get_text() == "“Sweep ε” computes the other 12 sizes"
     assert [it.get_text() for it in drawn.coming] == [*charts.COMING]
+    figure = sizes.figure  # the words are where the ring's line is not
+    figure.draw_without_rendering()
+    ring = drawn.here.get_window_extent()
+    for text in (drawn.empty, *drawn.coming):
+        box = text.get_window_extent()
+        assert box.x1 < ring.x0 or box.x0 > ring.x1
     button(widget, "Sweep ε").click()
     widget.wait(LONG)
     assert found_words(widget) == "The prediction changes from 16/255 on."

@@ -36,7 +36,9 @@ UNITS = {
     "cosine": "cosine distance",
 }
 COMING = ("and draws two lines: ▲ attacked,", "□ noise of the same size")
-"""What an empty chart of sizes will show."""
+"""What a chart of sizes will show that is almost empty,"""
+FEW = 4
+"""with fewer of them than these."""
 NAMED = {
     "adversarial": "attacked",
     "undefended": "not denoised",
@@ -230,10 +232,10 @@ class Sizes(Sheet):
             values = [_value(known[size], kind) if size in known else np.nan for size in sizes]
             line.set_data(range(len(sizes)), values)
         left = sum(size not in known for size in sizes)
-        one = len(sizes) - left < 2
-        self.empty.set_text(f"“Sweep ε” computes the other {left} sizes" if left and one else "")
+        few = len(sizes) - left < FEW
+        self.empty.set_text(f"“Sweep ε” computes the other {left} sizes" if left and few else "")
         for text, words in zip(self.coming, COMING, strict=True):
-            text.set_text(words if left and one else "")
+            text.set_text(words if left and few else "")
         self.title.set_text(f"{_measure(known)} over the size of the attack")
         at = sizes.index(epsilon)
         place = (at + 0.3) / max(len(sizes) - 0.4, 0.6)  # as a part of the axis
@@ -244,7 +246,7 @@ class Sizes(Sheet):
         foot = [] if least is None or least not in sizes else [sizes.index(least)]
         self.least.set_data(foot, [0.07] * len(foot))
         self._say(known.get(epsilon), least, norm)
-        if left and not one:  # in the middle it would lie on what is drawn
+        if left and len(sizes) - left > 1:
             self.notes[2].set_text(f"{left} sizes not computed")
         handle = Handle(self.axes, 0, len(sizes) - 1, at, 1)
         self.handle(self.here, "epsilon", f"size ε = {grey_levels(epsilon, norm)}", handle)
