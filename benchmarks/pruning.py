@@ -72,7 +72,7 @@ def oracle(subject: rw.Subject) -> Iterator[Measured]:
 
 
 def sweep(subject: rw.Subject) -> Iterator[Measured]:
-    """`rw.pruning` at ten levels, against the forward passes of the networks that it makes."""
+    """`rw.pruning` at nine levels, against the forward passes of the networks that it makes."""
     assert subject.validation is not None
     few = {"images": REPORTED, "calibration_images": RANKED}
     result = rw.pruning(subject, **few)

@@ -13,6 +13,7 @@ import pytest
 from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.textpath import text_to_path
 
 import reliab_widgets as rw
 from reliab_widgets import reliability
@@ -81,6 +82,19 @@ def drawn(words: str = "words") -> Figure:
 
 def parsed(text: str) -> ET.Element:
     return ET.fromstring(text)
+
+
+def lines_of(sentence: str, width: int = 868) -> int:
+    """Return how many lines a page of 880 needs for it, its beginning bold, in a wide font."""
+    first, *_ = sentence.partition(". ")
+    bold, lines, x = len(first.split()), 1, 0.0
+    for k, word in enumerate(sentence.replace(" %", "\u202f%").split(" ")):
+        font = font_manager.FontProperties(size=13, weight="bold" if k < bold else "normal")
+        wide = text_to_path.get_text_width_height_descent(f"{word} ", font, ismath=False)[0]
+        x += wide
+        if x > width + 4:
+            lines, x = lines + 1, wide
+    return lines
 
 
 def normal(text: str) -> str:

@@ -154,8 +154,7 @@ def test_the_first_picture_comes_by_itself(widget: ReliabilityWidget) -> None:
     result = widget.result
     page = shown(widget)
     assert "<svg" in page
-    chosen = typeset(f"Chosen bin {result.describe(result.costliest)}.")
-    assert widget.page.picture.live.alt == f"{typeset(str(result))} {chosen}"
+    assert widget.page.picture.live.alt == typeset(str(result))
     said = re.sub("<[^>]+>", "", widget.page.readout.value)
     assert words.html.unescape(said) == widget.page.picture.live.alt
     assert "ready" in widget.runner.status.value

@@ -24,7 +24,7 @@ from torch import nn
 
 import reliab_widgets as rw
 from reliab_widgets import Subject
-from reliab_widgets.analyses.propagation import compute
+from reliab_widgets.analyses.propagation import charts, compute
 from reliab_widgets.analyses.propagation import panels as own_panels
 from reliab_widgets.analyses.propagation.charts import Distances, Steps
 from reliab_widgets.analyses.propagation.compute import channels, propagation
@@ -42,7 +42,7 @@ from reliab_widgets.ops.features.plan import Plan
 from reliab_widgets.ui import running, worker
 from reliab_widgets.ui.words import HIDES
 from tests.models import Brightness, flat_images
-from tests.test_drawing import normal, parsed
+from tests.test_drawing import lines_of, normal, parsed
 from tests.test_explorer import HOSTILE, LONG, assert_harmless, button, parts, shown, until
 from tests.test_result import assert_same
 
@@ -805,10 +805,17 @@ def test_a_sweep_draws_its_curve_and_the_slider_computes_nothing_after(
     sizes = panel(widget, "ε sweep")
     drawn = own_panels.Sizes.on(sizes.figure)
     assert drawn.empty.get_text() == "“Sweep ε” computes the other 12 sizes"
+    assert [it.get_text() for it in drawn.coming] == [*charts.COMING]
+    figure = sizes.figure  # the words are where the ring's line is not
+    figure.draw_without_rendering()
+    ring = drawn.here.get_window_extent()
+    for text in (drawn.empty, *drawn.coming):
+        box = text.get_window_extent()
+        assert box.x1 < ring.x0 or box.x0 > ring.x1
     button(widget, "Sweep ε").click()
     widget.wait(LONG)
     assert found_words(widget) == "The prediction changes from 16/255 on."
-    assert drawn.empty.get_text() == ""
+    assert {it.get_text() for it in (drawn.empty, *drawn.coming)} == {""}
     monkeypatch.setattr("reliab_widgets.analyses.propagation.compute.sweep", None)
     curve = drawn.attack.get_ydata()
     stops = widget.controls["epsilon"].stops
@@ -1122,6 +1129,7 @@ def test_the_sentence_has_its_grades(
     assert ("Noise changes it too: ε is simply large." in sentence) == (noisy != clean)
     kept = "the noise leaves cat at " if noisy == clean else "the noise makes it dog "
     assert f"Control: {kept}" in sentence
+    assert lines_of(sentence) <= 2
 
 
 @pytest.mark.parametrize(
@@ -1157,6 +1165,9 @@ def test_one_image_has_no_interval_and_many_have(widget: PropagationWidget) -> N
     assert f"the factor is {times(many.ratio()[last])} ({times(low)}–{times(high)})" in sentence
     assert f"{flips} of 16 predictions change, " in sentence
     assert "without the denoiser " in sentence
+    noisy = (many.answers[many.kinds.index("random") + 1] != many.answers[0]).sum()
+    assert f"{noisy} under noise (control); accuracy " in sentence
+    assert lines_of(widget.sentence(made_up(n=16))) <= 2
 
 
 def test_grades_of_many_images_are_counted() -> None:

@@ -11,8 +11,10 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 import reliab_widgets as rw
 from reliab_widgets.analyses.reliability import compute
 from reliab_widgets.analyses.reliability.compute import METHODS
+from reliab_widgets.core.style import MUTED
 from reliab_widgets.core.subject import Subject
 from reliab_widgets.ops.calibration.bins import binned, expected
+from tests.test_drawing import lines_of
 
 LN = np.log
 
@@ -397,9 +399,84 @@ def test_the_best_t_says_on_which_images(corruption: str, of: str) -> None:
 
 def test_the_triangle_is_taken_too_unless_the_ring_lies_there(subject: Subject) -> None:
     result = rw.reliability(subject)
-    for best, targets in ((None, 1), (1.0, 1), (2.0, 2)):
+    for best, targets in ((None, 2), (1.0, 1), (2.0, 2)):
         (fit,) = result.plot(best=best).findobj(lambda it: it.get_gid() == "method:temperature")
         assert len(fit.get_paths()) == targets
+
+
+def test_bins_are_told_in_per_cent_as_the_axis_counts(subject: Subject) -> None:
+    result = rw.reliability(subject)
+    assert result.describe(12).startswith("80–87 %: ")
+    assert "; " in result.reading() and "80–87 %" not in result.reading()
+    assert f" Bin {result.describe(12)}. Control: " in result.reading(bin=12)
+    many = rw.reliability(subject, binning="mass", bins=60)
+    told = [many.describe(number).split(":")[0] for number in range(len(many.after.count))]
+    assert len({*told}) == len(told)
+    ends = [it.removesuffix(" %").split("–") for it in told]
+    assert all(float(low) < float(high) for low, high in ends)
+
+
+def surely(count: dict[float, int]) -> Subject:
+    """Images with such confidences, so many of each."""
+    sure = np.repeat([*count], [*count.values()])
+    rest = (1 - sure) / 2
+    logits = 10 + np.log(np.stack([sure, rest, rest], 1))
+    right = np.random.default_rng(0).random(len(sure)) < sure
+    return from_logits(logits, np.where(right, 0, 1))
+
+
+def test_the_number_of_the_last_bar_stays_beside_a_chosen_one() -> None:
+    result = rw.reliability(surely({0.83: 79, 0.9: 138, 0.98: 1444}))
+    for narrow in (False, True):
+        figure = result.plot(bin=13, narrow=narrow)
+        figure.draw_without_rendering()
+        texts = {it.get_text(): it for it in figure.findobj(Text)}
+        boxes = [texts[it].get_window_extent() for it in ("79", "138", "1,444")]
+        for k, box in enumerate(boxes):  # a digit is lower than its line
+            low = [
+                it.x0 < box.x1 and box.x0 < it.x1 and abs(it.y0 - box.y0) < 8 for it in boxes[:k]
+            ]
+            assert not any(low)
+
+
+def test_the_chosen_box_is_seen_in_a_grey_copy() -> None:
+    figure = rw.reliability(surely({0.83: 79, 0.9: 138})).plot(bin=13)
+    drawing = figure._drawing  # type: ignore[attr-defined]
+    tint, boxes = drawing.band, drawing.boxes
+    rims = [rgb for rgb in boxes.get_edgecolor() if rgb[3]]
+    assert len(boxes.get_paths()) == 2
+    assert len(rims) == 1
+
+    def grey(colour: np.ndarray) -> float:
+        return float(colour[:3] @ (0.299, 0.587, 0.114))
+
+    assert grey(np.array(tint.get_facecolor())) - grey(rims[0]) > 0.4
+    assert boxes.get_zorder() > tint.get_zorder()
+
+
+def test_the_best_t_stands_on_the_curve(subject: Subject) -> None:
+    """Filled where it was fitted on other images; hollow, before, where these have the least."""
+    free = rw.reliability(subject)
+    for best, full in ((None, False), (2.5, True)):
+        figure = free.plot(best=best)
+        drawing = figure._drawing  # type: ignore[attr-defined]
+        (at,), (up,) = drawing.best.get_data()
+        assert best is None or at == best
+        loss = np.interp(np.log(at), np.log(free.curve_temperature), free.curve_nll)
+        high = np.diff(drawing.curve_axes.get_ylim())[0]
+        assert 0 < (up - loss) / high * 86 < 12  # its tip is on the curve
+        assert (drawing.best.get_markerfacecolor() == MUTED) == full
+        said = [it.get_text() for it in figure.findobj(Text) if it.get_text().startswith("▽")]
+        assert said == ([] if full else [f"▽ least at T = {at:.1f}"])
+    lowest = free.curve_temperature[free.curve_nll.argmin()]
+    assert free.plot()._drawing.best.get_xdata()[0] == pytest.approx(lowest, rel=0.2)  # type: ignore[attr-defined]
+
+
+def test_sentences_take_two_lines(subject: Subject) -> None:
+    for method in METHODS:
+        result = rw.reliability(subject, method=method)
+        for bin in (None, result.costliest):
+            assert lines_of(result.reading(bin=bin)) <= 2, result.reading(bin=bin)
 
 
 def test_numbers_that_read_alike_are_no_difference() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from reliab_widgets.ops.attribution.methods import Method
 from reliab_widgets.ops.networks.untrained import untrained
 from reliab_widgets.ops.statistics.agreement import MEASURES
 from tests.models import Blocked, Brightness, Counting, flat_images
+from tests.test_drawing import lines_of
 from tests.test_result import assert_same
 
 QUICK: dict[str, Any] = {"steps": 4, "points": 3, "fills": ("mean", "own"), "masks": 40}
@@ -437,14 +437,14 @@ def test_the_sentence_has_the_finding_and_its_controls(result: Saliency) -> None
     assert sentence.startswith("resnet20, 3 images: integrated gradients (8 steps). Over 3 images")
     assert f"the maps against {whole.baselines[a]} and {whole.baselines[b]}" in sentence.lower()
     assert f"(ρ = {value:z.2f}".replace("-", "−") in sentence
-    assert "they share" not in sentence  # a mean of overlaps is no count of pixels
+    assert "They share" not in sentence  # a mean of overlaps is no count of pixels
     control = whole.control()[[a, b]]
     furthest = control[np.abs(control).argmax()]
     assert (
         f"an untrained network's map is unrelated ({furthest:z.2f})".replace("-", "−") in sentence
     )
     again = whole.ceiling()[[a, b]].min()
-    assert re.search(rf"half the steps give a map that agrees \({again:.2f}\)", sentence)
+    assert f"maps of half the steps agree ({again:.2f})." in sentence
     assert "The maps add up within 0.0 % and 0.0 %." in sentence
 
 
@@ -572,6 +572,7 @@ def test_one_scale_of_words_is_said_of_maps_and_of_controls(result: Saliency) ->
         assert f"The two maps {plural} {rho}" in agreed.reading()
         assert f"an untrained network's map {single} {said}" in agreed.reading()
         assert f"the untrained network {plural} {rho}" in agreed.reading(versus="untrained")
+        assert lines_of(agreed.reading()) <= 2
 
 
 def test_notes_say_where_a_mean_is_from(subject: Subject) -> None:

@@ -16,6 +16,7 @@ import torch
 import traitlets
 from ipywidgets.widgets.widget import _instances
 from matplotlib.figure import Figure
+from matplotlib.path import Path as Line
 from PIL import Image
 from torch import nn
 
@@ -475,6 +476,28 @@ def test_the_path_has_the_images_between_and_a_handle() -> None:
     expected = ((grey + 0.25 * (result.images[0] - grey)) * 255).round().transpose(1, 2, 0)
     np.testing.assert_array_equal(np.asarray(drawing.between[0].get_array()), expected)
     assert {"at α = 0.25", "from white", "from blur", "+0.12"} <= set(texts(figure))
+
+
+def test_curves_of_the_path_have_their_names_beside_them() -> None:
+    """Each curve says from which “nothing” it comes; the ring's line comes to none of them."""
+    alphas = np.linspace(0, 1, 17)
+    powers = np.stack([alphas**it for it in (0.15, 0.5, 1.5, 6)])[None]
+    result = made_up(path=powers, credit=powers)
+    for alpha in (0, 0.25, 0.5, 1):
+        figure = drawn(result, part="path", alpha=alpha, pair=(0, 3))
+        figure.draw_without_rendering()
+        drawing = Way.on(figure)
+        names = [it for it in drawing.called if it.get_text()]
+        assert {it.get_text() for it in names} == {"black", "white", "mean", "blur"}
+        bold = {it.get_text() for it in names if it.get_fontweight() == "bold"}
+        assert bold == {"black", "blur"}
+        lines = [*drawing.curves, *drawing.others, drawing.cut]
+        drawn_at = [it.get_transform().transform(it.get_xydata()) for it in lines]
+        for text in names:
+            box = text.get_window_extent()
+            assert not any(
+                Line(it).intersects_bbox(box, filled=False) for it in drawn_at if len(it)
+            )
 
 
 def test_methods_that_draw_show_how_two_draws_agree() -> None:

@@ -397,7 +397,7 @@ def test_fit_t_answers_when_t_was_set_by_hand(bench: Workbench) -> None:
     assert bench.result.calibrator.temperature != 0.5
 
 
-@pytest.mark.slow("a sweep over eleven levels, and maps with three controls")
+@pytest.mark.slow("a sweep over ten levels, and maps with three controls")
 def test_prune_then_explain_with_the_untrained_control(
     bench: Workbench, subject: rw.Subject
 ) -> None:

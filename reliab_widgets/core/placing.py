@@ -15,12 +15,18 @@ NEAR, FAR = 5.0, 14.0
 
 LETTER, HIGH = 7.4, 13.0
 """Pixels that a letter of a name takes at most on the average, and a line of letters."""
+ASIDE = 9.0
+"""Pixels from an upright, with the marks that stand on it, to a name that makes way."""
+CLEAR = 2.0
+"""Pixels to a line below which a name lies on it."""
 
 
 def names_beside(
-    lines: Sequence[tuple[np.ndarray, str]], box: tuple[float, float, float, float]
+    lines: Sequence[tuple[np.ndarray, str]],
+    box: tuple[float, float, float, float],
+    nameless: Sequence[np.ndarray] = (),
 ) -> list[tuple[float, float] | None]:
-    """Return where the name of each line stands: none on another, none on the foot of the chart.
+    """Return where the name of each line stands: on no line or name, nor on the foot of the chart.
 
     Parameters
     ----------
@@ -28,11 +34,13 @@ def names_beside(
         Each ``(N, 2)`` corners in pixels, NaN where it is interrupted, and what it is called.
     box : (float, float, float, float)
         Left, top, width and height of the chart.
+    nameless : sequence of numpy.ndarray
+        Other lines that no name may lie on, as those of ``lines``.
 
     Returns
     -------
     list
-        Middles, and None for what is no line (fewer than two corners), or would lie on a name.
+        Middles, and None for what is no line (fewer than two corners), or has no free place.
 
     Examples
     --------
@@ -51,16 +59,53 @@ def names_beside(
             places.append(None)
             continue
         others = [other for k, (other, _) in enumerate(lines) if k != number]
+        others = [it for it in (*others, *nameless) if np.isfinite(it).all(1).any()]
         size = (LETTER * len(name), HIGH)
         x, y = beside(line, size, [*others, *taken], room)
         name_at = np.array([x, y, *size])
-        if any((np.abs(it - name_at)[:2] < (it + name_at)[2:] / 2).all() for it in names):
+        crossed = any(gap((x, y), size, it) < CLEAR for it in (line, *others))
+        named = any((np.abs(it - name_at)[:2] < (it + name_at)[2:] / 2).all() for it in names)
+        if crossed or named:
             places.append(None)
             continue
         names.append(name_at)
         ends = [x - size[0] / 2, x + size[0] / 2]
         taken += [np.array([[ends[0], at], [ends[1], at]]) for at in (y - 6, y, y + 6)]
         places.append((x, y))
+    return places
+
+
+def names_aside(
+    lines: Sequence[tuple[np.ndarray, str]],
+    box: tuple[float, float, float, float],
+    at: float,
+    places: list[tuple[float, float] | None],
+) -> list[tuple[float, float] | None]:
+    """Return the places of names, others if an upright line comes to one of them.
+
+    Parameters
+    ----------
+    lines, box
+        As `names_beside` takes them.
+    at : float
+        Where the upright stands.
+    places : list
+        What `names_beside` gives.
+
+    Examples
+    --------
+    >>> lines = [(np.array([[0, 50], [100.0, 50]]), "name")]
+    >>> (first,) = places = names_beside(lines, (0, 0, 100, 99))
+    >>> (aside,) = names_aside(lines, (0, 0, 100, 99), first[0], places)
+    >>> abs(aside[0] - first[0]) > LETTER * 2
+    True
+    >>> names_aside(lines, (0, 0, 100, 99), 200, places) == places
+    True
+    """
+    _, top, _, high = box
+    for place, (_, name) in zip(places, lines, strict=True):
+        if place is not None and abs(place[0] - at) - LETTER * len(name) / 2 < ASIDE:
+            return names_beside(lines, box, [np.array([[at, top], [at, top + high]])])
     return places
 
 
@@ -111,6 +156,18 @@ def beside(
         score += np.minimum(away(np.concatenate([_dense(it) for it in others])), FAR)
     x, y = middles[score.argmax()]
     return float(x), float(y)
+
+
+def gap(middle: tuple[float, float], size: tuple[float, float], line: np.ndarray) -> float:
+    """Return how many pixels lie between a name and a line: 0 where it lies on it.
+
+    Examples
+    --------
+    >>> gap((50.0, 50.0), (40.0, 12.0), np.array([[80.0, 0.0], [80.0, 100.0]]))
+    10.0
+    """
+    away = np.maximum(np.abs(_dense(line) - middle) - np.array(size) / 2, 0)
+    return float(np.hypot(*away.T).min())
 
 
 def _dense(line: np.ndarray) -> np.ndarray:

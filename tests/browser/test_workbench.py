@@ -119,7 +119,7 @@ def test_calibrate_prune_recalibrate(
     shot(bench, "chain1")
 
 
-@pytest.mark.slow("a sweep over eleven levels, and maps with three controls")
+@pytest.mark.slow("a sweep over ten levels, and maps with three controls")
 def test_prune_then_explain(bench: Locator, shot: Callable[[Locator, str], None]) -> None:
     tab(bench, "Pruning")
     expect(bench.get_by_role("button", name=re.compile("^network, 10"))).to_be_visible()

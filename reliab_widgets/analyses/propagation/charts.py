@@ -35,6 +35,10 @@ UNITS = {
     "variance": "share of variance",
     "cosine": "cosine distance",
 }
+COMING = ("and draws two lines: ▲ attacked,", "□ noise of the same size")
+"""What a chart of sizes will show that is almost empty,"""
+FEW = 4
+"""with fewer of them than these."""
 NAMED = {
     "adversarial": "attacked",
     "undefended": "not denoised",
@@ -205,7 +209,10 @@ class Sizes(Sheet):
             for it, weight in ((ORANGE, "bold"), (MUTED, "normal"))
         ]
         self.notes = [self.label(self.wide + 64, y) for y in (186, 203, 220)]
-        self.empty = self.label(44 + self.wide / 2, 100, ha="center")
+        behind = {"facecolor": PAPER, "alpha": 0.92, "lw": 0, "pad": 2}
+        self.empty, *self.coming = (
+            self.label(0, y, ha="center", bbox=behind) for y in (84, 103, 122)
+        )
 
     def show(
         self,
@@ -225,16 +232,21 @@ class Sizes(Sheet):
             values = [_value(known[size], kind) if size in known else np.nan for size in sizes]
             line.set_data(range(len(sizes)), values)
         left = sum(size not in known for size in sizes)
-        one = len(sizes) - left < 2
-        self.empty.set_text(f"“Sweep ε” computes the other {left} sizes" if left and one else "")
+        few = len(sizes) - left < FEW
+        self.empty.set_text(f"“Sweep ε” computes the other {left} sizes" if left and few else "")
+        for text, words in zip(self.coming, COMING, strict=True):
+            text.set_text(words if left and few else "")
         self.title.set_text(f"{_measure(known)} over the size of the attack")
         at = sizes.index(epsilon)
+        place = (at + 0.3) / max(len(sizes) - 0.4, 0.6)  # as a part of the axis
+        for text in (self.empty, *self.coming):  # where the ring’s line is not
+            text.set_x(44 + self.wide * (place / 2 if place > 0.5 else (1 + place) / 2))
         self.here.set_xdata([at])
         self.line.set_xdata([at, at])
         foot = [] if least is None or least not in sizes else [sizes.index(least)]
         self.least.set_data(foot, [0.07] * len(foot))
         self._say(known.get(epsilon), least, norm)
-        if left and not one:  # in the middle it would lie on what is drawn
+        if left and len(sizes) - left > 1:
             self.notes[2].set_text(f"{left} sizes not computed")
         handle = Handle(self.axes, 0, len(sizes) - 1, at, 1)
         self.handle(self.here, "epsilon", f"size ε = {grey_levels(epsilon, norm)}", handle)

@@ -65,8 +65,9 @@ def said(result: Propagation, kind: str) -> tuple[str, float]:
 
 def finding(result: Propagation, metric: str) -> str:
     """Say how far the attack moves the logits, what it changes, what noise does, and of others."""
-    words = f"{_moved(result, metric)} {_changed(result)} Control: {_control(result)}"
-    return words + (f" {several(result, metric)}" if result.n > 1 else "")
+    if result.n > 1:  # what became of the first stands below its pictures
+        return f"{_moved(result, metric)} {several(result, metric)}"
+    return f"{_moved(result, metric)} {_changed(result)} Control: {_control(result)}"
 
 
 def _moved(result: Propagation, metric: str) -> str:
@@ -127,8 +128,8 @@ def several(result: Propagation, metric: str) -> str:
         factor = f" the factor is {times(ratio)} ({times(low)}–{times(high)});"
     accuracy = [percent(result.accuracy(kind), 0) for kind in ("clean", "adversarial")]
     words = f"In {result.n} images{factor} {flips[1]} of {result.n} predictions change, "
-    words += f"{flips[1 + result.kinds.index('random')]} under noise; accuracy {accuracy[0]} to "
-    words += accuracy[1]
+    words += f"{flips[1 + result.kinds.index('random')]} under noise (control); "
+    words += f"accuracy {accuracy[0]} to {accuracy[1]}"
     if "undefended" in result.kinds:
         words += f", without the denoiser {percent(result.accuracy('undefended'), 0)}"
     return f"{words}."

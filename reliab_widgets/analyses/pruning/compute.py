@@ -40,7 +40,10 @@ from ...ops.pruning.structure import Structure, structure
 from ...ops.pruning.sweep import Case, Measured, measured
 from .result import Pruning
 
-LEVELS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
+LEVELS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
+"""Without half of their filters networks only guess: more would push what is told aside."""
+WEIGHTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+"""The same of single weights, most of which can go."""
 REPORTED, RANKED = 512, 500
 """At most so many images are reported, and ranked on, if nobody says how many."""
 
@@ -107,7 +110,8 @@ def pruning(
         `reliab_widgets.ops.pruning.importance.importance`; or ``"magnitude"``: not filters but
         single weights of all layers, the smallest first, become zero.
     levels : sequence of float
-        Which parts are removed, each in [0, 1).
+        Which parts are removed, each in [0, 1). By default up to half, which is little for
+        ``criterion="magnitude"``: look there up to 0.95.
     scope : str
         Parts of what: ``"filters"``, or ``"flops"`` (multiply-adds).
     rounds : int

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from ...core.drawing import Handle, short
-from ...core.placing import names_beside
+from ...core.placing import names_aside, names_beside
 from ...core.style import (
     BLUE,
     BLUE_TINT,
@@ -80,7 +80,7 @@ class Sweep(Sheet):
         axes.set(ylim=(0, 1), yticks=[0, 0.5, 1])
         axes.set_yticklabels(["0", "50", typeset("100 %")])
         axes.spines["bottom"].set(lw=4, color=LINES)
-        axes.tick_params(axis="x", pad=9)
+        axes.tick_params(axis="x", pad=13)  # below the ring
         self.columns: list[Rectangle] = []
         self.band = axes.fill_between([0, 1], [0, 0], [0, 0], color=GREY_TINT, lw=0, zorder=1)
         self.ranges = LineCollection([], colors=BLUE, lw=1, alpha=0.6, zorder=2)
@@ -214,10 +214,10 @@ class Sweep(Sheet):
         handle = Handle(self.axes, 0, highest, here, stops=result.asked)
         self.handle(self.here, "level", f"share removed: {percent(here, 0)}", handle)
         self._show_columns(result)
-        self._call_lines(highest, short(result.classes[one], 14))
+        self._call_lines(highest, here, short(result.classes[one], 14))
 
-    def _call_lines(self, highest: float, name: str) -> None:
-        """Write beside each line what it is, away from the others."""
+    def _call_lines(self, highest: float, here: float, name: str) -> None:
+        """Write beside each line what it is, away from the others and from that of the ring."""
         left, top, wide, high = self.curve
         told = (self.accuracy, "all images"), (self.random, "random"), (self.loser, name)
         lines = []
@@ -232,7 +232,8 @@ class Sweep(Sheet):
         what = (name, *(line.tobytes() for line, _ in lines))
         if what != self.named:  # else another level of the same lines, whose names stay
             self.named, self.places = what, names_beside(lines, self.curve)
-        for text, place in zip(self.called, self.places, strict=True):
+        found = names_aside(lines, self.curve, left + wide * here / highest, self.places)
+        for text, place in zip(self.called, found, strict=True):
             text.set(position=place or (0, 0), visible=place is not None)
 
     def _show_columns(self, result: Pruning) -> None:

@@ -80,19 +80,21 @@ def reading(result: Pruning, level: float | None = None, payer: int | None = Non
         return f"Nothing is removed{so_far}: {_whole(result)}."
     drawn = result.accuracy[1:, place]
     changed = int(result.flipped[0, place].sum())
-    ranked = result.split.rpartition(" on ")[2].split(" ")[0]
-    chosen = "" if payer is None else f" {of_class(result, payer, place)}."
-    said = (
-        f"{_finding(result, place)}.{chosen} Control: random removal leaves "
-        f"{percent(drawn.mean())} ({draws(result)}) instead of "
-        f"{percent(result.accuracy[0, place])}."
-    )
-    if chosen:  # one thing more is one too many for the lines that the page keeps free
-        return said
+    if payer is not None:  # more would be too much for the lines that the page keeps free
+        what = f"{percent(result.levels[place], 0)} of the {result.unit}"
+        average = (result.accuracy[0, place] - result.accuracy[0, 0]) * 100
+        return f"{_cost(what, average)}. {of_class(result, payer, place)}."
     return (
-        f"{said} The prediction changed on {changed:,} of {result.n:,} test images; ranked on "
-        f"{ranked} others."
+        f"{_finding(result, place)}. Control: random removal leaves {percent(drawn.mean())} "
+        f"({draws(result)}) instead of {percent(result.accuracy[0, place])}. "
+        f"{changed:,} of {result.n:,} predictions change."
     )
+
+
+def _cost(what: str, average: float) -> str:
+    if average > -0.05:
+        return f"{what} cost no accuracy on average"
+    return f"{what} cost {-average:.1f} points of accuracy on average"
 
 
 def _whole(result: Pruning) -> str:
@@ -131,9 +133,7 @@ def _finding(result: Pruning, place: int) -> str:
             f"Nobody pays much yet: without {what} accuracy changes by {_points(average)}, "
             f"that of {most}, by {_points(worst)}"
         )
-    cost = f"{what} cost {-average:.1f} points of accuracy on average"
-    if average > -0.05:
-        cost = f"{what} cost no accuracy on average"
+    cost = _cost(what, average)
     if worst > 2 * average - 5:
         return f"{cost}, and {-worst:.0f} points for {most}"
     more = ""

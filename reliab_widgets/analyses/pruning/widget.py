@@ -19,7 +19,7 @@ from ...ui.explorer import Explorer
 from ...ui.picker import Picker
 from ...ui.special import Sent
 from ...ui.words import HIDES, Chip
-from .compute import LEVELS, pruning
+from .compute import LEVELS, WEIGHTS, pruning
 from .panels import Calibration, Changed, Explanation, Size
 from .result import Pruning
 
@@ -159,9 +159,10 @@ again to the pruned one, on other images than those reported.</li></ul>"""
         return offers + ([(layer, (layer,))] if layer not in (None, self._first) else [])
 
     def knobs(self) -> dict[str, Any]:
-        """Return the keyword arguments for the analysis."""
+        """Return the keyword arguments for the analysis: of single weights far more can go."""
         knobs = super().knobs()
-        return knobs | {"train": self._train if knobs["finetune"] else None}
+        far = {"levels": WEIGHTS} if knobs["criterion"] == "magnitude" else {}
+        return knobs | far | {"train": self._train if knobs["finetune"] else None}
 
     def views(self) -> dict[str, Any]:
         """Return the keyword arguments for the picture: the level is one that is asked for."""
@@ -191,7 +192,7 @@ again to the pruned one, on other images than those reported.</li></ul>"""
             return None
         few = min(FEW, knobs["calibration_images"])
         level = self.controls["level"].value or 0.1
-        levels = (min(LEVELS, key=lambda one: abs(one - level)),)
+        levels = (min(knobs.get("levels", LEVELS), key=lambda one: abs(one - level)),)
         return knobs | {"images": FEW, "calibration_images": few, "levels": levels}
 
     def chips(self, result: Any) -> list[Any]:

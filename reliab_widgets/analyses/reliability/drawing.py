@@ -15,6 +15,7 @@ from ...core.drawing import Handle, short
 from ...core.style import (
     BLUE,
     BLUE_TINT,
+    GREY,
     GREY_TINT,
     INK,
     LINES,
@@ -41,15 +42,17 @@ INSET = 34
 """Where the axis of temperatures begins in its half: its numbers and half a ring fit before it."""
 LEFT, TOP = 44, 44
 """Where the diagram begins: its marks are named above, where no point can be."""
-DIGIT = 6.6
-"""Pixels that a digit over a bar needs."""
+CURVE = 86
+"""How high the curve of the loss is."""
+DIGIT, HIGH = 6.6, 8.5
+"""Pixels that a digit over a bar needs, aside and upwards."""
 
 
 class Diagram(Sheet):
     """Reliability diagram and its counts on the left, four numbers and NLL(T) on the right."""
 
     height = 338
-    wide, high = 396, 194  # the diagram
+    wide, high, tall = 396, 194, 40  # the diagram, and the bars below it
     keys_at, letters = (0, 176, 304), 24  # where its marks are named, and how long what was pinned
     right = 480  # where the right half begins
     curve_at, span = 152, 356  # the curve of the loss, and how long its axis is
@@ -61,9 +64,9 @@ class Diagram(Sheet):
     def __init__(self, figure: Figure) -> None:
         super().__init__(figure)
         self._make_diagram(self.chart(LEFT, TOP, self.wide, self.high))
-        self._make_counts(self.chart(LEFT, TOP + self.high + 6, self.wide, 40))
+        self._make_counts(self.chart(LEFT, TOP + self.high + 6, self.wide, self.tall))
         self._make_numbers()
-        self._make_curve(self.chart(self.right + INSET, self.curve_at, self.span, 86))
+        self._make_curve(self.chart(self.right + INSET, self.curve_at, self.span, CURVE))
 
     def _make_diagram(self, axes: Axes) -> None:
         self.title = self.heading(0)
@@ -74,7 +77,7 @@ class Diagram(Sheet):
         self.band = Rectangle((0, 0), 0, 1, color=BLUE_TINT, lw=0)
         self.under = Rectangle((0, -0.01), 0, 0.01, color=BLUE, lw=0, clip_on=False, zorder=4)
         self.empty = PolyCollection([], facecolor=PANEL, lw=0)
-        self.boxes = PolyCollection([], facecolor=GREY_TINT, lw=0, zorder=1.5)
+        self.boxes = PolyCollection([], facecolor=GREY_TINT, lw=1, zorder=1.5)
         self.stems = LineCollection([], lw=3, capstyle="butt", zorder=2.1)
         axes.add_patch(self.band)
         axes.add_patch(self.under)
@@ -127,6 +130,7 @@ class Diagram(Sheet):
         top, right = self.curve_at, self.right
         self.heading(right, self.sharpen, top - 26)
         self.label(right, top - 6, "log loss, nats")
+        self.least = self.label(self.width, top - 6, ha="right")
         axes.set_xscale("log")
         axes.yaxis.grid(False)
         axes.tick_params(axis="y", pad=10, labelsize=11)
@@ -138,7 +142,7 @@ class Diagram(Sheet):
         (self.nll,) = axes.plot([], [], color=INK, lw=2.2)
         foot: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "clip_on": False}
         (self.one,) = axes.plot([1], [0], "o", ms=9, mfc=PAPER, mec=MUTED, mew=1.2, **foot)
-        (self.best,) = axes.plot([], [], "v", ms=9, color=MUTED, **foot)
+        (self.best,) = axes.plot([], [], "v", ms=9, mec=MUTED, clip_on=False, zorder=4)
         (self.point,) = axes.plot([], [], "o", ms=8, color=BLUE, mec=PAPER, mew=1, zorder=4)
         (self.here,) = axes.plot([1], [0], "o", ms=18, mfc=PAPER, mec=BLUE, mew=2.2, **foot)
         self.here.set_zorder(5)
@@ -178,6 +182,8 @@ class Diagram(Sheet):
         off = (bins.accuracy < low - 1e-9) | (bins.accuracy > high + 1e-9)
         x, y = bins.confidence, bins.accuracy
         self.boxes.set_verts([_box(bins, b, low[b], high[b]) for b in filled])
+        # In grey the tint of what is chosen is that of its box: a rim tells them apart.
+        self.boxes.set_edgecolor([GREY if b == selected else "none" for b in filled])
         self.stems.set_segments([((x[b], x[b]), (x[b], y[b])) for b in filled])
         self.stems.set_color([ORANGE if off[b] else BLUE for b in filled])
         kept = [b for b in filled if not off[b]]
@@ -231,23 +237,28 @@ class Diagram(Sheet):
         filled = np.flatnonzero(bins.count).tolist()
         self.counts.set_verts([_box(bins, b, 0, heights[b]) for b in filled])
         self.counts.set_facecolor([BLUE if b == selected else BLUE_TINT for b in filled])
-        self.count_axes.set_ylim(0, heights.max() * 1.5)
+        self.count_axes.set_ylim(0, most := 1.5 * heights.max())
+        wide = np.array([len(f"{count:,}") * DIGIT for count in bins.count])
+        x = self.wide * (bins.low + bins.high) / 2
+        # Beside the last bar there is room: its number goes there rather than over the next bar.
+        x[-1] = max(x[-1], self.wide * bins.low[-1] + wide[-1] / 2)
+        y = self.tall * (heights / most + 0.04)
+
+        def apart(a: int, b: int) -> bool:
+            aside, above = abs(x[a] - x[b]), abs(y[a] - y[b])
+            return bool(aside > (wide[a] + wide[b]) / 2 + 3 or above > HIGH)
+
         taken: list[int] = []
         for b in dict.fromkeys((selected, int(bins.count.argmax()), *filled)):
-            if bins.count[b] and all(self._apart(bins, a, b) for a in taken):
+            if bins.count[b] and all(apart(a, b) for a in taken):
                 taken.append(b)
         for text in self.numbers:
             text.set_text("")
         for text, b in zip(self.numbers, taken, strict=False):
-            text.set(x=(bins.low[b] + bins.high[b]) / 2, y=heights[b] + 0.06 * heights.max())
-            text.set(text=f"{bins.count[b]:,}", fontweight="bold" if b == selected else "normal")
+            text.set(x=x[b] / self.wide, y=y[b] / self.tall * most, text=f"{bins.count[b]:,}")
+            text.set_fontweight("bold" if b == selected else "normal")
         kind = {"top": "the predicted class", "all": "every class"}.get(result.label, result.label)
         self.axis.set_text(f"confidence in {kind}; bars: images per bin (log)")
-
-    def _apart(self, bins: Bins, a: int, b: int) -> bool:
-        """Tell whether the numbers of two bars can stand beside each other."""
-        far = abs(bins.low[b] + bins.high[b] - bins.low[a] - bins.high[a]) * self.wide / 2
-        return far > (len(f"{bins.count[a]:,}{bins.count[b]:,}") * DIGIT) / 2 + 3
 
     def _show_numbers(self, result: Reliability) -> None:
         known = {name: k for k, name in enumerate(METRICS)}
@@ -256,7 +267,7 @@ class Diagram(Sheet):
         ece, nll = known["ece"], known["nll"]
         values = (percent(after[0]), percent(after[ece]), f"{after[nll]:.3f}", f"{result.n:,}")
         notes = (
-            "as unrepaired" if same else span(low[0], high[0]),
+            "unchanged" if same else span(low[0], high[0]),
             span(low[ece], high[ece]),
             f"{low[nll]:.2f}–{high[nll]:.2f} nats",
             "evaluated",
@@ -304,19 +315,27 @@ class Diagram(Sheet):
         )
 
     def _show_best(self, result: Reliability, best: float | None, here: float) -> None:
-        """Offer the T that is fitted on other images; its value once it is known."""
+        """Offer the T that is fitted on other images; its value once it is known.
+
+        Before that a hollow triangle stands where the loss of these images is least.
+        """
         images = "other images" if result.knobs["corruption"] == "clean" else "other, clean images"
         taken = bool(result.n_fitted) and result.method == "temperature"
         words = f"fit T on {images}" if best is None else f"▼ best T on {images}: {best:.2f}"
         self.fitted.set(text=words, color=MUTED if taken else BLUE)
-        foot = self.curve_at + 86
+        foot = self.curve_at + CURVE
         targets: list[tuple[float, ...]] = [(self.right, self.width, foot + 72, foot + 90)]
-        self.best.set_visible(best is not None)
-        if best is not None:
-            self.best.set_data([best], [0.06])
-            x = self._across(best)
-            if abs(x - self._across(here)) > 20:  # else the ring lies there, and is dragged
-                targets.append((x - 8, x + 8, foot - 13, foot + 3))
+        at = _least(result) if best is None else best
+        (low, high), (bottom, top) = self.curve_axes.get_xlim(), self.curve_axes.get_ylim()
+        inside = low <= at <= high
+        self.least.set_text(f"▽ least at T = {at:.1f}" if best is None and inside else "")
+        self.best.set(visible=inside, markerfacecolor=PAPER if best is None else MUTED)
+        loss = np.interp(np.log(at), np.log(result.curve_temperature), result.curve_nll)
+        up = (loss - bottom) / (top - bottom) * CURVE + 9  # its tip is on the curve
+        self.best.set_data([at], [bottom + up / CURVE * (top - bottom)])
+        x, y = self._across(at), foot - up
+        if inside and abs(x - self._across(here)) > 20:  # else the ring is near, and is dragged
+            targets.append((x - 8, x + 8, y - 8, y + 8))
         self.fit.set_verts([[(a, c), (b, c), (b, d), (a, d)] for a, b, c, d in targets])
         self.hover(self.fit, f"fit T on {images} than those evaluated", "method:temperature")
 
@@ -339,6 +358,14 @@ def _box(bins: Bins, number: int, low: float, high: float) -> list[tuple[float, 
     left, right = bins.low[number], bins.high[number]
     gap = 0.08 * (right - left)
     return [(left + gap, low), (right - gap, low), (right - gap, high), (left + gap, high)]
+
+
+def _least(result: Reliability) -> float:
+    """Return where the curve of the loss is lowest: of the parabola through its lowest points."""
+    x, y = np.log(result.curve_temperature), result.curve_nll
+    k = int(np.clip(np.argmin(y), 1, len(y) - 2))
+    bend, slope, _ = np.polyfit(x[k - 1 : k + 2] - x[k], y[k - 1 : k + 2], 2)
+    return float(np.exp(x[k] - slope / (2 * bend))) if bend > 0 else float(np.exp(x[np.argmin(y)]))
 
 
 def _title(label: str) -> str:

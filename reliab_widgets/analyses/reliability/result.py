@@ -11,17 +11,14 @@ import numpy as np
 from ...core.fields import Array
 from ...core.knobs import Auto, Flag, Kind, Real, Text, Whole
 from ...core.result import Result
-from ...core.wording import counted, percent, span
 from ...ops.calibration.bins import Bins
-from ...ops.calibration.calibrators import BinwiseTemperature, Calibrator, Temperature
+from ...ops.calibration.calibrators import Calibrator, Temperature
 from ...ops.calibration.metrics import METRICS, NAMES, value
+from . import sentences
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
-
-FEW = 50
-"""Images below which calibration is not judged."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -169,82 +166,14 @@ class Reliability(Result):
 
     def describe(self, number: int) -> str:
         """Say what lies in bin ``number`` of the diagram after calibration."""
-        bins = self.after
-        span = f"{bins.low[number]:.2f}–{bins.high[number]:.2f}"
-        count = int(bins.count[number])
-        if count == 0:
-            return f"{span}: no data"
-        right = round(bins.accuracy[number] * count)
-        what = {"top": "right", "all": "true"}.get(self.label, self.label)
-        return (
-            f"{span}: {what} {right:,} of {count:,} = {percent(bins.accuracy[number])} "
-            f"({bins.accuracy_low[number] * 100:.1f}–{percent(bins.accuracy_high[number])}), "
-            f"says {percent(bins.confidence[number])}"
-        )
+        return sentences.described(self, number)
 
     def __str__(self) -> str:
-        level = f"{self.knobs['interval'] * 100:g} %"
-        ece = METRICS.index("ece")
-        says = self.metric("confidence", "before")
-        right = self.metric("accuracy", "before")
-        what = "is right"
-        if self.label not in ("top", "all"):  # one class: how often it is the true one
-            right, what = float(self.hit.mean()), f"is {self.label}"
-        gap = says - right
-        words = f"it says {percent(says)} on average and {what} {percent(right)} of the time"
-        topic = "" if what == "is right" else f" about {self.label}"
-        if self.n < FEW or self.metric("ece", "before") <= self.ece_floor:
-            start = f"{self.subject} says{words.removeprefix('it says')}"
-        elif abs(gap) < 0.005:
-            start = f"{self.subject} keeps its promise{topic} on average: {words}"
-        else:
-            side = "over" if gap > 0 else "under"
-            points = f"{abs(gap) * 100:.1f} points"
-            start = f"{self.subject} is {side}-confident{topic} by {points}: {words}"
-        sure = f"{level} interval {span(self.metrics_low[ece], self.metrics_high[ece])}"
-        corrupted = self.knobs["corruption"]
-        where = counted(self.n) + ("" if corrupted == "clean" else f", {corrupted}")
-        control = f"Control: a perfectly calibrated model would show {percent(self.ece_floor)}"
-        if self.n < FEW:
-            control = (
-                f"n = {self.n}: too few to judge calibration; a perfectly calibrated model would "
-                f"show an ECE of {percent(self.ece_floor)} at this n"
-            )
-        if self.method == "none":
-            return f"{start}. ECE {percent(self.metric('ece'))} ({sure}; {where}). {control}."
-        change = self.metric("accuracy") - self.metric("accuracy", "before")
-        # One accuracy may be that of other predictions; these two can change none.
-        kept = isinstance(self.calibrator, Temperature | BinwiseTemperature) and what == "is right"
-        points = f"accuracy changes by {change * 100:+z.1f} points"
-        accuracy = "no prediction changes" if kept else points
-        after = self.metric("confidence") - self.metric("accuracy")
-        if what == "is right" and self.metric("ece") > self.ece_floor and abs(after) >= 0.005:
-            side = "over" if after > 0 else "under"
-            accuracy += f"; now it is {side}-confident by {abs(after) * 100:.1f} points"
-        return (
-            f"{self._calibration()} ECE from {percent(self.metric('ece', 'before'))} to "
-            f"{percent(self.metric('ece'))} ({sure}; {where}), {accuracy}. "
-            f"Before, {start}. {control}."
-        )
+        return sentences.reading(self)
 
     def reading(self, *, bin: int | None = None, **views: Any) -> str:
-        """Say what was found, and what lies in the chosen bin."""
-        if self.method != "none" and bin is None:
-            return str(self)  # it has enough to say of the repair
-        return f"{self} Chosen bin {self.describe(self.costliest if bin is None else bin)}."
-
-    def _calibration(self) -> str:
-        calibrator = self.calibrator
-        if isinstance(calibrator, Temperature):
-            return f"Temperature {calibrator.temperature:.2f} takes"
-        if isinstance(calibrator, BinwiseTemperature):
-            low, high = calibrator.temperatures.min(), calibrator.temperatures.max()
-            return f"Temperatures from {low:.2f} to {high:.2f}, one for each bin, take"
-        return {
-            "histogram": "Histogram binning takes",
-            "isotonic": "Isotonic regression takes",
-            "base-rates": "Always answering with the base rates takes",
-        }[self.method]
+        """Say what was found, and what lies in a bin that was chosen."""
+        return sentences.reading(self, bin)
 
     def against(self, pinned: Result, **views: Any) -> str:
         """Say how this differs from a pinned result."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...core.subject import Subject, check_subject
-from ...core.wording import counted, percent
+from ...core.wording import counted
 from ...ops.calibration.calibrators import Temperature
 from ...ui.controls import Words
 from ...ui.explorer import Explorer
@@ -14,6 +14,7 @@ from ...ui.words import Chip
 from .compute import reliability
 from .panels import Corruptions, Members, Numbers, PerClass, repair
 from .result import Reliability
+from .sentences import reach
 
 
 class ReliabilityWidget(Explorer):
@@ -49,7 +50,7 @@ number. <b>Orange diamond</b>: outside. The <b>stem</b> is the gap to the promis
 the panel “images of a bin” shows its images.</li>
 <li><b>Drag the ring</b> under the curve: T divides all logits, which changes no prediction. The
 triangle is the T fitted on other images than those evaluated, always clean ones: <b>click</b> it or
-its words to take it.</li>
+its words to take it. Before that it is hollow, where the loss of these images is least.</li>
 <li><b>ECE</b>: mean gap, weighted by number. <b>NLL</b>: mean of −log of the probability of the
 true class. Intervals: bootstrap over the images. <b>Perfect model</b>: the ECE that a perfectly
 calibrated model shows by chance.</li>
@@ -132,8 +133,7 @@ calibrated model shows by chance.</li>
         bin = int(self.chosen(result)["bin"])
         images = tuple(int(it) for it in dict.fromkeys(result.image[result.members(bin)].tolist()))
         if images:
-            low, high = result.after.low[bin], result.after.high[bin]
-            name = f"of the bin {100 * low:.0f}–{percent(high, 0)}"
+            name = f"of the bin {reach(result, bin)}"
             kept.append(Sent(f"{counted(len(images))} of the bin", "images", (name, images)))
         return kept
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,6 +11,7 @@ from matplotlib.patches import Rectangle
 
 from ...core.drawing import Handle, short
 from ...core.pixels import rgb
+from ...core.placing import names_aside, names_beside
 from ...core.style import BLUE, GREY, INK, LINES, MUTED, PAPER, Sheet
 from ...core.wording import percent, typeset
 from . import sentences
@@ -186,15 +187,22 @@ class Way(Sheet):
     """The score on the way from each baseline to the image, with a handle; or how draws agree."""
 
     width, height = 424, 250
+    place: ClassVar = (34, 30, 236, 162)
+    """Left, top, width and height of the axes."""
 
     def __init__(self, figure: Figure) -> None:
         super().__init__(figure)
         figure.suppressComposite = True
         self.unit = self.label(0, 14)
-        axes = self.axes = self.chart(34, 30, 236, 162)
+        axes = self.axes = self.chart(*self.place)
         axes.tick_params(axis="x", pad=10)
         self.others = [axes.plot([], [], **OTHER)[0] for _ in range(MOST)]
         self.curves = [axes.plot([], [], **style)[0] for style in (FIRST, SECOND)]
+        style: dict[str, Any] = {"ha": "center", "va": "center"}
+        self.called = [
+            *(self.text(0, 0, fontweight="bold", **style) for _ in self.curves),
+            *(self.label(0, 0, **style) for _ in self.others),
+        ]
         self.cut = axes.axvline(1, color=BLUE, lw=1.6, zorder=2.6)
         foot: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "zorder": 5}
         (self.ring,) = axes.plot([1], [0], "o", **RING, **foot)
@@ -230,6 +238,8 @@ class Way(Sheet):
         self.axes.set_visible(not reason)
         for line in (*self.curves, *self.others):
             line.set_data([], [])
+        for text in self.called:
+            text.set_text("")
         self.unit.set_text("" if reason else _unit(result) if walks else "ρ of two draws")
         axis = "α: from “nothing” (0) to the image (1)" if walks else "drawn each time"
         self.axis.set_text("" if reason else axis)
@@ -237,11 +247,13 @@ class Way(Sheet):
             x, curves = np.linspace(0, 1, result.path.shape[-1]), result.path[0]
             self.axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
             self._show_curves(x, curves, shown, _range(result, curves))
+            self._call(result, shown, alpha)
         elif not reason:
             x, curves = sizes.astype(float), result.convergence[0]
             self.axes.set_xticks(x[::2], [f"{size:,}" for size in sizes[::2]])
             low = float(np.nanmin(curves)) if np.isfinite(curves).any() else 0.0
             self._show_curves(x, curves, shown, (min(0.0, low), 1.0))
+            self._call(result, shown, None)
         self._show_handle(walks, alpha)
         self._show_between(result, shown, alpha, walks)
 
@@ -259,6 +271,29 @@ class Way(Sheet):
         rest = [b for b in range(len(curves)) if b not in shown]
         for curve, b in zip(self.others, rest, strict=False):
             curve.set_data(x, curves[b])
+
+    def _call(self, result: Saliency, shown: tuple[int, ...], alpha: float | None) -> None:
+        """Write beside each curve from which “nothing” it comes, away from the ring’s line."""
+        left, top, wide, high = self.place
+        (begin, end), (low, most) = self.axes.get_xlim(), self.axes.get_ylim()
+        rest = [b for b in range(len(result.baselines)) if b not in shown]
+        drawn, lines = (
+            [*zip(self.curves, shown, strict=False), *zip(self.others, rest, strict=False)],
+            [],
+        )
+        for curve, b in drawn:
+            x, y = (np.asarray(it, float) for it in curve.get_data())
+            corners = (
+                left + wide * (x - begin) / (end - begin),
+                top + high * (most - y) / (most - low),
+            )
+            lines.append((np.stack(corners, 1), short(result.called(b), 12)))
+        places = names_beside(lines, self.place)
+        if alpha is not None:
+            places = names_aside(lines, self.place, left + wide * alpha, places)
+        texts = [*self.called[: len(shown)], *self.called[len(self.curves) :]]
+        for text, (_, name), place in zip(texts, lines, places, strict=False):
+            text.set(text=name if place else "", position=place or (0, 0))
 
     def _show_handle(self, walks: bool, alpha: float) -> None:
         self.handles.clear()

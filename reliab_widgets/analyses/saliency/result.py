@@ -418,7 +418,9 @@ class Saliency(Result):
         lowest = self.lowest()
         pair = (0, 0) if lowest is None else lowest[:2]
         a, b = (self.called(at) for at in pair)
-        return f"{what}. {self._said(pair, f'The maps against {a} and {b}')}"
+        said = self._said(pair, f"The maps against {a} and {b}")
+        whole = not self.incomplete(*pair)
+        return f"{what}. {said} {sentences.sums(self, tuple(dict.fromkeys(pair))) * whole}".strip()
 
     def _who(self) -> str:
         if len(self.index) > 1:

@@ -143,8 +143,7 @@ def finding(
             f"twice gives maps as different as ρ = {two(twice)}. Take more {noun}."
         )
     overlap = float(result.between_baselines("top")[a, b])  # of the union of both
-    top = f" Of their top 10 % of pixels they share {percent(in_common(overlap))}"
-    top += ", by chance 10 %."
+    top = f" They share {percent(in_common(overlap))} of their top 10 %, by chance 10 %."
     alone = len(result.index) == 1 and bool(np.isfinite(overlap))
     return f"{many}{verdict(value, who)}{top * alone}"
 
@@ -184,7 +183,7 @@ def _on_the_way(result: Saliency, pair: tuple[int, int], alpha: float, value: fl
 
 
 def controls(result: Saliency, shown: tuple[int, ...], told: bool = False) -> str:
-    """Say what an untrained network gives, what half the steps give, and how the maps add up.
+    """Say what an untrained network gives, and what half the steps give.
 
     ``told`` if the finding is what the untrained network gives.
     """
@@ -200,19 +199,17 @@ def controls(result: Saliency, shown: tuple[int, ...], told: bool = False) -> st
         parts.append("none by an untrained network, whose maps are constant")
     twice = again(result, shown)
     if np.isfinite(twice):
-        how = (
-            "half the steps give a map that"
-            if result.method == "ig"
-            else f"{_draws(result)} give maps that"
-        )
-        scale = OF_ONE if result.method == "ig" else SCALE
-        parts.append(f"{how} {word(twice, scale)} ({two(twice)})")
-    said = f"Controls: {', '.join(parts)}." if parts else ""
+        how = "maps of half the steps" if result.method == "ig" else _draws(result)
+        parts.append(f"{how} {word(twice)} ({two(twice)})")
+    return f"Controls: {', '.join(parts)}." if parts else ""
+
+
+def sums(result: Saliency, shown: tuple[int, ...]) -> str:
+    """Say how far maps add up to the change in the score, if that is known."""
     gaps = result.gaps[list(shown)]
-    if np.isfinite(gaps).all():
-        noun = "The map adds" if len(gaps) == 1 else "The maps add"
-        said += f" {noun} up within {' and '.join(percent(gap) for gap in gaps)}."
-    return said.strip()
+    noun = "The map adds" if len(gaps) == 1 else "The maps add"
+    within = " and ".join(percent(gap) for gap in gaps)
+    return f"{noun} up within {within}." if np.isfinite(gaps).all() else ""
 
 
 def twins(result: Saliency, pinned: Saliency, pair: tuple[int, int]) -> tuple[int, int]:
