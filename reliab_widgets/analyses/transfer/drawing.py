@@ -76,7 +76,7 @@ class Matrix(Sheet):
     """Rows: what changes were made on. Columns: whom they were shown to."""
 
     height = 344
-    places: ClassVar = Places((150, 56, 400, 232), (592, 56, 150, 212))
+    places: ClassVar = Places((150, 56, 384, 232), (592, 56, 150, 212))
 
     def __init__(self, figure: Figure) -> None:
         super().__init__(figure)
@@ -234,7 +234,7 @@ class Matrix(Sheet):
         known = zip(
             self.said,
             (self.home, self.here, self.noise, self.ghost),
-            ("made on it", "this pair", "noise", behind),
+            ("white-box", "this pair", "noise", behind),
             strict=True,
         )
         placed: list[tuple[float, Any]] = []

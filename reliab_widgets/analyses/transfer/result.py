@@ -268,7 +268,9 @@ class Transfer(Result):
     ) -> str:
         """Say what a size, a kind of source and a pair show."""
         place = self.at(epsilon)
-        return sentences.found(self, place, kind) + sentences.of_pair(self, place, kind, cell)
+        if cell is not None:
+            return sentences.of_pair(self, place, kind, self.cell(cell))
+        return sentences.found(self, place, kind)
 
     def against(
         self, pinned: Result, *, epsilon: float | None = None, kind: str = "alone", **views: Any

@@ -95,20 +95,26 @@ def compared(result: Transfer, place: int, kind: str) -> str:
     return "".join(f"{it} " for it in told)
 
 
-def of_pair(result: Transfer, place: int, kind: str, cell: tuple[int, ...] | None) -> str:
-    """Say of a chosen pair what works, at home of the victim and after noise."""
-    if cell is None:
-        return ""
-    row, column = result.cell(cell)
+def of_pair(result: Transfer, place: int, kind: str, cell: tuple[int, int]) -> str:
+    """Say of a pair what works, what does that was made on the victim itself, and what noise does.
+
+    The share is of the images that the victim gets right.
+    """
+    row, column = cell
     victim, right = result.networks[column], int(result.right[column].sum())
-    name = source(kind, result.networks[row])
+    fool = f"fool {victim}"
+    if result.target >= 0:
+        fool = f"lead {victim} to {result.classes[result.target]}"
     here = share(float(result.share(kind, place)[row, column]))
-    own = share(float(result.share("alone", place)[column, column]))
-    noise = share(float(result.share("noise", place)[column]))
-    told = f" Made on {name}, shown to {victim}: {here} of {counted(right)}"
+    told = (
+        f"Made on {source(kind, result.networks[row])}, changes of {size(result, place)} {fool} on "
+        f"{here} of the {counted(right)} that it gets right"
+    )
     if (kind, row) != ("alone", column):
-        told += f", {own} if made on {victim} itself"
-    return f"{told}, {noise} after noise."
+        own = share(float(result.share("alone", place)[column, column]))
+        told += f", and on {own} where they are made on {victim} itself"
+    noise = share(float(result.share("noise", place)[column]))
+    return f"{told}. Control: random noise of the same size, {noise}."
 
 
 def of_cell(result: Transfer, place: int, kind: str, row: int, column: int) -> str:
