@@ -44,6 +44,14 @@ BUSY: dict[str, dict[str, Any]] = {
         "denoiser": "median",
         "images": 20,
     },
+    "transfer": {
+        "attack": "pgd-l2",
+        "epsilons": (0.2, 0.8),
+        "steps": 3,
+        "ghost": 0.3,
+        "ghosts": 2,
+        "images": 20,
+    },
     "reliability": {
         "method": "binwise-augmented",
         "corruption": "noise 2",

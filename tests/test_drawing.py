@@ -251,6 +251,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "reliability": {"label": "9" * 10_000},
     "landscape": {"points": 11, "steps": 2, "restarts": 1},
     "robustness": {"attacks": ("fgsm",), "norm": "L2", "sigma": 0.1, "draws": 20, "images": 9},
+    "transfer": {"attack": "fgsm", "ghost": 0.2, "images": 9},
 }
 
 

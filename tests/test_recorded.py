@@ -79,6 +79,7 @@ LACKING: dict[str, Callable[[rw.Subject], object]] = {
     "saliency": rw.saliency,
     "pruning": rw.pruning,
     "attack": rw.attack,
+    "transfer": rw.transfer,
     "oracle": rw.oracle,
     "untrained": rw.untrained,
     "smallest_epsilon": rw.smallest_epsilon,

@@ -103,6 +103,8 @@ def everything(given: tuple[nn.Module, torch.Tensor], folder: Path) -> dict[str,
     for attack in ("fgsm", "pgd", "deepfool"):
         found[attack] = rw.attack(small[:4], attack=attack, steps=3).images.numpy()
     found["smallest epsilon"] = rw.smallest_epsilon(small[:2], steps=2).epsilon
+    spread = rw.transfer(small[:4], steps=2, ghost=0.2)
+    found["transfer"] = spread.answers.astype(float)
     found["certificate"] = rw.certify(small[:2], draws=20, select=10).counts
     pruned = rw.pruning(small, levels=(0.3,), explain=1)
     found["pruning"], found["drift"] = pruned.logits, pruned.drift

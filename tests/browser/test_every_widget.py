@@ -46,6 +46,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "PruningWidget": {"criterion": "weight", "images": 32, "calibration_images": 20},
     "LandscapeWidget": {"plane": "random", "points": 11, "steps": 3, "restarts": 1},
     "RobustnessWidget": {"attacks": ("fgsm",), "norm": "L2", "images": 64},
+    "TransferWidget": {"attack": "fgsm", "ghost": 0.1},
 }
 NAMES = list(PRESETS)
 SLIDERS = {
@@ -54,6 +55,7 @@ SLIDERS = {
     "PruningWidget": "share removed",
     "LandscapeWidget": "drag: line at",
     "RobustnessWidget": "size:",
+    "TransferWidget": "size:",
 }
 CELLS = (
     SUBJECT,

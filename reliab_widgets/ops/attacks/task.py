@@ -88,8 +88,13 @@ class Task:
     def climb(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Give logits, what is increased, and its slope at the images."""
         images = images.detach().requires_grad_()
-        logits = self.model(images)
-        rise = self.rise(logits)
+        each = getattr(self.model, "each", None)
+        if each is None:
+            logits = self.model(images)
+            rise = self.rise(logits)
+        else:  # an ensemble that wants the mean of its losses, not the loss of its mean
+            parts = each(images)
+            logits, rise = parts.mean(0), torch.stack([self.rise(it) for it in parts]).mean(0)
         (slope,) = torch.autograd.grad(rise.sum(), images)
         check_slopes(slope)
         return logits.detach(), rise.detach(), slope

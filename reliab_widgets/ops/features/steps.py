@@ -20,7 +20,7 @@ _APPLIED = {F.conv2d: "conv2d", F.linear: "linear"}
 FUNCTIONS = (*_APPLIED.values(), "matmul")
 """The types of steps that are no modules."""
 _PRODUCTS = {torch.matmul, Tensor.matmul, Tensor.__matmul__, Tensor.__rmatmul__}
-_SUMS = {torch.add, Tensor.add, Tensor.add_, Tensor.__add__, Tensor.__iadd__, Tensor.__radd__}
+SUMS = {torch.add, Tensor.add, Tensor.add_, Tensor.__add__, Tensor.__iadd__, Tensor.__radd__}
 _FUSED = {F.multi_head_attention_forward, F.scaled_dot_product_attention}
 SOFTMAX = {torch.softmax, F.softmax, Tensor.softmax}
 
@@ -217,7 +217,7 @@ class _Functions(TorchFunctionMode):
         name, module = self._running[-1]
         if func in _FUSED or (func in SOFTMAX and output.ndim > 2 and output.shape[-1] > 1):
             self.inside.attends.add(name)
-        elif func in _SUMS:
+        elif func in SUMS:
             if all(isinstance(it, Tensor) and it.shape == output.shape for it in args[:2]):
                 self.inside.adds.add(name)
         elif not isinstance(module, (*WEIGHTS, nn.MultiheadAttention)):
