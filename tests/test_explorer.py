@@ -825,7 +825,10 @@ def test_a_pinned_result_is_compared_with(widget: ReliabilityWidget) -> None:
     widget.set(method="temperature").wait(LONG)
     sentence = widget.result.against(pinned)
     assert len(sentence) > 20
-    assert words.html.escape(typeset(sentence)) in widget.page.readout.value
+    told = words.html.escape(typeset(sentence))
+    # It has a line of its own: what does not fit there is told by its title.
+    assert f'<span class="rw-more" title="{told}">{told}</span>' in widget.page.readout.value
+    assert widget.page.picture.live.alt.endswith(f" {typeset(sentence)}")
     button(widget, "Unpin").click()
     widget.wait(LONG)
     assert "Against the pin" not in widget.page.readout.value

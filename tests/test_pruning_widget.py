@@ -258,13 +258,28 @@ def test_lines_have_their_names_beside_them(result: Pruning) -> None:
 
 def test_names_of_lines_lie_neither_on_lines_nor_on_that_of_the_ring(result: Pruning) -> None:
     """The ring goes over the whole chart: a name that it comes to makes way."""
-    for narrow in (False, True):
+    plain: Any = result.plot(level=0.6)._drawing  # type: ignore[attr-defined]
+    _, top, _, high = plain.curve
+    right = round((1 - (plain.called[0].get_position()[1] - top) / high) * result.n)
+    logits = np.zeros_like(result.logits)
+    answers = np.where(
+        np.arange(result.n) < right, result.truth, (result.truth + 1) % len(result.classes)
+    )
+    logits[:, :, np.arange(result.n), answers] = 1
+    pinned = replace(result, logits=logits)  # a level line through a name
+    for name in ("knobs", "subject"):
+        object.__setattr__(pinned, name, getattr(result, name))
+    for narrow, ghost in ((False, None), (True, None), (False, pinned)):
         for level in result.levels:
-            figure = result.plot(level=float(level), narrow=narrow)
+            figure = result.plot(level=float(level), narrow=narrow, pinned=ghost)
             figure.draw_without_rendering()
             drawing: Any = figure._drawing  # type: ignore[attr-defined]
-            lines = [drawing.accuracy, drawing.random, drawing.loser]
-            drawn = [(it.get_transform(), it.get_xydata()) for it in lines if it.get_visible()]
+            lines = [drawing.accuracy, drawing.random, drawing.loser, drawing.ghost]
+            drawn = [
+                (it.get_transform(), it.get_xydata())
+                for it in lines
+                if it.get_visible() and len(it.get_xdata())
+            ]
             drawn.append((drawing.axes.get_xaxis_transform(), [(level, 0), (level, 1)]))
             for text in filter(Text.get_visible, drawing.called):
                 box = text.get_window_extent()

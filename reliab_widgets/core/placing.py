@@ -80,12 +80,13 @@ def names_aside(
     box: tuple[float, float, float, float],
     at: float,
     places: list[tuple[float, float] | None],
+    nameless: Sequence[np.ndarray] = (),
 ) -> list[tuple[float, float] | None]:
     """Return the places of names, others if an upright line comes to one of them.
 
     Parameters
     ----------
-    lines, box
+    lines, box, nameless
         As `names_beside` takes them.
     at : float
         Where the upright stands.
@@ -105,7 +106,7 @@ def names_aside(
     _, top, _, high = box
     for place, (_, name) in zip(places, lines, strict=True):
         if place is not None and abs(place[0] - at) - LETTER * len(name) / 2 < ASIDE:
-            return names_beside(lines, box, [np.array([[at, top], [at, top + high]])])
+            return names_beside(lines, box, [np.array([[at, top], [at, top + high]]), *nameless])
     return places
 
 

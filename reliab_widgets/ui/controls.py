@@ -206,7 +206,7 @@ class AutoBox(W.HBox):
         )
         self._showing = False
         self._known: Any = None
-        inner.layout.flex = "1 1 auto"
+        inner.layout.flex = "1 0 auto"  # else what is beside it lies over it
         inner.layout.width = "auto"
         inner.layout.min_width = "0"
         super().__init__([inner, self.box])

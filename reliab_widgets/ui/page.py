@@ -48,7 +48,7 @@ class Page:
         self.alert = W.HBox([self.card, self.dismiss], layout=W.Layout(display="none"))
         self.alert.add_class("rw-alert")
         self.picture = Stage(explorer.height, self.choose, self.drag, self.relay)
-        self.readout = W.HTML(layout=W.Layout(min_height="57px"))
+        self.readout = W.HTML(layout=W.Layout(min_height="57px"))  # two lines, and that of a pin
         self.code = W.Textarea(
             layout=W.Layout(width="auto", height="150px", display="none"),
             tooltip="Select all and copy",
@@ -149,9 +149,9 @@ class Page:
                 self._explorer.aside(name, partial(panel.show, result), lambda _: None)
 
     # ------------------------------------------------------------------ what it shows
-    def say(self, sentence: str) -> None:
-        """Show the sentence of a picture."""
-        self.readout.value = words.readout(sentence)
+    def say(self, sentence: str, more: str = "") -> None:
+        """Show the sentence of a picture, and below it how it differs from what was pinned."""
+        self.readout.value = words.readout(sentence, more)
         self._fill_help()
         self._fill_code()
 

@@ -68,8 +68,10 @@ def of_images(sentence: str, pictured: str) -> str:
 
 def compared(
     sentence: str, result: Any, ghost: Any, control: Any, views: dict[str, Any], pinned: bool
-) -> str:
+) -> tuple[str, str]:
     """Return a finding, and how it differs from what is shown behind; a control differs by chance.
+
+    What was pinned is told apart, as less than the finding.
 
     Parameters
     ----------
@@ -90,7 +92,7 @@ def compared(
         head, _, words = control.against(ghost, **views).partition(": ")
         name = differing([ghost.subject, control.subject])[1]
         said.append(f"Control, {name}: {words or head}")
-    return " ".join([sentence, *said] if pinned else [*said, sentence])
+    return (sentence, " ".join(said)) if pinned else (" ".join([*said, sentence]), "")
 
 
 def told(chips: list[Any], differs: str, stopped: bool, partial: bool) -> list[Any]:

@@ -64,15 +64,18 @@ def picture(svg: str, alternative: str) -> str:
     return f'<div class="rw-picture" role="img" aria-label="{words}">{svg}</div>'
 
 
-def readout(sentence: str) -> str:
+def readout(sentence: str, more: str = "") -> str:
     """Return the finding, which a screen reader speaks when it changes.
 
-    Its first sentence stands out, and what is said of the control is less loud.
+    Its first sentence stands out, and what is said of the control is less loud. There is a line
+    for more, such as what was pinned: its rest is told by its title.
     """
     first, stop, rest = html.escape(typeset(sentence)).partition(". ")
     said, *control = re.split("(?=Controls?: )", rest, maxsplit=1)
     muted = f'<span class="rw-muted">{control[0]}</span>' if control else ""
-    return f'<div aria-live="polite"><b>{first}{stop}</b>{said}{muted}</div>'
+    told = html.escape(typeset(more))
+    below = f' <span class="rw-more" title="{told}">{told}</span>' if more else ""
+    return f'<div aria-live="polite"><b>{first}{stop}</b>{said}{muted}{below}</div>'
 
 
 def table(numbers: DataFrame) -> str:

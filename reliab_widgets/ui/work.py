@@ -183,22 +183,22 @@ class Work:
         control = None if is_pin else self.shown.control
         behind = {"pinned": self.ghost, "control": control}
         drawn, where = _drawn(explorer, result, self.figure, behind, views)
-        ghost = None if self.shown.is_preview else self.ghost
+        ghost, more = None if self.shown.is_preview else self.ghost, ""
         if isinstance(result, Result) and ghost is not None:
-            sentence = compared(sentence, result, ghost, control, views, is_pin)
+            sentence, more = compared(sentence, result, ghost, control, views, is_pin)
         sentence = of_images(sentence, explorer.pictured)
-        self.said = sentence if isinstance(result, Result) else ""
+        self.said = f"{sentence} {more}".strip() if isinstance(result, Result) else ""
         self.shown.state |= views
         if drawn:
             chosen = explorer.chosen(result) if explorer.marks else {}
             explorer.page.picture.show(drawn, self.said or explorer.question, chosen, **where)
         else:
             explorer.page.picture.show_html(_written(result, sentence), explorer.question)
-        explorer.page.say(self.said)
+        explorer.page.say(sentence if self.said else "", more)
         self.settled()
         explorer.shown(result)
         explorer.page.show_panels(result)
-        self.copy.follow(sentence, self.figure if isinstance(result, Result) else result)
+        self.copy.follow(self.said or sentence, self.figure if self.said else result)
         for heard in self.heard:
             explorer.guard(heard)
 

@@ -57,6 +57,11 @@ SLIDERS = {
     "RobustnessWidget": "size:",
     "TransferWidget": "size:",
 }
+OTHERS: dict[str, dict[str, Any]] = {
+    "ReliabilityWidget": {"bins": 9},
+    "PropagationWidget": {"epsilon": 2 / 255},
+    "PruningWidget": {"criterion": "random"},
+}
 CELLS = (
     SUBJECT,
     *(WIDGET.format(name=name, preset=preset) for name, preset in PRESETS.items()),
@@ -113,6 +118,7 @@ def test_ends_of_its_slider_are_as_good_as_the_middle(
         assert_fits(widget)
         assert widget.get_by_role("alert").locator("visible=true").count() == 0
         assert widget.evaluate(SIZE) == size
+        assert widget.evaluate(OVERLAID) == []
         ends.add(slider.get_attribute("aria-valuenow"))
         shot(widget, f"{name} {key}")
     assert len(ends) == 2
@@ -126,13 +132,45 @@ def test_text_is_readable_in_both_themes(
     notebook: Notebook, widget: Locator, name: str, shot: Callable[[Locator, str], None]
 ) -> None:
     change = "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})"
+    sizes = []
     for theme, light in (("JupyterLab Dark", "false"), ("JupyterLab Light", "true")):
         notebook.page.evaluate(change, theme)
         expect(notebook.page.locator("body")).to_have_attribute("data-jp-theme-light", light)
         shot(widget, f"{name} {theme}")
+        sizes.append(widget.evaluate(SIZE))
         texts = widget.evaluate(TEXTS)
         assert len(texts) > 40
         assert [it for it in texts if it["contrast"] < 4.5] == []
+    assert sizes[0] == sizes[1]
+
+
+@pytest.mark.parametrize("name", OTHERS, indirect=True)
+def test_what_is_told_of_a_pin_has_its_place(
+    notebook: Notebook, widget: Locator, name: str, shot: Callable[[Locator, str], None]
+) -> None:
+    size = widget.evaluate(SIZE)
+    button(widget, "Pin").click()
+    notebook.run_new(f"_ = {name}.set(**{OTHERS[name]}).wait(120)")
+    expect(status(widget)).to_contain_text("ready")
+    more = sentence(widget).locator(".rw-more")
+    expect(more).to_contain_text("Against the pin")
+    expect(more).to_have_attribute("title", more.text_content() or "")
+    assert widget.evaluate(SIZE) == size
+    assert_fits(widget)
+    assert sentence(widget).evaluate("it => it.getBoundingClientRect().width") <= size[0]
+    shot(widget, f"{name} pinned")
+    button(widget, "Reset").click()
+    notebook.run_new(f"_ = {name}.wait(120)")
+    expect(more).to_have_count(0)
+
+
+def test_settings_do_not_lie_over_each_other(
+    widget: Locator, shot: Callable[[Locator, str], None]
+) -> None:
+    button(widget, "+ all settings").click()
+    assert widget.evaluate(OVERLAID) == []
+    shot(widget, "settings")
+    button(widget, "− all settings").click()
 
 
 def test_copied_code_gives_the_same_numbers_in_a_new_process(
@@ -200,6 +238,18 @@ def test_saved_notebook_has_the_picture_and_wakes_up(lab: Lab, notebook: Noteboo
         expect(button(widget, "Unpin")).to_be_visible()
 
 
+# What one can click, and what stands beside it, is apart from everything else.
+OVERLAID = """widget => {
+  const kinds = 'select, input, .widget-toggle-button, .widget-readout, .noUi-handle';
+  const parts = [...widget.querySelectorAll(`.rw-controls :is(${kinds})`)]
+    .filter(it => it.checkVisibility());
+  const boxes = parts.map(it => it.getBoundingClientRect());
+  const over = (a, b) => a.left < b.right + 2 && b.left < a.right + 2
+    && a.top < b.bottom && b.top < a.bottom;
+  return parts.flatMap((one, k) => parts.slice(0, k)
+    .filter((it, j) => !it.closest('.widget-toggle-buttons') && over(boxes[k], boxes[j]))
+    .map(it => `${it.outerHTML.slice(0, 80)} | ${one.outerHTML.slice(0, 80)}`));
+}"""
 SIZE = "it => (box => [box.width, box.height])(it.getBoundingClientRect())"
 # Every text that is shown in the widget, with its contrast (WCAG 2.2) to what is painted behind.
 TEXTS = """widget => {

@@ -156,6 +156,17 @@ def test_a_pixel_is_chosen_by_mouse_and_keyboard(notebook: Notebook, widget: Loc
     assert notebook.run_new("print(len(widget.work.cache._memory))") == held
 
 
+def test_what_is_told_of_a_pixel_covers_no_heading(widget: Locator) -> None:
+    tip = widget.locator(".rw-stage .rw-tip")
+    for place in range(3):
+        grid = mark(widget, f"grid:cell.{place}")
+        grid.hover(position={"x": 20 + place, "y": 4})
+        expect(tip).to_contain_text("row 1, ")
+        box, at = tip.bounding_box(), grid.bounding_box()
+        assert box and at
+        assert box["y"] >= at["y"]  # headings stand above
+
+
 def test_the_ring_moves_at_once(notebook: Notebook, widget: Locator) -> None:
     """The page moves it; it does not wait for the kernel, which sleeps."""
     ring, grid = mark(widget, "ring:cell.1"), mark(widget, "grid:cell.1")

@@ -35,7 +35,11 @@ if TYPE_CHECKING:
 SOME = (1, 16, 64)
 """How many images may be attacked together."""
 LIVE = 0.1
-"""Seconds that the steps of an attack may take while a slider moves."""
+"""Seconds that the steps of an attack may take while a slider moves.
+
+Of resnet20 that is 8 of 10 steps: of 120 predictions 2 are others than those of all steps. With 4
+steps 5 would be, for 60 ms less, and with 2 steps 17.
+"""
 
 
 WIDTHS = {"attack": 116, "target": 146, "denoiser": 110}

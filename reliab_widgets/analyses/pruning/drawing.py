@@ -220,19 +220,23 @@ class Sweep(Sheet):
         """Write beside each line what it is, away from the others and from that of the ring."""
         left, top, wide, high = self.curve
         told = (self.accuracy, "all images"), (self.random, "random"), (self.loser, name)
-        lines = []
-        for text, (line, words) in zip(self.called, told, strict=True):
-            text.set_text(words)
+
+        def places(line: Any) -> np.ndarray:
             across, up = (np.asarray(it, float) for it in line.get_data())
             if not line.get_visible():
                 up = np.full(len(up), np.nan)
-            places = [left + wide * across / highest, top + high * (1 - up)]
-            lines.append((np.stack(places, axis=1), words))
+            return np.stack([left + wide * across / highest, top + high * (1 - up)], axis=1)
+
+        lines = [(places(line), words) for line, words in told]
+        for text, (_, words) in zip(self.called, told, strict=True):
+            text.set_text(words)
         self.called[2].set_color(self.loser.get_color())
-        what = (name, *(line.tobytes() for line, _ in lines))
+        ghost = places(self.ghost)
+        what = (name, ghost.tobytes(), *(line.tobytes() for line, _ in lines))
         if what != self.named:  # else another level of the same lines, whose names stay
-            self.named, self.places = what, names_beside(lines, self.curve)
-        found = names_aside(lines, self.curve, left + wide * here / highest, self.places)
+            self.named, self.places = what, names_beside(lines, self.curve, [ghost])
+        at = left + wide * here / highest
+        found = names_aside(lines, self.curve, at, self.places, [ghost])
         for text, place in zip(self.called, found, strict=True):
             text.set(position=place or (0, 0), visible=place is not None)
 

@@ -1,4 +1,4 @@
-// A tooltip that stands there at once, inside the picture, and covers no mark beside its own.
+// A tooltip that stands there at once, inside the picture, and covers neither a mark beside its own nor a heading.
 export function tipIn(el) {
   const tip = el.appendChild(document.createElement("div"));
   tip.className = "rw-tip";
@@ -13,10 +13,13 @@ export function tipIn(el) {
     if (!name) return;
     tip.textContent = name;
     const [box, edge] = [at ?? element.getBoundingClientRect(), el.getBoundingClientRect()];
-    const [top, left] = [topOf(element, others), box.x + (box.width ?? 0) / 2 - edge.x];
-    tip.style.left = `${Math.min(Math.max(left - tip.offsetWidth / 2, 0), edge.width - tip.offsetWidth)}px`;
+    const row = element.dataset.kind === "grid" ? [] : others; // of a cell it is told where it is pointed at
+    const [top, left] = [topOf(element, row), box.x + (box.width ?? 0) / 2 - edge.x];
+    const x = Math.min(Math.max(left - tip.offsetWidth / 2, 0), edge.width - tip.offsetWidth);
+    tip.style.left = `${x}px`;
     const above = (top ?? box.y) - edge.y - tip.offsetHeight - 6;
-    const place = top !== undefined || above > 0 ? above : box.y - edge.y + (box.height ?? 16) + 6;
+    const free = above > 0 && !headed(el, x + edge.x, above + edge.y, tip);
+    const place = top !== undefined || free ? above : box.y - edge.y + (box.height ?? 16) + 6;
     tip.style.top = `${Math.max(Math.min(place, edge.height - tip.offsetHeight), 0)}px`;
   }
 
@@ -27,6 +30,13 @@ export function tipIn(el) {
       return mark;
     },
   };
+}
+
+// Whether a tip would lie on bold words, if its corner stood there.
+function headed(el, x, y, { offsetWidth, offsetHeight }) {
+  const bold = [...el.querySelectorAll("svg text")].filter((it) => getComputedStyle(it).fontWeight >= 600);
+  const boxes = bold.map((it) => it.getBoundingClientRect());
+  return boxes.some((it) => it.left < x + offsetWidth && it.right > x && it.top < y + offsetHeight && it.bottom > y);
 }
 
 // Marks in a row or a column are compared: what is told of one stands above all of them.
