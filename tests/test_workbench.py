@@ -39,6 +39,7 @@ CHEAP = {
     "reliability": {},
     "landscape": {"points": 11, "steps": 2, "restarts": 1},
     "robustness": {"attacks": ("fgsm",), "images": 16},
+    "universal": {"source_images": 50, "images": 16},
 }
 
 

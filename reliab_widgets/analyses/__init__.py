@@ -11,6 +11,7 @@ ANALYSES = {
     "pruning": "Pruning",
     "landscape": "Landscape",
     "robustness": "Robustness",
+    "universal": "Universal",
 }
 """The word of each analysis, and the name of its result's class."""
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:  # for editors; what runs is loaded when it is first used
     from .robustness.compute import robustness as robustness
     from .saliency.compute import Saliency as Saliency
     from .saliency.compute import saliency as saliency
+    from .universal.compute import Universal as Universal
+    from .universal.compute import universal as universal
 
 
 def function(word: str) -> Callable[..., Any]:

@@ -389,6 +389,7 @@ class Subject:
             without 2: its outputs are the answer
         ✓ landscape
         ✓ robustness
+        ✓ universal
           31 parameters; batches of ...
         """
         from ..analyses.allowed import allowed  # here, because only they know what they need
