@@ -133,7 +133,7 @@ class Curve:
     def __init__(self, sheet: Sheet, box: tuple[float, float, float, float]) -> None:
         left, top, wide, high = self.box = box
         self.sheet = sheet
-        self.title = sheet.heading(left - 40, y=top - 16)
+        self.title = sheet.heading(left - 44, y=top - 16)
         axes: Axes = sheet.chart(*box)
         axes.set(ylim=(0, 1), yticks=[0, 0.5, 1])
         axes.set_yticklabels(["0", "50", typeset("100 %")])
