@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .analyses.robustness.widget import RobustnessWidget as RobustnessWidget
     from .analyses.saliency.widget import SaliencyWidget as SaliencyWidget
     from .analyses.transfer.widget import TransferWidget as TransferWidget
+    from .analyses.universal.widget import UniversalWidget as UniversalWidget
     from .ui.address import address as address
     from .ui.address import asked as asked
     from .workbench.widget import Workbench as Workbench

@@ -52,6 +52,7 @@ BUSY: dict[str, dict[str, Any]] = {
         "ghosts": 2,
         "images": 20,
     },
+    "universal": {"norm": "Linf", "share": 0.1, "source_images": 30, "passes": 2, "images": 20},
     "reliability": {
         "method": "binwise-augmented",
         "corruption": "noise 2",

@@ -250,6 +250,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "pruning": {"images": 9, "levels": (0.5,), "explain": 1},
     "reliability": {"label": "9" * 10_000},
     "landscape": {"points": 11, "steps": 2, "restarts": 1},
+    "universal": {"source_images": 5, "images": 9},
     "robustness": {"attacks": ("fgsm",), "norm": "L2", "sigma": 0.1, "draws": 20, "images": 9},
     "transfer": {"attack": "fgsm", "ghost": 0.2, "images": 9},
 }

@@ -78,6 +78,7 @@ LACKING: dict[str, Callable[[rw.Subject], object]] = {
     "propagation": rw.propagation,
     "saliency": rw.saliency,
     "pruning": rw.pruning,
+    "universal": rw.universal,
     "attack": rw.attack,
     "transfer": rw.transfer,
     "oracle": rw.oracle,

@@ -102,6 +102,7 @@ def everything(given: tuple[nn.Module, torch.Tensor], folder: Path) -> dict[str,
     found["propagation"] = spread.distance
     for attack in ("fgsm", "pgd", "deepfool"):
         found[attack] = rw.attack(small[:4], attack=attack, steps=3).images.numpy()
+    found["universal"] = rw.universal(small, images=4, share=0.3).pattern
     found["smallest epsilon"] = rw.smallest_epsilon(small[:2], steps=2).epsilon
     spread = rw.transfer(small[:4], steps=2, ghost=0.2)
     found["transfer"] = spread.answers.astype(float)

@@ -854,6 +854,7 @@ def test_report(batch_of_two: None) -> None:
         "landscape": (),
         "robustness": (),
         "transfer": (),
+        "universal": (),
     }
     assert report.analyses["pruning"].refused == {"fc": "its outputs are the answer"}
     assert report.parameters == 4 + 9  # 2 filters of 1 weight and 1 bias; 3 x 2 weights, 3 biases

@@ -50,6 +50,7 @@ CALLS: dict[str, Callable[[rw.Subject], object]] = {
     "oracle": lambda it: rw.oracle(it[:2]),
     "robustness": lambda it: rw.robustness(it, attacks="fgsm", epsilons=(0.1,)),
     "landscape": lambda it: rw.landscape(it, points=11, steps=1, restarts=1),
+    "universal": lambda it: rw.universal(it, images=4),
     "untrained": rw.untrained,
     "reliability": rw.reliability,
     "report": lambda it: it.report(),

@@ -40,6 +40,7 @@ CHEAP = {
     "landscape": {"points": 11, "steps": 2, "restarts": 1},
     "robustness": {"attacks": ("fgsm",), "images": 16},
     "transfer": {"attack": "fgsm", "images": 16},
+    "universal": {"source_images": 50, "images": 16},
 }
 
 

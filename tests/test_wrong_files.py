@@ -36,6 +36,7 @@ MADE: dict[str, Callable[[], Record]] = {
     "propagation": lambda: rw.propagation(subject(60), images=3, **BUSY["propagation"]),
     "pruning": lambda: rw.pruning(varied(40), levels=(0.5,), images=9, explain=1, attacked=2),
     "transfer": lambda: rw.transfer(subject(9), attack="fgsm", images=3),
+    "universal": lambda: rw.universal(subject(20), images=5, source_images=3),
     "oracle": lambda: rw.oracle(varied(9)),
     "certificate": lambda: rw.certify(subject(9), images=3, draws=20, select=5),
     "verdict": lambda: verdict({"several steps": np.eye(9)[0] > 0, "noise": np.eye(9)[1] > 0}),

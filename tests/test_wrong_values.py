@@ -71,6 +71,7 @@ MEANS: dict[tuple[str, str], str] = {
     ("*", "index: negative"): "the last image",
     ("attack", "images: negative"): "the last image",
     ("robustness", "thorough: bool"): "whether it attacks once more",
+    ("universal", "epsilon: fraction"): "an L2 norm",
     ("*", "correct_only: bool"): "only images that are classified correctly",
     ("saliency", "untrained: bool"): "with the control",
     ("from_dataset", "n: huge"): "all there are, with a note",

@@ -12,6 +12,7 @@ ANALYSES = {
     "landscape": "Landscape",
     "robustness": "Robustness",
     "transfer": "Transfer",
+    "universal": "Universal",
 }
 """The word of each analysis, and the name of its result's class."""
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:  # for editors; what runs is loaded when it is first used
     from .saliency.compute import saliency as saliency
     from .transfer.compute import Transfer as Transfer
     from .transfer.compute import transfer as transfer
+    from .universal.compute import Universal as Universal
+    from .universal.compute import universal as universal
 
 
 def function(word: str) -> Callable[..., Any]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 from .. import __version__
 from .knobs import Auto, Knobs, Own, Place, Whole, checked_knobs
-from .known import known_by, of_subject
+from .known import is_subject, known_by, of_subject
 from .result import Record, Result, read
 from .wording import problem
 
@@ -389,7 +389,7 @@ def _warn(words: str, *parts: object) -> None:
 
 def _named(value: Any) -> Any:
     """Return what stands for a value in the name of a file."""
-    return of_subject(value) if hasattr(value, "fingerprint") else value
+    return of_subject(value) if is_subject(value) else value
 
 
 def _is_plain(value: Any) -> bool:

@@ -36,6 +36,11 @@ def known_by(value: Any) -> Hashable:
     return _known(value, ())
 
 
+def is_subject(value: Any) -> bool:
+    """Tell a Subject from a result, which has the fingerprint of one: its numbers tell it apart."""
+    return hasattr(value, "fingerprint") and not hasattr(value, "knobs")
+
+
 def of_subject(subject: Any) -> tuple[Any, ...]:
     """Return name and fingerprints of a Subject."""
     validation = getattr(subject, "validation", None)
@@ -47,7 +52,7 @@ def _known(value: Any, above: tuple[int, ...]) -> Hashable:
         return type(value), value  # equal is not the same: 1 and True are different
     if id(value) in above:  # something that holds itself
         return "again", above.index(id(value))
-    if hasattr(value, "fingerprint"):
+    if is_subject(value):
         return of_subject(value)
     above = (*above, id(value))
     if _is_array(value):

@@ -390,6 +390,7 @@ class Subject:
         ✓ landscape
         ✓ robustness
         ✓ transfer
+        ✓ universal
           31 parameters; batches of ...
         """
         from ..analyses.allowed import allowed  # here, because only they know what they need

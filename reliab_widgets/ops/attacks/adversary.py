@@ -174,7 +174,8 @@ def attack(
         class; ``"eot-pgd"``, for networks that draw. By queries: ``"square"``, ``"simba"`` (L2),
         ``"nes"``. For the smallest change in L2: ``"deepfool"``, ``"cw"`` (Carlini and Wagner),
         ``"boundary"`` (from the answers alone; needs foolbox). ``"none"``. Or an attack of
-        foolbox, or a function ``(model, images, labels) -> images``.
+        foolbox, or a function ``(model, images, labels) -> images``; a result of `rw.universal` is
+        one: it puts its pattern on the images.
     epsilon : float
         Radius of the ball in pixel units, above 0: the most that a pixel may change, at most 1, or
         in L2 the norm of the whole change. Attacks for the smallest change have no ball.
