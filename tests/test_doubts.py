@@ -158,7 +158,7 @@ def test_robustness_says_what_was_climbed_where_the_loss_drowns(plain: Subject) 
     few: dict[str, Any] = {"epsilons": (8 / 255,), "images": FEW, "steps": 4, "thorough": False}
     drowned = rw.robustness(scaled(plain, 1000), attacks=("fgsm", "pgd:margin"), **few)
     assert str(drowned).endswith(
-        "its logarithm was climbed instead and the margin was climbed instead."
+        "its logarithm was climbed instead; the margin was climbed instead."
     )
     asked = rw.robustness(scaled(plain, 1000), attacks="pgd:cross-entropy", **few)
     assert 'it was climbed all the same: "pgd" alone climbs its logarithm.' in str(asked)
