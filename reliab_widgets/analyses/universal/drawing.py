@@ -101,9 +101,9 @@ class Pictures:
         heads = (f"Image {number}", f"+ pattern × {times}", "= both, as is", "Its spectrum")
         low, even_low = result.low
         words = (
-            ("answered", short(clean, 16)),
+            ("predicted", short(clean, 16)),
             (sentences.norm(result), f"{sentences.share(result)} of the mean"),
-            ("answered", short(changed, 16)),
+            ("predicted", short(changed, 16)),
             (f"{percent(low, 0)} in long waves", f"shuffled: {percent(even_low, 0)}"),
         )
         for head, told in zip(self.heads, heads, strict=True):
@@ -114,9 +114,9 @@ class Pictures:
         for place, lines in enumerate(self.lines):
             lines[1].set_fontweight("bold" if place in (0, 2) else "normal")
         self.lines[2][1].set_color(ORANGE if changed != clean else INK)
-        self.sheet.hover(self.images[0], f"image {number}, answered {clean}")
+        self.sheet.hover(self.images[0], f"image {number}, predicted {clean}")
         self.sheet.hover(self.images[1], f"the pattern, {times} times as strong, around grey")
-        self.sheet.hover(self.images[2], f"image {number} with the pattern, answered {changed}")
+        self.sheet.hover(self.images[2], f"image {number} with the pattern, predicted {changed}")
         told = "energy of the pattern by frequency, 0 in the middle; blue: more than spread evenly"
         self.sheet.hover(self.spectrum.light, told)
 
@@ -197,7 +197,7 @@ class Bars:
     def __init__(self, sheet: Sheet, top: float, ends: tuple[float, float]) -> None:
         self.sheet, self.ends = sheet, ends
         low, high = ends
-        sheet.heading(0, "Where the answers go", y=top + 14)
+        sheet.heading(0, "Where the predictions go", y=top + 14)
         sheet.label(high, top + 14, "bar: with the pattern · line: without", ha="right")
         self.rows = []
         for k in range(ROWS):
@@ -227,7 +227,7 @@ class Bars:
             line.set_x(low + (high - low) * before[one] - 1.2)
             name.set(text=short(told, 15), fontweight="bold" if one == result.target else "normal")
             number.set_text(typeset(percent(float(after[one]), 0)))
-            words = f"{told}: {percent(float(after[one]), 0)} of the answers with the pattern"
+            words = f"{told}: {percent(float(after[one]), 0)} of the predictions with the pattern"
             self.sheet.hover(track, f"{words}, {percent(float(before[one]), 0)} without")
 
 

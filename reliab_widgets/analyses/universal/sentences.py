@@ -55,12 +55,12 @@ def aim(result: Universal) -> str:
     --------
     >>> from types import SimpleNamespace
     >>> aim(SimpleNamespace(target=1, classes=("cat", "dog")))
-    'answered by dog'
+    'predicted as dog'
     """
     return (
-        "answered otherwise"
+        "predicted otherwise"
         if result.target < 0
-        else f"answered by {result.classes[result.target]}"
+        else f"predicted as {result.classes[result.target]}"
     )
 
 
@@ -70,7 +70,7 @@ def rate(result: Universal, kind: str) -> str:
 
 
 def drawn_to(result: Universal) -> int:
-    """Return the class that gains most answers."""
+    """Return the class that gains most predictions."""
     return int((result.driven[1] - result.driven[0]).argmax())
 
 
@@ -79,10 +79,13 @@ def found(result: Universal) -> str:
     ends = result.interval()
     sure = f" ({span(*ends, digits=0)}, 95 %)" if np.isfinite(ends[0]) else ""
     count = counted(result.n)
-    said = f"One pattern ({size(result)}), made of {counted(result.used)} of {result.origin}: "
-    said += f"{rate(result, 'pattern')}{sure} of {count} it never saw are {aim(result)}"
-    if result.target >= 0:
-        said += f", {percent(float(result.rate()[0]), 0)} before"
+    many = f"{rate(result, 'pattern')}{sure} of {count} it never saw"
+    if result.target < 0:
+        said = f"One pattern changes the predictions of {many}."
+    else:
+        said = f"One pattern leads {many} to {result.classes[result.target]}, "
+        said += f"{percent(float(result.rate()[0]), 0)} before."
+    said += f" Made of {counted(result.used)} of {result.origin}, {size(result)}"
     said += f"; {rate(result, 'unclipped')} without clipping. Control: random noise of that norm "
     said += f"{rate(result, 'random')}, the same pixels shuffled {rate(result, 'shuffled')}."
     more, low, _ = result.gain()
@@ -92,7 +95,7 @@ def found(result: Universal) -> str:
         here = drawn_to(result)
         before, after = result.driven[:, here]
         share = percent(float(after), 0)
-        said += f" It leads to {result.classes[here]}: {share} of the answers,"
+        said += f" It leads to {result.classes[here]}: {share} of the predictions,"
         said += f" {percent(float(before), 0)} before."
     return said
 

@@ -53,16 +53,18 @@ class UniversalWidget(Explorer):
 <li><b>Images</b>: one as it is, the pattern made stronger around grey so that it can be seen, and
 both together as the network sees them. <b>Spectrum</b>: the pattern's energy by frequency, long
 waves in the middle; blue: more than if it were spread evenly, orange: less.</li>
-<li><b>Orange triangles</b>: the share of images that are answered otherwise than without the
-pattern, whatever their label; with a target, the share answered by it. The bar at the end: 95 %,
+<li><b>Orange triangles</b>: the share of images whose prediction the pattern changes, whatever
+their label; with a target, the share that is predicted as it. The bar at the end: 95 %,
 bootstrap. None of these images was used to make the pattern.</li>
 <li><b>Controls, grey</b>: squares: random noise of the same norm; diamonds: the pattern's own
 pixels at other places. Only what lies above both is due to the pattern.</li>
-<li><b>Bars</b>: what is answered with the pattern, black lines: without.</li>
+<li><b>Bars</b>: what is predicted with the pattern, black lines: without.</li>
 <li><b>Size</b>: the largest norm of the pattern as a share of the mean norm of the images, over all
 channels.</li></ul>"""
     words = {  # noqa: RUF012
-        "target": Words("Lead to", "Away from every answer, or all to one class", {"any": "away"}),
+        "target": Words(
+            "Lead to", "Away from every prediction, or all to one class", {"any": "away"}
+        ),
         "norm": Words(
             "Norm",
             "What bounds the pattern: its length over all pixels, or each pixel",
