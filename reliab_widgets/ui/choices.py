@@ -9,6 +9,8 @@ from typing import Any
 import ipywidgets as W
 import traitlets
 
+from ..core.wording import counted
+
 
 class Choices(W.VBox):
     """Boxes to tick, in two columns: at least one, at most a few.
@@ -111,3 +113,18 @@ class Menu(W.Dropdown):
         values = [value for _, value in self._options_full]
         if change["new"] in values:
             self.index = values.index(change["new"])
+
+
+def at_most(menu: W.Dropdown, most: int) -> None:
+    """Let a menu of numbers of images offer no more than there are.
+
+    Examples
+    --------
+    >>> menu = W.Dropdown(options=[("64 images", 64)])
+    >>> at_most(menu, 16)
+    >>> menu.options, menu.value
+    ((('64 images', 64), ('16 images', 16)), 16)
+    """
+    if menu.value > most:
+        menu.options = (*menu.options, (counted(most), most))
+        menu.value = most

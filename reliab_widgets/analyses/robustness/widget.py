@@ -10,7 +10,7 @@ import numpy as np
 from ...core.subject import Subject, check_subject
 from ...core.wording import counted, named
 from ...ops.attacks import rows as r
-from ...ui.choices import Menu
+from ...ui.choices import Menu, at_most
 from ...ui.controls import Marked, Words, offer
 from ...ui.explorer import Explorer
 from ...ui.picker import Picker
@@ -247,11 +247,8 @@ that was not trained with such noise is proved little: compare resnet20-noise.</
 
     def examined(self) -> None:
         """Offer the attacks that another network allows, on no more images than there are."""
-        images, most = self.controls["images"], len(self.subject)
         with self.settings.quiet():
-            if images.value > most:
-                images.options = [*images.options, (counted(most), most)]
-                images.value = most
+            at_most(self.controls["images"], len(self.subject))
 
 
 def _offered(subject: Subject, norm: str) -> list[tuple[str, Any]]:

@@ -9,6 +9,7 @@ import ipywidgets as W
 
 from ...core.subject import Subject, check_subject
 from ...core.wording import counted
+from ...ui.choices import at_most
 from ...ui.controls import Marked, Words
 from ...ui.explorer import Explorer
 from ...ui.special import UNCHANGED, Sent
@@ -223,8 +224,5 @@ stands in the sentence, with its interval.</li></ul>"""
 
     def examined(self) -> None:
         """Take no more images than there are."""
-        images, most = self.controls["images"], len(self.subject)
         with self.settings.quiet():
-            if images.value > most:
-                images.options = [*images.options, (counted(most), most)]
-                images.value = most
+            at_most(self.controls["images"], len(self.subject))
