@@ -166,5 +166,5 @@ def test_help_has_the_numbers(notebook: Notebook, widget: Locator) -> None:
     button(widget, "?").click()
     widget.get_by_text("The picture in numbers").click()
     expect(widget.locator("table").get_by_text("random removal")).to_be_visible()
-    assert widget.locator("tbody tr").count() == 11
+    assert widget.locator("tbody tr").count() == 10
     button(widget, "?").click()
