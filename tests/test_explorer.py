@@ -894,7 +894,8 @@ def test_exported_settings_are_a_preset(tmp_path: Path, name: str) -> None:
                "Pruning": {"criterion": "random", "images": 20, "seed": 3},
                "Landscape": {"plane": "random", "points": 11, "angle": 45},
                "Robustness": {"attacks": ("fgsm",), "norm": "L2"},
-               "Transfer": {"attack": "fgsm", "ghost": 0.1, "cell": (1, 0)}}[name]  # fmt: skip
+               "Transfer": {"attack": "fgsm", "ghost": 0.1, "cell": (1, 0)},
+               "Universal": {"norm": "Linf", "share": 0.04}}[name]  # fmt: skip
     widget.set(**{knob: value for knob, value in handled.items() if knob in widget.controls})
     widget.wait(LONG)
     path = widget.export("json", tmp_path)

@@ -1010,9 +1010,9 @@ def test_whoever_is_seen_waits_for_nobody_else(bench: Workbench) -> None:
     assert worker.wait(owner, 20)  # what runs stops at the next network
     assert bench.result.n == len(bench.bench.given)
     known = sweep.work.result
-    assert known is None or len(known.levels) < 11
+    assert known is None or len(known.levels) < 10
     bench.show("pruning")
-    assert len(bench.result.levels) == 11
+    assert len(bench.result.levels) == 10
 
 
 def test_against_something_that_is_the_question(bench: Workbench) -> None:
