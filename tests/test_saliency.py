@@ -490,7 +490,7 @@ def test_a_single_image_is_named() -> None:
         f"Brightness, image 4 (bright), explaining bright at {p * 100:.1f} %: "
         "RISE (40 masks, grid 4). "
     )
-    assert "two sets of 20 masks give" in str(made)
+    assert "the same drawn twice gives" in str(made)
 
 
 def test_its_code_names_what_it_cannot_write() -> None:

@@ -169,7 +169,8 @@ class Reliability(Result):
         return sentences.described(self, number)
 
     def __str__(self) -> str:
-        return sentences.reading(self)
+        said = sentences.reading(self)
+        return said if self.subject in said else f"{self.subject}: {said}"
 
     def reading(self, *, bin: int | None = None, **views: Any) -> str:
         """Say what was found, and what lies in a bin that was chosen."""
