@@ -174,6 +174,7 @@ def test_the_ring_moves_at_once(notebook: Notebook, widget: Locator) -> None:
     notebook.page.keyboard.press("Home")
     expect(grid).to_have_attribute("aria-label", re.compile("column 1: "))
     expect(ring).to_have_attribute("transform", "translate(0,0)")  # drawn anew
+    expect(status(widget)).to_contain_text("● ready")
     before = ring.bounding_box()
     assert before
     where = (

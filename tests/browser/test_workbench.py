@@ -240,11 +240,12 @@ def test_a_photograph_is_uploaded(notebook: Notebook, bench: Locator, tmp_path: 
     assert notebook.run_new("print(len(bench.bench.given))") == "81"
 
 
-def test_a_variant_is_added_by_the_form(bench: Locator) -> None:
+def test_a_variant_is_added_by_the_form(notebook: Notebook, bench: Locator) -> None:
     chip(bench, r"^\+ variant").nth(1).click()
     form = bench.locator(".rw-panel.rw-controls")
     labelled(form, "How").locator("select").select_option(label="corrupt")
     labelled(form, "Corruption").locator("select").select_option(label="contrast 4")
+    notebook.run_new("_ = bench.result")  # the form is that of the kind that was chosen
     button(form, "Add").click()
     expect(chip(bench, "^contrast 4")).to_have_class(re.compile("rw-warns"))
 
