@@ -1,5 +1,7 @@
 """Reliability: numbers worked out by hand, held-out images held out, and what is refused."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -470,6 +472,22 @@ def test_the_best_t_stands_on_the_curve(subject: Subject) -> None:
         assert said == ([] if full else [f"▽ least at T = {at:.1f}"])
     lowest = free.curve_temperature[free.curve_nll.argmin()]
     assert free.plot()._drawing.best.get_xdata()[0] == pytest.approx(lowest, rel=0.2)  # type: ignore[attr-defined]
+
+
+def test_the_least_loss_stands_beside_infinite_ones(subject: Subject) -> None:
+    free = rw.reliability(subject)
+    losses, least = np.full_like(free.curve_nll, np.inf), 7
+    losses[least:] = np.arange(len(losses) - least) + 1.0
+    sharp = dataclasses.replace(free, curve_nll=losses)
+    assert sharp.turning == free.curve_temperature[least]
+    even = dataclasses.replace(free, curve_nll=np.log(free.curve_temperature / 1.7) ** 2)
+    assert even.turning == pytest.approx(1.7)
+    sharp.plot()
+
+
+def test_a_repair_names_its_network(subject: Subject) -> None:
+    for method in METHODS:
+        assert subject.name in str(rw.reliability(subject, method=method))
 
 
 def test_sentences_take_two_lines(subject: Subject) -> None:

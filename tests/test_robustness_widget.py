@@ -100,6 +100,14 @@ def test_strongest_of_all_tests_itself(widget: RobustnessWidget) -> None:
     assert not widget.state()["thorough"]
 
 
+def test_no_more_images_are_offered_than_there_are() -> None:
+    made = RobustnessWidget(twelve(), preset={"attacks": ("fgsm",)})
+    made.subject = twelve()[:5]
+    made.examined()
+    assert [count for _, count in made.controls["images"].options] == [5]
+    made.close()
+
+
 def test_what_hides_is_a_warning() -> None:
     made = RobustnessWidget(twelve(levels=4), preset={"attacks": ("pgd",), "steps": 2})
     chip = made.chips(made.wait(LONG))[-1]

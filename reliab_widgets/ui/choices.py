@@ -11,6 +11,9 @@ import traitlets
 
 from ..core.wording import counted
 
+COUNTS = (16, 64, 256, 1000)
+"""Numbers of images that are offered, besides all."""
+
 
 class Choices(W.VBox):
     """Boxes to tick, in two columns: at least one, at most a few.
@@ -115,16 +118,49 @@ class Menu(W.Dropdown):
             self.index = values.index(change["new"])
 
 
-def at_most(menu: W.Dropdown, most: int) -> None:
-    """Let a menu of numbers of images offer no more than there are.
+def counts(most: int) -> tuple[int, ...]:
+    """Return how many images a control offers to draw, where there are so many.
 
     Examples
     --------
-    >>> menu = W.Dropdown(options=[("64 images", 64)])
-    >>> at_most(menu, 16)
-    >>> menu.options, menu.value
-    ((('64 images', 64), ('16 images', 16)), 16)
+    >>> counts(100)
+    (16, 64, 100)
     """
-    if menu.value > most:
-        menu.options = (*menu.options, (counted(most), most))
-        menu.value = most
+    return (*(n for n in COUNTS if n < most), most)
+
+
+class Counts(W.Dropdown):
+    """How many images: a few numbers of them, and all there are.
+
+    Parameters
+    ----------
+    most : int
+        How many there are.
+    value : int
+        What is chosen at first, if there are so many.
+    **named
+        As ``ipywidgets.Dropdown`` has them.
+
+    Examples
+    --------
+    >>> menu = Counts(2000, 64)
+    >>> menu.limit(50)
+    >>> menu.options, menu.value
+    ((('16 images', 16), ('50 images', 50)), 50)
+    """
+
+    def __init__(self, most: int, value: int, **named: Any) -> None:
+        value = min(value, most)
+        super().__init__(options=_offered(most, value), value=value, **named)
+
+    def limit(self, most: int) -> None:
+        """Offer no more than there are of another Subject."""
+        value = min(self.value, most)
+        offered = _offered(most, value)
+        with self.hold_sync():
+            self.options = offered
+            self.index = [n for _, n in offered].index(value)
+
+
+def _offered(most: int, value: int) -> tuple[tuple[str, int], ...]:
+    return tuple((counted(n), n) for n in sorted({*counts(most), value}))

@@ -11,11 +11,9 @@ import ipywidgets as W
 import traitlets
 
 from ..core import knobs as k
-from .choices import Choices
+from .choices import Choices, counts
 from .picker import Picker
 
-COUNTS = (16, 64, 256, 1000)
-"""Numbers of images that are offered, besides all."""
 MENU = 8
 """Numbers to choose from stand in a list; more of them on a slider."""
 
@@ -82,7 +80,7 @@ def control(knob: k.Knob, about: Any, words: Words = Words()) -> W.Widget | None
     if isinstance(kind, k.Positions):
         return Picker(about)
     if isinstance(kind, k.Images) and isinstance(value, int):
-        return _dropdown(sorted({*_counts(about), value}), value, named, words)
+        return _dropdown(sorted({*counts(len(about)), value}), value, named, words)
     return None
 
 
@@ -105,12 +103,7 @@ def _first(kind: k.Kind, about: Any) -> Any:
         return (k.told(kind.stops, about) or k.told(kind.slider, about) or [None])[0]
     if isinstance(kind, k.Choice):
         return k.told(kind.values if kind.offers is None else kind.offers, about)[0]
-    return _counts(about)[-1] if isinstance(kind, k.Images) else None
-
-
-def _counts(about: Any) -> tuple[int, ...]:
-    """Return how many of a subject's images a control offers to draw."""
-    return (*(n for n in COUNTS if n < len(about)), len(about))
+    return counts(len(about))[-1] if isinstance(kind, k.Images) else None
 
 
 def _whole(kind: k.Whole, value: int, about: Any, named: dict[str, Any], words: Words) -> W.Widget:

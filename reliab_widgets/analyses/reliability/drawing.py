@@ -325,7 +325,7 @@ class Diagram(Sheet):
         self.fitted.set(text=words, color=MUTED if taken else BLUE)
         foot = self.curve_at + CURVE
         targets: list[tuple[float, ...]] = [(self.right, self.width, foot + 72, foot + 90)]
-        at = _least(result) if best is None else best
+        at = result.turning if best is None else best
         (low, high), (bottom, top) = self.curve_axes.get_xlim(), self.curve_axes.get_ylim()
         inside = low <= at <= high
         self.least.set_text(f"▽ least at T = {at:.1f}" if best is None and inside else "")
@@ -358,14 +358,6 @@ def _box(bins: Bins, number: int, low: float, high: float) -> list[tuple[float, 
     left, right = bins.low[number], bins.high[number]
     gap = 0.08 * (right - left)
     return [(left + gap, low), (right - gap, low), (right - gap, high), (left + gap, high)]
-
-
-def _least(result: Reliability) -> float:
-    """Return where the curve of the loss is lowest: of the parabola through its lowest points."""
-    x, y = np.log(result.curve_temperature), result.curve_nll
-    k = int(np.clip(np.argmin(y), 1, len(y) - 2))
-    bend, slope, _ = np.polyfit(x[k - 1 : k + 2] - x[k], y[k - 1 : k + 2], 2)
-    return float(np.exp(x[k] - slope / (2 * bend))) if bend > 0 else float(np.exp(x[np.argmin(y)]))
 
 
 def _title(label: str) -> str:

@@ -109,6 +109,19 @@ class Reliability(Result):
         gaps = np.abs(self.after.accuracy - self.after.confidence) * self.after.count
         return int(np.nanargmax(gaps))
 
+    @property
+    def turning(self) -> float:
+        """The temperature at which the loss of the reported images is least: nothing is fitted.
+
+        Of the parabola through the lowest point of the curve and its neighbours.
+        """
+        x, y = np.log(self.curve_temperature), self.curve_nll
+        k = int(np.argmin(y))
+        if not 0 < k < len(y) - 1 or not np.isfinite(y[k - 1 : k + 2]).all():
+            return float(self.curve_temperature[k])
+        bend, slope, _ = np.polyfit(x[k - 1 : k + 2] - x[k], y[k - 1 : k + 2], 2)
+        return float(np.exp(x[k] - slope / (2 * bend))) if bend > 0 else float(np.exp(x[k]))
+
     def metric(self, name: str, state: str = "after") -> float:
         """Return one metric by its name in ``METRICS``, ``"before"`` or ``"after"`` calibration."""
         values = {"before": self.metrics_before, "after": self.metrics_after}[state]
@@ -169,8 +182,8 @@ class Reliability(Result):
         return sentences.described(self, number)
 
     def __str__(self) -> str:
-        said = sentences.reading(self)
-        return said if self.subject in said else f"{self.subject}: {said}"
+        told = sentences.reading(self)  # of a repair it names no network
+        return told if self.method == "none" else f"{self.subject}: {told}"
 
     def reading(self, *, bin: int | None = None, **views: Any) -> str:
         """Say what was found, and what lies in a bin that was chosen."""

@@ -94,7 +94,7 @@ def _used(result: Robustness) -> str:
         loss = loss or (METHODS[word].loss if word in METHODS else "")
         if loss in USED:
             told[loss] = USED[loss].replace('loss="auto"', f'"{word}" alone')
-    return f"; {'; '.join(told.values())}"
+    return "".join(f"; {it}" for it in told.values())
 
 
 def _proved(result: Robustness, place: int) -> str:

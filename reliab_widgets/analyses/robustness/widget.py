@@ -10,7 +10,7 @@ import numpy as np
 from ...core.subject import Subject, check_subject
 from ...core.wording import counted, named
 from ...ops.attacks import rows as r
-from ...ui.choices import Menu, at_most
+from ...ui.choices import Counts, Menu
 from ...ui.controls import Marked, Words, offer
 from ...ui.explorer import Explorer
 from ...ui.picker import Picker
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 OFFERED = ("pgd", "fgsm", "bim", "mim", "apgd:margin", "deepfool", "square", "simba")
 """Attacks that answer soon; all others are knobs of `rw.robustness`."""
 SIGMAS = (0.03, 0.06, 0.12, 0.25, 0.5)
-COUNTS = (16, 64, 256, 1000)
 STEPS = 10
 """Steps of an attack that answers soon."""
 DRAWS = (100, 200, 1000, 10_000)
@@ -96,7 +95,6 @@ that was not trained with such noise is proved little: compare resnet20-noise.</
 
     def __init__(self, subject: Subject, **options: Any) -> None:
         check_subject(subject)
-        counts = sorted({*(n for n in COUNTS if n < len(subject)), len(subject)})
         controls = {
             "attacks": Menu(
                 options=_offered(subject, "Linf"),
@@ -109,9 +107,9 @@ that was not trained with such noise is proved little: compare resnet20-noise.</
                 tooltip="Prove of the network, smoothed by such noise, what no attack can change: "
                 "a job; in L2",
             ),
-            "images": W.Dropdown(
-                options=[(counted(n), n) for n in counts],
-                value=min(MANY, len(subject)),
+            "images": Counts(
+                len(subject),
+                MANY,
                 description="Images",
                 tooltip="How many are attacked, drawn by the seed",
             ),
@@ -248,7 +246,7 @@ that was not trained with such noise is proved little: compare resnet20-noise.</
     def examined(self) -> None:
         """Offer the attacks that another network allows, on no more images than there are."""
         with self.settings.quiet():
-            at_most(self.controls["images"], len(self.subject))
+            self.controls["images"].limit(len(self.subject))
 
 
 def _offered(subject: Subject, norm: str) -> list[tuple[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -277,17 +278,13 @@ class Way(Sheet):
         left, top, wide, high = self.place
         (begin, end), (low, most) = self.axes.get_xlim(), self.axes.get_ylim()
         rest = [b for b in range(len(result.baselines)) if b not in shown]
-        drawn, lines = (
-            [*zip(self.curves, shown, strict=False), *zip(self.others, rest, strict=False)],
-            [],
-        )
-        for curve, b in drawn:
+        drawn = zip(self.curves, shown, strict=False), zip(self.others, rest, strict=False)
+        lines = []
+        for curve, b in chain(*drawn):
             x, y = (np.asarray(it, float) for it in curve.get_data())
-            corners = (
-                left + wide * (x - begin) / (end - begin),
-                top + high * (most - y) / (most - low),
-            )
-            lines.append((np.stack(corners, 1), short(result.called(b), 12)))
+            across, down = (x - begin) / (end - begin), (most - y) / (most - low)
+            corners = np.stack([left + wide * across, top + high * down], axis=1)
+            lines.append((corners, short(result.called(b), 12)))
         places = names_beside(lines, self.place)
         if alpha is not None:
             places = names_aside(lines, self.place, left + wide * alpha, places)

@@ -9,7 +9,7 @@ import ipywidgets as W
 
 from ...core.subject import Subject, check_subject
 from ...core.wording import counted
-from ...ui.choices import at_most
+from ...ui.choices import Counts
 from ...ui.controls import Marked, Words
 from ...ui.explorer import Explorer
 from ...ui.special import UNCHANGED, Sent
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 MANY = 16
 """Images at first: an answer comes soon."""
-COUNTS = (16, 64, 256, 1000)
 STEPS = 5
 
 
@@ -111,12 +110,11 @@ stands in the sentence, with its interval.</li></ul>"""
     ) -> None:
         check_subject(subject)
         self.others = None if others is None else OTHERS.check("others", others, subject)
-        counts = sorted({*(n for n in COUNTS if n < len(subject)), len(subject)})
         kinds = self.words["kind"].options
         controls = {
-            "images": W.Dropdown(
-                options=[(counted(n), n) for n in counts],
-                value=min(MANY, len(subject)),
+            "images": Counts(
+                len(subject),
+                MANY,
                 description="Images",
                 tooltip="How many are attacked, drawn by the seed",
             ),
@@ -225,4 +223,4 @@ stands in the sentence, with its interval.</li></ul>"""
     def examined(self) -> None:
         """Take no more images than there are."""
         with self.settings.quiet():
-            at_most(self.controls["images"], len(self.subject))
+            self.controls["images"].limit(len(self.subject))

@@ -8,7 +8,8 @@ import ipywidgets as W
 
 from ...core.subject import Subject, check_subject
 from ...core.wording import counted, percent
-from ...ui.controls import COUNTS, Words, offer
+from ...ui.choices import Counts
+from ...ui.controls import Words
 from ...ui.explorer import Explorer
 from ...ui.special import Sent
 from ...ui.words import Chip
@@ -20,6 +21,8 @@ from .result import KINDS, Universal
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+MANY = 64
+"""Images that are measured at first."""
 MADE_OF = (50, 100, 250, 500, 1000)
 """Images that a pattern is made of: of more than the second it is a job."""
 
@@ -85,7 +88,6 @@ channels.</li></ul>"""
         if source is not None:
             Pictures().check("source", source, subject)
         self._source = source
-        counts = self._counts(subject)
         controls = {
             "source_images": W.Dropdown(
                 options=[(counted(n), n) for n in MADE_OF],
@@ -93,19 +95,18 @@ channels.</li></ul>"""
                 description="Made of",
                 tooltip="Of how many images the pattern is made, at most",
             ),
-            "images": W.Dropdown(
-                options=[(counted(n), n) for n in counts],
-                value=counts[min(1, len(counts) - 1)],
+            "images": Counts(
+                self._most(subject),
+                MANY,
                 description="Measured on",
                 tooltip="On how many others it is measured, drawn by the seed",
             ),
         }
         super().__init__(universal, subject, controls, **options)
 
-    def _counts(self, subject: Subject) -> list[int]:
+    def _most(self, subject: Subject) -> int:
         """Return how many images can be measured: of its own, half are left to make it of."""
-        most = len(subject) if self._source is not None else max(1, len(subject) // 2)
-        return sorted({*(n for n in COUNTS if n < most), most})
+        return len(subject) if self._source is not None else max(1, len(subject) // 2)
 
     # ------------------------------------------------------------------ settings
     def knobs(self) -> dict[str, Any]:
@@ -118,10 +119,8 @@ channels.</li></ul>"""
 
     def examined(self) -> None:
         """Measure no more images than another subject has."""
-        images, counts = self.controls["images"], self._counts(self.subject)
-        value = min(images.value, counts[-1])
         with self.settings.quiet():
-            offer(images, [(counted(n), n) for n in sorted({*counts, value})], value)
+            self.controls["images"].limit(self._most(self.subject))
 
     # ------------------------------------------------------------------ what is shown
     def chips(self, result: Any) -> list[Any]:

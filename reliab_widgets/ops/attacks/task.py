@@ -11,6 +11,7 @@ from torch import Tensor
 from ...core.readings import check_slopes
 from .balls import Ball
 from .objective import RISES, Model, score, succeeded
+from .sources import OfLosses
 
 
 class Found(NamedTuple):
@@ -88,12 +89,11 @@ class Task:
     def climb(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Give logits, what is increased, and its slope at the images."""
         images = images.detach().requires_grad_()
-        each = getattr(self.model, "each", None)
-        if each is None:
+        if not isinstance(self.model, OfLosses):
             logits = self.model(images)
             rise = self.rise(logits)
-        else:  # an ensemble that wants the mean of its losses, not the loss of its mean
-            parts = each(images)
+        else:  # the mean of losses, not the loss of a mean
+            parts = self.model.each(images)
             logits, rise = parts.mean(0), torch.stack([self.rise(it) for it in parts]).mean(0)
         (slope,) = torch.autograd.grad(rise.sum(), images)
         check_slopes(slope)
